@@ -1,0 +1,1 @@
+//! Repository format v1 and the object stores that hold it.

@@ -1,0 +1,1 @@
+//! From a live store to a committed snapshot.

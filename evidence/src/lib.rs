@@ -1,0 +1,1 @@
+//! Signed evidence: statements, bundles and their offline verification.

@@ -1,0 +1,1 @@
+//! Rego policies over configuration: parse, evaluate, judge.

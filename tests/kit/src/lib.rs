@@ -1,0 +1,1 @@
+//! Real servers, scratch folders and faults for the tests.
