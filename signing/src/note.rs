@@ -9,7 +9,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 use crate::{
     digest::{Digest, clip, hex},
-    key::{PublicKey, SecretKey},
+    key::{KeyId, PublicKey, SecretKey},
 };
 
 /// The largest note that is read.
@@ -40,6 +40,12 @@ pub enum NoteError {
         claimed: String,
         /// The name and key id that were expected.
         expected: String,
+    },
+    /// The log of a key that nobody vouches for.
+    #[error("the log of {key_id}, a key that the trust root does not vouch for")]
+    UnknownSigner {
+        /// The key.
+        key_id: KeyId,
     },
     /// The signature is not the key's over this text.
     #[error("the signature by {name} is wrong")]

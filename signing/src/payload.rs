@@ -13,8 +13,6 @@ pub const DESCRIPTOR: &str = "application/vnd.muster.descriptor+json";
 pub const KEYS: &str = "application/vnd.muster.keys+json";
 /// A snapshot's manifest.
 pub const MANIFEST: &str = "application/vnd.muster.manifest+json";
-/// An entry of a writer's log.
-pub const ENTRY: &str = "application/vnd.muster.entry+json";
 /// A writer's declaration of what it had promised and can no longer give.
 pub const LOSS: &str = "application/vnd.muster.loss+json";
 /// A rehearsal's scorecard.
@@ -68,7 +66,7 @@ impl fmt::Display for Role {
 pub fn role_of(payload_type: &str) -> Option<Role> {
     match payload_type {
         DESCRIPTOR | KEYS => Some(Role::Root),
-        MANIFEST | ENTRY | LOSS => Some(Role::Writer),
+        MANIFEST | LOSS => Some(Role::Writer),
         SCORECARD => Some(Role::Rehearser),
         STATEMENT => Some(Role::Auditor),
         PRUNE => Some(Role::Pruner),

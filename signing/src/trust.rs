@@ -14,10 +14,10 @@ use serde_json::Value;
 
 use crate::{
     canonical::{canonical_json, check_critical},
-    digest::{Digest, clip},
+    digest::Digest,
     envelope::{self, MAX_ENVELOPE, OpenError, Opened},
     key::{KeyId, PublicKey, SecretKey},
-    note::{self, Checkpoint, NoteError},
+    note::{Checkpoint, NoteError},
     payload::{self, Role},
 };
 
@@ -462,24 +462,24 @@ impl KeyDocument {
         }
     }
 
-    /// Verifies the checkpoint of the log `origin`, signed by a writer key of this document.
+    /// Verifies the checkpoint of the log `origin` that belongs to this key, whatever its role.
     ///
     /// # Errors
     ///
-    /// See [`NoteError`]; a key of another role, or of none, is [`NoteError::OtherKey`].
-    pub fn open_checkpoint(&self, bytes: &[u8], origin: &str) -> Result<Verified<Checkpoint>, NoteError> {
-        let claimed = note::inspect(bytes)?;
-        let writers = self.keys(Role::Writer);
-        let Some(key) = writers.iter().find(|key| note::key_id(origin, key) == claimed.key_id) else {
-            return Err(NoteError::OtherKey {
-                claimed: format!("{}+{}", clip(claimed.name), crate::digest::hex(&claimed.key_id)),
-                expected: format!("a writer of the log {origin}"),
-            });
+    /// See [`NoteError`]; a key that this document does not list is [`NoteError::UnknownSigner`].
+    pub fn open_checkpoint(
+        &self,
+        bytes: &[u8],
+        origin: &str,
+        key_id: &KeyId,
+    ) -> Result<Verified<Checkpoint>, NoteError> {
+        let Some(entry) = self.keys.iter().find(|entry| entry.key_id == *key_id) else {
+            return Err(NoteError::UnknownSigner { key_id: key_id.clone() });
         };
-        let value = Checkpoint::open(bytes, origin, key)?;
+        let value = Checkpoint::open(bytes, origin, &entry.public_key)?;
         Ok(Verified {
             value,
-            signer: key.id(),
+            signer: key_id.clone(),
             digest: Digest::of(bytes),
         })
     }
