@@ -1,2 +1,21 @@
-//! The only binary.
-fn main() {}
+//! `muster`, the only binary: snapshots, timed restore rehearsals, policies and signed evidence in one command line.
+//!
+//! No logic worth testing alone lives here: commands parse, call the libraries and hand the result to `ui`.
+
+mod args;
+mod commands;
+mod config;
+mod context;
+mod edge;
+mod error;
+mod exit;
+mod lock;
+mod logging;
+#[cfg(test)]
+mod reference;
+mod signals;
+mod ui;
+
+fn main() -> std::process::ExitCode {
+    commands::run(std::env::args_os().collect()).into()
+}

@@ -1,0 +1,218 @@
+//! The only file that prints.
+//!
+//! Results go to standard output, progress and diagnostics to standard error. With `--json` standard output carries exactly one
+//! document. Text that came from elsewhere (paths, server messages) is made harmless for a terminal before it is printed.
+
+mod progress;
+mod table;
+mod values;
+
+use std::io::{self, IsTerminal, Write};
+use std::sync::{Arc, Mutex};
+
+use serde::Serialize;
+
+pub(crate) use progress::Progress;
+pub(crate) use table::Table;
+pub(crate) use values::{bytes, count, date, percent, printable, rate, ratio, seconds, short_digest};
+
+use crate::args::{Global, When};
+use crate::error::CommandError;
+
+/// No human output is wider.
+pub(crate) const WIDTH: usize = 100;
+
+/// Where output goes and how it looks.
+#[derive(Clone, Debug)]
+pub(crate) struct Ui {
+    json: bool,
+    quiet: bool,
+    colour_out: bool,
+    colour_err: bool,
+    progress: When,
+    broken: Arc<Mutex<Option<io::ErrorKind>>>,
+    line: progress::Line,
+}
+
+/// What a piece of text means; the terminal's colour for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tone {
+    Good,
+    Bad,
+    Doubtful,
+    Heading,
+    Faint,
+}
+
+impl Ui {
+    pub(crate) fn new(global: &Global) -> Self {
+        let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let colour = |terminal: bool| match global.color {
+            When::Always => true,
+            When::Never => false,
+            When::Auto => terminal && !no_colour && std::env::var_os("TERM").is_none_or(|term| term != "dumb"),
+        };
+        Self {
+            json: global.json,
+            quiet: global.quiet,
+            colour_out: colour(io::stdout().is_terminal()),
+            colour_err: colour(io::stderr().is_terminal()),
+            progress: global.progress,
+            broken: Arc::default(),
+            line: progress::Line::default(),
+        }
+    }
+
+    /// For errors that are met before the options are known.
+    pub(crate) fn json() -> Self {
+        Self {
+            json: true,
+            quiet: true,
+            colour_out: false,
+            colour_err: false,
+            progress: When::Never,
+            broken: Arc::default(),
+            line: progress::Line::default(),
+        }
+    }
+
+    /// Whether a JSON document is wanted instead of human text.
+    pub(crate) fn is_json(&self) -> bool {
+        self.json
+    }
+
+    pub(crate) fn colours_diagnostics(&self) -> bool {
+        self.colour_err
+    }
+
+    /// The result for a human. Nothing with `--json`.
+    pub(crate) fn say(&self, line: impl AsRef<str>) {
+        if !self.json {
+            self.out(line.as_ref());
+        }
+    }
+
+    /// A table of the result for a human.
+    pub(crate) fn table(&self, table: &Table) {
+        if !self.json {
+            for line in table.render(WIDTH, |tone, text| self.paint(tone, text)) {
+                self.out(&line);
+            }
+        }
+    }
+
+    /// The one document of `--json`. Nothing otherwise.
+    pub(crate) fn document(&self, document: &impl Serialize) {
+        if self.json {
+            match serde_json::to_string_pretty(document) {
+                Ok(text) => self.out(&text),
+                Err(error) => self.err(&format!("write the result as JSON: {error}")),
+            }
+        }
+    }
+
+    /// Text that is itself the product (a unit file, a completion script, a document in some format): the same in every mode.
+    pub(crate) fn product(&self, text: &str) {
+        self.out(text.trim_end_matches('\n'));
+    }
+
+    /// What goes on, for a human who watches.
+    pub(crate) fn note(&self, line: impl AsRef<str>) {
+        if !self.quiet {
+            self.err(line.as_ref());
+        }
+    }
+
+    /// Something that deserves attention and is no error.
+    pub(crate) fn warn(&self, line: impl AsRef<str>) {
+        let label = if self.colour_err {
+            paint(Tone::Doubtful, "warning:")
+        } else {
+            "warning:".to_owned()
+        };
+        self.err(&format!("{label} {}", line.as_ref()));
+    }
+
+    /// A failed command: for a human what failed and what to type next; the JSON document with `--json`.
+    pub(crate) fn error(&self, error: &CommandError) {
+        self.document(&error.document());
+        let label = if self.colour_err {
+            paint(Tone::Bad, "error:")
+        } else {
+            "error:".to_owned()
+        };
+        self.err(&format!("{label} {}", printable(error.message().as_bytes())));
+        for hint in error.hints() {
+            self.err(&format!("  try: {}", printable(hint.as_bytes())));
+        }
+    }
+
+    /// A progress line on standard error; silent unless someone watches.
+    pub(crate) fn progress(&self, what: &str, total: Option<u64>) -> Progress {
+        let (shown, terminal) = match self.progress {
+            When::Never => (false, false),
+            When::Always => (true, io::stderr().is_terminal()),
+            When::Auto => (io::stderr().is_terminal() && !self.quiet, true),
+        };
+        Progress::new(what, total, shown, terminal, self.line.clone())
+    }
+
+    /// Text in the colour of its meaning, for a line of the result.
+    pub(crate) fn paint(&self, tone: Tone, text: &str) -> String {
+        if self.colour_out {
+            paint(tone, text)
+        } else {
+            text.to_owned()
+        }
+    }
+
+    /// Whether standard output could not be written. A reader that went away (`| head`) is no failure.
+    pub(crate) fn broken_output(&self) -> Option<io::ErrorKind> {
+        self.broken
+            .lock()
+            .ok()
+            .and_then(|kind| *kind)
+            .filter(|kind| *kind != io::ErrorKind::BrokenPipe)
+    }
+
+    /// Where `tracing` writes.
+    pub(crate) fn diagnostics(&self) -> impl Write + use<> {
+        self.line.clear();
+        io::stderr()
+    }
+
+    fn out(&self, line: &str) {
+        if let Err(error) = writeln!(io::stdout(), "{line}") {
+            let mut first = false;
+            if let Ok(mut broken) = self.broken.lock() {
+                first = broken.is_none();
+                broken.get_or_insert(error.kind());
+            }
+            if first && error.kind() != io::ErrorKind::BrokenPipe {
+                self.err(&format!("error: write to standard output: {error}"));
+            }
+        }
+    }
+
+    fn err(&self, line: &str) {
+        self.line.clear();
+        // Standard error is the last resort: when it is gone, there is nobody left to tell.
+        let _ = writeln!(io::stderr(), "{line}");
+    }
+}
+
+/// Raw bytes of a result that is not text: `restore --to -`.
+pub(crate) fn raw_output() -> io::Stdout {
+    io::stdout()
+}
+
+fn paint(tone: Tone, text: &str) -> String {
+    let code = match tone {
+        Tone::Good => "32",
+        Tone::Bad => "1;31",
+        Tone::Doubtful => "33",
+        Tone::Heading => "1",
+        Tone::Faint => "2",
+    };
+    format!("\u{1b}[{code}m{text}\u{1b}[0m")
+}
