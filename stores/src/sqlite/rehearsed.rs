@@ -84,6 +84,7 @@ impl Rehearsed for SqliteRehearsed {
         self.running = Some(Running {
             connection,
             shown: path.display().to_string(),
+            started: Instant::now(),
             deadline: sandbox.deadline,
         });
         Ok(())
@@ -99,7 +100,8 @@ impl Rehearsed for SqliteRehearsed {
         let Running {
             connection,
             shown,
-            deadline,
+            started,
+            ..
         } = running;
         let cannot = |error: rusqlite::Error, what: &str| could_not(error, &format!("{what} of {shown}"), *started);
         let mut facts = Vec::new();
@@ -165,7 +167,8 @@ impl Rehearsed for SqliteRehearsed {
         let Running {
             connection,
             shown,
-            deadline,
+            started,
+            ..
         } = running;
         let written = write_and_read_back(connection)
             .map_err(|error| could_not(error, &format!("write to the restored database {shown}"), *started))?;
