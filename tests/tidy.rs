@@ -153,7 +153,9 @@ fn shape_problems(path: &str, text: &str) -> Vec<String> {
 #[test]
 fn product_code_neither_panics_on_purpose_nor_prints() {
     let mut wrong = Vec::new();
-    for file in rust_files().into_iter().filter(|file| is_product(&shown(file))) {
+    let test_modules: BTreeSet<PathBuf> = rust_files().iter().flat_map(|file| test_only_modules(file)).collect();
+    let product = |file: &PathBuf| is_product(&shown(file)) && !test_modules.contains(file);
+    for file in rust_files().into_iter().filter(product) {
         let text = std::fs::read_to_string(&file).unwrap();
         wrong.extend(forbidden_words(&shown(&file), product_lines(&text)));
     }
@@ -171,6 +173,22 @@ fn product_code_neither_panics_on_purpose_nor_prints() {
 
 fn is_product(path: &str) -> bool {
     path.contains("/src/") && !path.starts_with("tests/") && !path.ends_with("/tests.rs") && !path.contains("/tests/")
+}
+
+/// Files that their parent declares as `#[cfg(test)] mod name;`.
+fn test_only_modules(parent: &Path) -> Vec<PathBuf> {
+    let text = std::fs::read_to_string(parent).unwrap();
+    let declared = text.split("#[cfg(test)]\nmod ").skip(1);
+    let names = declared.filter_map(|rest| rest.lines().next()?.strip_suffix(';'));
+    let file = |name: &str| format!("{name}.rs");
+    names
+        .flat_map(|name| {
+            [
+                parent.with_file_name(file(name)),
+                parent.with_extension("").join(file(name)),
+            ]
+        })
+        .collect()
 }
 
 /// The lines before the file's own test module, numbered from 1, comments left out.
@@ -266,6 +284,65 @@ fn is_repository_path(word: &str) -> bool {
     let known = FOLDERS.iter().any(|folder| word.starts_with(folder));
     let document = [".md", ".rs"].iter().any(|ending| word.ends_with(ending)) && word.contains('/');
     plain && (known || document) && !word.starts_with('/')
+}
+
+const MAP_BEGINS: &str = "<!-- code map: MUSTER_BLESS=1 cargo nextest run -p muster-tests code_map -->\n";
+const MAP_ENDS: &str = "<!-- end of the code map -->";
+
+#[test]
+fn the_code_map_shows_every_file_and_what_it_says_of_itself() {
+    let path = root().join("docs/architecture.md");
+    let page = std::fs::read_to_string(&path).unwrap();
+    let (before, rest) = page
+        .split_once(MAP_BEGINS)
+        .expect("docs/architecture.md has the first marker");
+    let (map, after) = rest
+        .split_once(MAP_ENDS)
+        .expect("docs/architecture.md has the last marker");
+    let sources = rust_files().into_iter().filter(|file| !file.ends_with("tests.rs"));
+    let files = sources
+        .map(|file| (shown(&file), first_sentence(&std::fs::read_to_string(&file).unwrap())))
+        .collect();
+    let drawn = code_map(&files);
+    if std::env::var_os("MUSTER_BLESS").is_some() {
+        std::fs::write(&path, format!("{before}{MAP_BEGINS}{drawn}{MAP_ENDS}{after}")).unwrap();
+    } else {
+        assert!(
+            map == drawn,
+            "the code map is out of date: MUSTER_BLESS=1 cargo nextest run -p muster-tests code_map"
+        );
+    }
+    assert_eq!(
+        first_sentence("//! Packs, and\n//! frames. More.\n//!\n//! Else.\nuse x;\n"),
+        "Packs, and frames"
+    );
+}
+
+/// A table per crate, folders before files as they sort.
+fn code_map(files: &BTreeMap<String, String>) -> String {
+    let mut map = String::new();
+    let mut section = "";
+    for (path, sentence) in files {
+        let folder = path
+            .split("/src/")
+            .next()
+            .filter(|folder| *folder != path)
+            .unwrap_or("tests");
+        if folder != section {
+            map.push_str(&format!("\n### `{folder}/`\n\n| file | what it is |\n| --- | --- |\n"));
+            section = folder;
+        }
+        map.push_str(&format!("| `{path}` | {} |\n", sentence.replace('|', "\\|")));
+    }
+    map + "\n"
+}
+
+fn first_sentence(text: &str) -> String {
+    let header = text.lines().map_while(|line| line.strip_prefix("//!")).map(str::trim);
+    let paragraph: Vec<&str> = header.take_while(|line| !line.is_empty()).collect();
+    let paragraph = paragraph.join(" ");
+    let sentence = paragraph.split(". ").next().unwrap_or_default();
+    sentence.trim_end_matches('.').to_owned()
 }
 
 #[test]
