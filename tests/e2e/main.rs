@@ -1,1 +1,24 @@
-//! End-to-end tests.
+//! End-to-end tests: the binary as a user meets it, on real trees, databases, servers and faults.
+//!
+//! One module per topic. Each test has its own folder, HOME and repository; what a test cannot get, it fails for.
+
+#![expect(clippy::unwrap_used, reason = "a surprise ends the test")]
+
+mod configuration;
+mod damage;
+mod demo;
+mod evidence;
+mod files;
+mod interruption;
+mod policies;
+mod rehearsal;
+mod scheduling;
+mod sqlite;
+mod trust;
+
+use muster_testkit::env::TestEnv;
+
+/// A fresh place with the binary under test.
+fn env() -> TestEnv {
+    TestEnv::new(env!("CARGO_BIN_EXE_muster"))
+}

@@ -2,7 +2,6 @@
 //!
 //! Invariant: no test reads the machine's configuration, credentials or locale, and none leaves a file behind.
 
-use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -89,16 +88,17 @@ impl TestEnv {
         command
     }
 
-    /// Runs `muster ARGUMENTS…` to its end.
-    pub fn run<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Outcome {
+    /// Runs `muster LINE` to its end; `line` is cut at white space.
+    pub fn run(&self, line: &str) -> Outcome {
         let mut command = self.command();
-        command.args(arguments);
+        command.args(line.split_whitespace());
         Outcome::of(command)
     }
 
     /// Runs it and demands exit 0.
-    pub fn ok<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Outcome {
-        self.run(arguments).expect_code(0)
+    #[track_caller]
+    pub fn ok(&self, line: &str) -> Outcome {
+        self.run(line).expect_code(0)
     }
 }
 

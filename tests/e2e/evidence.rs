@@ -1,0 +1,204 @@
+//! Bundles: they carry the chain, verify with the public key alone, and any other byte is refused.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use muster_testkit::damage::Damage;
+use muster_testkit::env::{Outcome, TestEnv};
+
+use crate::env;
+
+/// A place with a snapshot, a rehearsal and a bundle over both.
+fn audited() -> (TestEnv, PathBuf) {
+    let env = env();
+    env.write("src/a", "a");
+    env.configure("[store.assets]\nkind = \"files\"\npath = \"src\"\nobjectives = { rpo = \"1h\", rto = \"5m\" }");
+    env.ok("init");
+    env.ok("backup");
+    env.ok("rehearse");
+    let bundle = env.path("evidence.tar");
+    let audit = env.run(&format!("audit --out {} --json", bundle.display()));
+    assert!(matches!(audit.code, 0 | 3 | 6), "{audit:?}"); // findings are not failures of the audit itself
+    let document = audit.json();
+    assert_eq!(document["schema"], "muster.audit/1");
+    assert!(document["bundle_digest"].as_str().unwrap().starts_with("sha256:"));
+    assert!(document["results"].as_array().unwrap().len() >= 10, "{document}");
+    (env, bundle)
+}
+
+/// `muster verify` as an auditor runs it: no configuration, no repository, only the bundle and the root's public key.
+fn verify(env: &TestEnv, bundle: &std::path::Path, key: Option<&str>) -> Outcome {
+    let mut command = env.bare_command();
+    let elsewhere = env.path("auditor");
+    fs::create_dir_all(&elsewhere).unwrap();
+    command.current_dir(elsewhere).arg("verify").arg(bundle).arg("--json");
+    if let Some(key) = key {
+        command.arg("--key").arg(env.path(key));
+    }
+    Outcome::of(command)
+}
+
+#[test]
+fn a_bundle_verifies_offline_with_the_public_key_alone() {
+    let (env, bundle) = audited();
+    fs::remove_dir_all(env.path("repo")).unwrap();
+    let verified = verify(&env, &bundle, Some("keys/root.pub")).expect_code(0).json();
+    assert_eq!(verified["valid"], true);
+    assert_eq!(verified["removal"], "self-asserted", "nothing was pinned");
+    assert!(
+        !verified["not_shown"].as_array().unwrap().is_empty(),
+        "it claims to show everything"
+    );
+    assert!(
+        !verified["signed_by"].as_array().unwrap().is_empty() && !verified["subject"].as_array().unwrap().is_empty()
+    );
+    assert!(
+        verified["checks"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|check| check["passed"] == true),
+        "{verified}"
+    );
+}
+
+#[test]
+fn a_bundle_carries_inputs_policies_results_rehearsals_and_manifests() {
+    let (env, bundle) = audited();
+    let listing = Command::new("tar")
+        .arg("tf")
+        .arg(&bundle)
+        .current_dir(env.path(""))
+        .output()
+        .unwrap();
+    let names = String::from_utf8(listing.stdout).unwrap();
+    for part in [
+        "inputs/",
+        "polic",
+        "results",
+        "rehearsals/",
+        "manifests/",
+        "statement.dsse.json",
+        "SHA256SUMS",
+        "VERIFY.md",
+    ] {
+        assert!(names.contains(part), "no {part} in\n{names}");
+    }
+}
+
+#[test]
+fn without_a_root_the_signer_is_unknown_and_the_answer_is_not_valid() {
+    let (env, bundle) = audited();
+    let verified = verify(&env, &bundle, None).expect_code(12).json();
+    assert_eq!(verified["valid"], false, "{verified}");
+}
+
+#[test]
+fn another_root_does_not_make_a_bundle_valid() {
+    let (env, bundle) = audited();
+    let other = crate::env();
+    other.configure("");
+    other.ok("init");
+    fs::copy(other.path("keys/root.pub"), env.path("other.pub")).unwrap();
+    let verified = verify(&env, &bundle, Some("other.pub"));
+    assert!(matches!(verified.code, 7 | 12), "{verified:?}");
+}
+
+#[test]
+fn any_changed_byte_of_a_bundle_is_exit_7() {
+    let (env, bundle) = audited();
+    let whole = fs::read(&bundle).unwrap();
+    let changed = env.path("changed.tar");
+    // Each byte of the first two headers and of the end, and one in every 997 between: names, padding, checksums, contents, blocks of zeros.
+    let sample = (0..1024)
+        .chain((1024..whole.len()).step_by(997))
+        .chain(whole.len() - 1024..whole.len())
+        .step_by(3);
+    let mut accepted = Vec::new();
+    for at in sample {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 0x11;
+        fs::write(&changed, bytes).unwrap();
+        let code = verify(&env, &changed, Some("keys/root.pub")).code;
+        if code != 7 {
+            accepted.push((at, code));
+        }
+    }
+    assert!(accepted.is_empty(), "of {} bytes: {accepted:?}", whole.len());
+    for damage in [Damage::Truncate, Damage::Extend] {
+        fs::write(&changed, &whole).unwrap();
+        let _damaged = damage.to(&changed);
+        verify(&env, &changed, Some("keys/root.pub")).expect_code(7);
+    }
+}
+
+#[test]
+fn a_bundle_repacked_by_tar_is_exit_7() {
+    let (env, bundle) = audited();
+    fs::create_dir(env.path("open")).unwrap();
+    let run = |line: &str| {
+        assert!(
+            Command::new("sh")
+                .args(["-c", line])
+                .current_dir(env.path(""))
+                .status()
+                .unwrap()
+                .success()
+        )
+    };
+    run(&format!(
+        "tar -C open -xf {} && tar -C open -cf repacked.tar .",
+        bundle.display()
+    ));
+    verify(&env, &env.path("repacked.tar"), Some("keys/root.pub")).expect_code(7);
+}
+
+/// The commands of VERIFY.md, exactly as they stand there: its fenced shell blocks, one after the other.
+fn commands_of(page: &str) -> String {
+    let blocks = page.split("```").skip(1).step_by(2);
+    let commands: Vec<&str> = blocks
+        .filter_map(|block| block.split_once('\n').map(|(_, commands)| commands))
+        .collect();
+    assert!(!commands.is_empty(), "no commands in\n{page}");
+    commands.join("\n")
+}
+
+#[test]
+fn the_commands_of_verify_md_work_with_openssl_and_sha256sum_and_see_a_change() {
+    let (env, bundle) = audited();
+    let open = env.path("open");
+    fs::create_dir(&open).unwrap();
+    assert!(
+        Command::new("tar")
+            .arg("-C")
+            .arg(&open)
+            .arg("-xf")
+            .arg(&bundle)
+            .status()
+            .unwrap()
+            .success()
+    );
+    // The page may speak of the folder's own name, or of files beside it: it is read where a user unpacked it.
+    let root = muster_testkit::damage::files_beneath(&open);
+    let page = root.iter().find(|name| name.ends_with("VERIFY.md")).expect("VERIFY.md");
+    let folder = open.join(page).parent().unwrap().to_owned();
+    fs::copy(env.path("keys/root.pub"), folder.join("root.pub")).unwrap();
+    let commands = commands_of(&fs::read_to_string(open.join(page)).unwrap());
+    for word in ["openssl", "sha256sum"] {
+        assert!(commands.contains(word), "no {word} in\n{commands}");
+    }
+    let run = || {
+        let mut shell = Command::new("bash");
+        shell.args(["-euo", "pipefail", "-c", &commands]).current_dir(&folder);
+        Outcome::of(shell)
+    };
+    run().expect_code(0);
+    let victim = root.iter().find(|name| name.contains("inputs/")).unwrap();
+    let damaged = Damage::Flip.to(&open.join(victim));
+    assert_ne!(run().code, 0, "a changed input passed");
+    drop(damaged);
+    let signature = root.iter().find(|name| name.ends_with("statement.pae")).unwrap();
+    let _damaged = Damage::Flip.to(&open.join(signature));
+    assert_ne!(run().code, 0, "a changed statement passed");
+}

@@ -1,0 +1,110 @@
+//! `muster check`: files judged by rules, with neither configuration nor key nor repository.
+
+use muster_testkit::env::{Outcome, TestEnv};
+use serde_json::Value;
+
+use crate::env;
+
+const RULES: &str = r#"package main
+
+import rego.v1
+
+deny contains msg if {
+	not input.backup.enabled
+	msg := sprintf("%s: backups are off", [input.name])
+}
+
+warn contains msg if {
+	input.backup.keep < 7
+	msg := "fewer than seven are kept"
+}
+"#;
+
+fn place() -> TestEnv {
+    let env = env();
+    env.write("policy/backup.rego", RULES);
+    env.write("good.yaml", "name: accounts\nbackup:\n  enabled: true\n  keep: 14\n");
+    env.write(
+        "few.json",
+        r#"{"name": "accounts", "backup": {"enabled": true, "keep": 3}}"#,
+    );
+    env.write("bad.yaml", "name: accounts\nbackup:\n  enabled: false\n  keep: 14\n");
+    env
+}
+
+fn check(env: &TestEnv, line: &str) -> Outcome {
+    let mut command = env.bare_command();
+    command.arg("check").args(line.split_whitespace());
+    Outcome::of(command)
+}
+
+fn summary(outcome: &Outcome) -> Value {
+    outcome.json()["summary"].clone()
+}
+
+#[test]
+fn a_good_file_passes_a_bad_one_is_exit_6_and_a_warning_is_told() {
+    let env = place();
+    let good = check(&env, "good.yaml --policy policy --json").expect_code(0);
+    assert_eq!(
+        (&summary(&good)["fail"], &summary(&good)["pass"]),
+        (&Value::from(0), &Value::from(2)),
+        "{good:?}"
+    );
+    let few = check(&env, "few.json --policy policy --json").expect_code(0);
+    assert_eq!(
+        (&summary(&few)["warn"], &summary(&few)["fail"]),
+        (&Value::from(1), &Value::from(0))
+    );
+    let bad = check(&env, "bad.yaml --policy policy --json").expect_code(6);
+    assert_eq!(summary(&bad)["fail"], 1);
+    assert!(bad.stdout.contains("accounts: backups are off"), "{bad:?}");
+    check(&env, "bad.yaml --policy policy").expect_code(6);
+}
+
+#[test]
+fn several_files_are_judged_each_for_itself() {
+    let env = place();
+    let all = check(&env, "good.yaml few.json bad.yaml --policy policy --json").expect_code(6);
+    let results = all.json()["results"].as_array().unwrap().clone();
+    let failed: Vec<&Value> = results.iter().filter(|result| result["verdict"] == "fail").collect();
+    assert_eq!(failed.len(), 1);
+    assert!(failed[0]["file"].as_str().unwrap().ends_with("bad.yaml"), "{failed:?}");
+}
+
+#[test]
+fn nothing_evaluated_is_exit_8_not_green() {
+    let env = place();
+    env.write(
+        "other/other.rego",
+        "package other\n\nimport rego.v1\n\ndeny contains msg if {\n\tinput.x\n\tmsg := \"x\"\n}\n",
+    );
+    check(&env, "good.yaml --policy other").expect_code(8);
+}
+
+#[test]
+fn input_that_cannot_be_read_is_never_a_pass() {
+    let env = place();
+    env.write("broken.yaml", "a: [1, 2\nb: }\n");
+    env.write("broken.json", "{\"a\": ");
+    for line in ["broken.yaml", "broken.json", "no-such-file.yaml"] {
+        let outcome = check(&env, &format!("{line} --policy policy"));
+        assert!(matches!(outcome.code, 1 | 2 | 8), "{outcome:?}");
+        assert!(
+            format!("{}{}", outcome.stdout, outcome.stderr).contains(line),
+            "{outcome:?}"
+        );
+    }
+}
+
+#[test]
+fn a_policy_that_does_not_parse_is_named_with_its_line() {
+    let env = place();
+    env.write(
+        "wrong/wrong.rego",
+        "package main\n\nimport rego.v1\n\ndeny contains msg if {\n\tmsg := \n}\n",
+    );
+    let outcome = check(&env, "good.yaml --policy wrong");
+    assert!(matches!(outcome.code, 1 | 2 | 8), "{outcome:?}");
+    assert!(outcome.stderr.contains("wrong.rego"), "{outcome:?}");
+}

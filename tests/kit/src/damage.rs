@@ -1,0 +1,69 @@
+//! Damage as disks, networks and thieves do it: one flipped bit, a lost end, a lost object. Each can be undone.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// What is done to a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Damage {
+    /// One bit in the middle.
+    Flip,
+    /// The last byte is gone.
+    Truncate,
+    /// One byte more at the end.
+    Extend,
+    /// The file is gone.
+    Remove,
+}
+
+/// A damaged file, whole again when dropped.
+#[derive(Debug)]
+pub struct Damaged {
+    path: PathBuf,
+    before: Vec<u8>,
+}
+
+impl Damage {
+    /// Does it to `path`.
+    pub fn to(self, path: &Path) -> Damaged {
+        let before = fs::read(path).expect("read what is to be damaged");
+        assert!(!before.is_empty(), "{}: an empty file cannot be damaged", path.display());
+        let mut bytes = before.clone();
+        match self {
+            Self::Flip => bytes[before.len() / 2] ^= 0x10,
+            Self::Truncate => bytes.truncate(before.len() - 1),
+            Self::Extend => bytes.push(b'\n'),
+            Self::Remove => {}
+        }
+        let damaged = Damaged { path: path.to_owned(), before };
+        match self {
+            Self::Remove => fs::remove_file(path).expect("remove"),
+            _ => fs::write(path, bytes).expect("write the damage"),
+        }
+        damaged
+    }
+}
+
+impl Drop for Damaged {
+    fn drop(&mut self) {
+        let _ = fs::write(&self.path, &self.before);
+    }
+}
+
+/// Every file beneath `root` as a relative path, sorted.
+pub fn files_beneath(root: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut folders = vec![root.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).into_iter().flatten() {
+            let path = entry.expect("entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                found.push(path.strip_prefix(root).expect("beneath").to_str().expect("names of objects are ASCII").to_owned());
+            }
+        }
+    }
+    found.sort();
+    found
+}
