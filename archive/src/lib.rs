@@ -1,1 +1,30 @@
 //! Repository format v1 and the object stores that hold it.
+//!
+//! The format is `docs/format/archive.md`; this crate is its only reader and writer. It knows nothing of databases and prints
+//! nothing. Network and file I/O is async; hashing and compression run on threads of their own behind bounded channels.
+
+mod content;
+mod edge;
+mod error;
+mod frame;
+pub mod layout;
+pub mod ledger;
+mod list;
+mod manifest;
+pub mod object_store;
+mod pack;
+mod repository;
+mod state;
+pub mod tree;
+mod verify;
+mod writer;
+
+pub use content::{BLOCK, FileDigest, TreeDigest, path_order};
+pub use edge::{Edge, rfc3339};
+pub use error::ArchiveError;
+pub use frame::{FrameDecoder, FrameError};
+pub use manifest::{ListRef, Manifest, ParentRef, Tool, TreeRef, Unreadable, UnreadablePath};
+pub use repository::{Commit, InitOptions, Point, RehearsalPlace, Repository};
+pub use state::LocalState;
+pub use verify::{Verification, VerifyDepth, VerifyEvent};
+pub use writer::{Parent, SnapshotWriter, WriteProgress, WriterOptions, Written};

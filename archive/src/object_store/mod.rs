@@ -23,7 +23,7 @@ pub use local::LocalStore;
 pub use memory::MemoryStore;
 pub use open::open;
 pub use probe::probe_conditional_create;
-pub use s3::S3Options;
+pub use s3::{Credentials, Patience, S3Options};
 
 /// The longest object that is written or read whole: twice the longest pack.
 pub const MAX_OBJECT: u64 = 128 << 20;

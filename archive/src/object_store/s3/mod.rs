@@ -1,22 +1,227 @@
-//! Objects in an S3 bucket: `s3://bucket/prefix`.
+//! Objects in an S3 bucket, Amazon's or a compatible server's: `s3://bucket/prefix`.
+//!
+//! Each object is one PUT whose payload hash is signed, so that the server refuses what changed on the way. Retries are ours, not the
+//! SDK's: a repeated `Create` must know that an earlier try may have landed. Nothing waits without a bound ([`Patience`]).
 
-use std::sync::Arc;
+mod calls;
+mod connect;
+mod failure;
+mod retry;
 
-use super::{ErrorKind, ObjectStore, StorageError};
+use std::fmt;
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_sdk_s3::Client;
+use bytes::Bytes;
+
+use super::error::{ErrorKind, StorageError};
+use super::key::{check_key, check_prefix};
+use super::{MAX_OBJECT, ObjectMeta, ObjectStore, PutMode, check_length, check_range};
+
+pub(super) use connect::open;
 
 /// How an S3 server is reached.
 #[derive(Debug, Clone, Default)]
 pub struct S3Options {
-    /// The server's URL; without it Amazon's of the region, or what the environment and profile say.
+    /// The server's URL; without it what the environment and profile say, or Amazon's of the region.
     pub endpoint: Option<String>,
     /// The region; without it what the environment and profile say.
     pub region: Option<String>,
-    /// Whether the bucket stands in the path instead of the host name; without it, yes wherever `endpoint` is given.
+    /// Whether the bucket stands in the path instead of the host name; without it, yes wherever there is an endpoint.
     pub path_style: Option<bool>,
     /// The profile of the shared AWS configuration files; without it what `AWS_PROFILE` says, or `default`.
     pub profile: Option<String>,
+    /// Who asks; without it the environment, the profile, or the machine's own role.
+    pub credentials: Option<Credentials>,
+    /// How long to wait and to try again.
+    pub patience: Patience,
 }
 
-pub(super) async fn open(place: &str, _options: &S3Options) -> Result<Arc<dyn ObjectStore>, StorageError> {
-    Err(StorageError::new(ErrorKind::Other, "", format!("open s3://{place}")))
+/// An access key and its secret.
+#[derive(Clone)]
+pub struct Credentials {
+    /// The public part.
+    pub access_key_id: String,
+    /// The secret part.
+    pub secret_access_key: String,
+    /// For temporary credentials.
+    pub session_token: Option<String>,
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Credentials({:?}, …)", self.access_key_id)
+    }
+}
+
+/// How long to wait for a server, and how long to try again.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// For a connection.
+    pub connect: Duration,
+    /// For the next sign of life: an answer to a small request, the next bytes of a body.
+    pub stall: Duration,
+    /// Tries at a server that never answered this process: a wrong address shows soon.
+    pub unreached: Duration,
+    /// Tries at a server that answered before, or says that it is busy: a restart of it does not end a backup.
+    pub outage: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(5),
+            stall: Duration::from_secs(30),
+            unreached: Duration::from_secs(2),
+            outage: Duration::from_secs(60),
+        }
+    }
+}
+
+/// Objects beneath a prefix of one bucket.
+struct S3Store {
+    client: Client,
+    bucket: String,
+    /// Empty, or ends with `/`.
+    prefix: String,
+    /// For a bucket that must be made; none where the server has its own idea.
+    location: Option<String>,
+    patience: Patience,
+    conditional_create: AtomicBool,
+    answered: AtomicBool,
+}
+
+impl fmt::Debug for S3Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "S3Store({})", self.url())
+    }
+}
+
+#[async_trait]
+impl ObjectStore for S3Store {
+    async fn put(&self, key: &str, body: Bytes, mode: PutMode) -> Result<(), StorageError> {
+        check_key(key)?;
+        check_length(key, &body)?;
+        let attempt = format!("write {key} in {}", self.url());
+        let conditional = self.conditional_create.load(Ordering::Relaxed);
+        if mode == PutMode::Create && !conditional && self.is_there(key).await? {
+            return Err(StorageError::new(ErrorKind::AlreadyExists, key, attempt));
+        }
+        let only_new = mode == PutMode::Create && conditional;
+        let mut tries = 0;
+        let written = self
+            .retry(key, &attempt, &mut tries, || self.put_once(key, body.clone(), only_new))
+            .await;
+        match written {
+            Err(error) if error.kind == ErrorKind::AlreadyExists && tries > 1 => {
+                // Who may not read what is there cannot tell, and then the name is taken.
+                let ours = self.get_limited(key, MAX_OBJECT).await.is_ok_and(|found| found == body);
+                if ours { Ok(()) } else { Err(error) }
+            }
+            written => written,
+        }
+    }
+
+    async fn get_limited(&self, key: &str, max: u64) -> Result<Bytes, StorageError> {
+        check_key(key)?;
+        let attempt = format!("read {key} in {}", self.url());
+        self.retry(key, &attempt, &mut 0, || self.get_once(key, None, max.min(MAX_OBJECT)))
+            .await
+    }
+
+    async fn get_range(&self, key: &str, range: Range<u64>) -> Result<Bytes, StorageError> {
+        check_key(key)?;
+        check_range(key, &range)?;
+        let attempt = format!("read bytes {}..{} of {key} in {}", range.start, range.end, self.url());
+        if range.is_empty() {
+            // HTTP has no empty range.
+            let short = self.head(key).await?.size < range.end;
+            return if short {
+                Err(StorageError::new(ErrorKind::Truncated, key, attempt))
+            } else {
+                Ok(Bytes::new())
+            };
+        }
+        self.retry(key, &attempt, &mut 0, || {
+            self.get_once(key, Some(range.clone()), MAX_OBJECT)
+        })
+        .await
+    }
+
+    async fn head(&self, key: &str) -> Result<ObjectMeta, StorageError> {
+        check_key(key)?;
+        let attempt = format!("look at {key} in {}", self.url());
+        let size = self.retry(key, &attempt, &mut 0, || self.head_once(key)).await?;
+        Ok(ObjectMeta {
+            key: key.to_owned(),
+            size,
+        })
+    }
+
+    async fn list(&self, prefix: &str) -> Result<Vec<ObjectMeta>, StorageError> {
+        check_prefix(prefix)?;
+        let attempt = format!("list {prefix:?} in {}", self.url());
+        let mut found = Vec::new();
+        let mut after = None;
+        loop {
+            let page = self
+                .retry("", &attempt, &mut 0, || self.list_once(prefix, after.clone()))
+                .await?;
+            found.extend(page.objects);
+            match page.next {
+                None => break,
+                next if next == after => {
+                    let error = StorageError::new(ErrorKind::Other, "", attempt);
+                    return Err(error.hint("the server's listing goes round in circles"));
+                }
+                next => after = next,
+            }
+        }
+        found.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+        Ok(found)
+    }
+
+    async fn delete(&self, key: &str) -> Result<(), StorageError> {
+        check_key(key)?;
+        let attempt = format!("delete {key} in {}", self.url());
+        match self.retry(key, &attempt, &mut 0, || self.delete_once(key)).await {
+            Err(error) if error.kind == ErrorKind::NotFound => Ok(()),
+            done => done,
+        }
+    }
+
+    fn url(&self) -> String {
+        format!("s3://{}/{}", self.bucket, self.prefix)
+            .trim_end_matches('/')
+            .to_owned()
+    }
+
+    async fn prepare(&self) -> Result<(), StorageError> {
+        let attempt = format!("look for bucket {}", self.bucket);
+        match self.retry("", &attempt, &mut 0, || self.head_bucket_once()).await {
+            Err(error) if error.is_not_found() => {}
+            // Who may not ask may still be allowed to write.
+            Err(error) if error.kind == ErrorKind::Denied && error.hint.is_none() => return Ok(()),
+            answer => return answer,
+        }
+        let attempt = format!("create bucket {}", self.bucket);
+        self.retry("", &attempt, &mut 0, || self.create_bucket_once()).await
+    }
+
+    fn rely_on_conditional_create(&self, proven: bool) {
+        self.conditional_create.store(proven, Ordering::Relaxed);
+    }
+}
+
+impl S3Store {
+    async fn is_there(&self, key: &str) -> Result<bool, StorageError> {
+        match self.head(key).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
 }

@@ -1,0 +1,169 @@
+//! Digests of logical content: of a file, and of a whole tree.
+//!
+//! Invariant: both can be recomputed from restored bytes alone, without the repository (docs/format/archive.md, "Blocks, extents
+//! and frames" and "Tree digest").
+
+use std::cmp::Ordering;
+
+use muster_signing::{Digest, Hasher};
+
+use crate::tree::{NodeKind, TreeEntry};
+
+/// Length of a block in bytes: files are cut at its multiples.
+pub const BLOCK: usize = 64 * 1024;
+
+/// Incremental file digest: BLAKE3 over the BLAKE3 hashes of the file's blocks.
+#[derive(Clone, Default)]
+pub struct FileDigest {
+    hashes: blake3::Hasher,
+    block: blake3::Hasher,
+    filled: usize,
+}
+
+impl FileDigest {
+    /// A digest of nothing yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The next bytes of the file, in order, of any length.
+    pub fn update(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let take = bytes.len().min(BLOCK - self.filled);
+            let (head, rest) = bytes.split_at(take);
+            self.block.update(head);
+            self.filled += take;
+            bytes = rest;
+            if self.filled == BLOCK {
+                self.close_block();
+            }
+        }
+    }
+
+    /// The next whole block (or the file's last, shorter one) by its BLAKE3 hash, computed elsewhere.
+    pub fn push_block(&mut self, hash: &[u8; 32]) {
+        self.hashes.update(hash);
+    }
+
+    /// The digest of everything given.
+    pub fn finish(mut self) -> [u8; 32] {
+        if self.filled > 0 {
+            self.close_block();
+        }
+        *self.hashes.finalize().as_bytes()
+    }
+
+    fn close_block(&mut self) {
+        self.hashes.update(self.block.finalize().as_bytes());
+        self.block.reset();
+        self.filled = 0;
+    }
+}
+
+/// Digest of a whole tree. Entries may come in any order; they are sorted when it is finished.
+#[derive(Default)]
+pub struct TreeDigest {
+    records: Vec<(Vec<u8>, Digest)>,
+}
+
+impl TreeDigest {
+    /// A digest of an empty tree.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds an entry; keeps its path and 32 bytes.
+    pub fn push(&mut self, entry: &TreeEntry) {
+        self.records.push((entry.path.clone(), record_digest(entry)));
+    }
+
+    /// The digest, whatever the order in which entries came.
+    pub fn finish(mut self) -> Digest {
+        self.records.sort_by(|a, b| path_order(&a.0, &b.0));
+        let mut hasher = Hasher::new();
+        for (_, record) in &self.records {
+            hasher.update(record.as_bytes());
+        }
+        hasher.finish()
+    }
+}
+
+/// Component-wise byte order: a directory comes before what is in it.
+pub fn path_order(a: &[u8], b: &[u8]) -> Ordering {
+    a.split(|byte| *byte == b'/').cmp(b.split(|byte| *byte == b'/'))
+}
+
+fn record_digest(entry: &TreeEntry) -> Digest {
+    let mut record = Vec::with_capacity(entry.path.len() + 96);
+    let (mode, size, target, digest, device): (u32, u64, &[u8], [u8; 32], (u32, u32)) = match &entry.kind {
+        NodeKind::File { size, digest, .. } => (entry.mode, *size, b"", *digest, (0, 0)),
+        NodeKind::Symlink { target } => (0, 0, target, [0; 32], (0, 0)),
+        NodeKind::HardLink { to } => (entry.mode, 0, to, [0; 32], (0, 0)),
+        NodeKind::Device { major, minor, .. } => (entry.mode, 0, b"", [0; 32], (*major, *minor)),
+        NodeKind::Directory | NodeKind::Fifo => (entry.mode, 0, b"", [0; 32], (0, 0)),
+    };
+    record.push(entry.kind.code());
+    push_bytes(&mut record, &entry.path);
+    record.extend_from_slice(&mode.to_le_bytes());
+    record.extend_from_slice(&size.to_le_bytes());
+    push_bytes(&mut record, target);
+    record.extend_from_slice(&digest);
+    record.extend_from_slice(&u64::from(device.0).to_le_bytes());
+    record.extend_from_slice(&u64::from(device.1).to_le_bytes());
+    Digest::of(&record)
+}
+
+fn push_bytes(record: &mut Vec<u8>, bytes: &[u8]) {
+    let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+    record.extend_from_slice(&length.to_le_bytes());
+    record.extend_from_slice(bytes);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_digest_does_not_depend_on_how_the_bytes_arrive() {
+        let bytes: Vec<u8> = (0..200_000u32).map(|n| (n % 251) as u8).collect();
+        let mut whole = FileDigest::new();
+        whole.update(&bytes);
+        let mut pieces = FileDigest::new();
+        for piece in bytes.chunks(777) {
+            pieces.update(piece);
+        }
+        let mut blocks = FileDigest::new();
+        for block in bytes.chunks(BLOCK) {
+            blocks.push_block(blake3::hash(block).as_bytes());
+        }
+        let expected = whole.finish();
+        assert_eq!(expected, pieces.finish());
+        assert_eq!(expected, blocks.finish());
+        assert_eq!(FileDigest::new().finish(), *blake3::hash(b"").as_bytes());
+    }
+
+    #[test]
+    fn a_tree_digest_does_not_depend_on_the_order_of_entries_but_on_each_of_them() {
+        let entry = |path: &str, mode| TreeEntry {
+            path: path.into(),
+            mode,
+            ..TreeEntry::directory("x")
+        };
+        let digest = |entries: &[TreeEntry]| {
+            let mut digest = TreeDigest::new();
+            entries.iter().for_each(|entry| digest.push(entry));
+            digest.finish()
+        };
+        let sorted = [entry("a", 0o755), entry("a/b", 0o755), entry("a-b", 0o755)];
+        let shuffled = [entry("a-b", 0o755), entry("a", 0o755), entry("a/b", 0o755)];
+        assert_eq!(digest(&sorted), digest(&shuffled));
+        assert_ne!(digest(&sorted), digest(&sorted[..2]));
+        assert_ne!(digest(&sorted[..1]), digest(&[entry("a", 0o700)]));
+    }
+
+    #[test]
+    fn a_directory_comes_before_what_is_in_it_and_before_names_that_extend_its_own() {
+        assert_eq!(path_order(b"a/z", b"a-b"), Ordering::Less);
+        assert_eq!(path_order(b"a", b"a/b"), Ordering::Less);
+    }
+}

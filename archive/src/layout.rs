@@ -1,0 +1,76 @@
+//! Names of the objects of a repository (docs/format/archive.md, "Objects").
+
+use muster_signing::{Digest, KeyId};
+
+/// The descriptor.
+pub const DESCRIPTOR: &str = "muster.dsse";
+/// Prefix of the key documents.
+pub const KEYS: &str = "keys/";
+/// Prefix of the logs.
+pub const LEDGER: &str = "ledger/";
+/// Prefix of the manifests.
+pub const SNAPSHOTS: &str = "snapshots/";
+/// Prefix of the scorecards.
+pub const REHEARSALS: &str = "rehearsals/";
+
+/// A key document.
+pub fn key_document(epoch: u64) -> String {
+    format!("{KEYS}{epoch:08}.dsse")
+}
+
+/// The epoch that a key document's name says; `None` for any other name.
+pub fn epoch_of(key: &str) -> Option<u64> {
+    let digits = key.strip_prefix(KEYS)?.strip_suffix(".dsse")?;
+    (digits.len() == 8 && digits.bytes().all(|byte| byte.is_ascii_digit())).then(|| digits.parse().ok())?
+}
+
+/// A data pack.
+pub fn pack(id: &Digest) -> String {
+    content("packs", id)
+}
+
+/// A tree object.
+pub fn tree(id: &Digest) -> String {
+    content("trees", id)
+}
+
+/// A hunk of a public list.
+pub fn list(id: &Digest) -> String {
+    content("lists", id)
+}
+
+/// A manifest.
+pub fn manifest(store: &str, snapshot: &str) -> String {
+    format!("{SNAPSHOTS}{store}/{snapshot}.dsse")
+}
+
+/// A scorecard.
+pub fn scorecard(store: &str, rehearsal: &str) -> String {
+    format!("{REHEARSALS}{store}/{rehearsal}.dsse")
+}
+
+/// Prefix of the incarnations of one key's log.
+pub fn log(key: &KeyId) -> String {
+    format!("{LEDGER}{key}/")
+}
+
+/// Whether a store's name may stand in a key: `[a-z0-9][a-z0-9_-]*`, at most 64 bytes.
+pub fn is_store_name(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    name.len() <= 64
+        && name.bytes().next().is_some_and(plain)
+        && name.bytes().all(|byte| plain(byte) || byte == b'_' || byte == b'-')
+}
+
+/// Whether an id is a ULID as muster writes it: 26 upper-case Crockford digits.
+pub fn is_ulid(id: &str) -> bool {
+    id.len() == 26
+        && id
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || (byte.is_ascii_uppercase() && !b"ILOU".contains(&byte)))
+}
+
+fn content(folder: &str, id: &Digest) -> String {
+    let hex = id.hex();
+    format!("{folder}/{}/{hex}", &hex[..2])
+}

@@ -1,0 +1,205 @@
+//! Appending to a log: entry bundle and tiles under names that hold the new size, then the checkpoint.
+//!
+//! Invariant: bytes of others are never adopted. Where a name of the next size is taken and the checkpoint does not move past
+//! it, somebody died there: a new incarnation goes on.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use muster_signing::{Checkpoint, PublicKey, SecretKey, merkle};
+
+use super::tiles::{self, ENTRY_MAX, Tile};
+use super::{Entry, Log, LogEvent, SeenHead, origin, read};
+use crate::edge::Edge;
+use crate::object_store::{ErrorKind, ObjectStore, PutMode};
+use crate::{ArchiveError, LocalState, layout};
+
+/// Where an entry came to stand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// The incarnation.
+    pub incarnation: String,
+    /// The entry's index in it.
+    pub index: u64,
+}
+
+/// What an append needs to know of the repository.
+pub struct Place<'a> {
+    /// Where objects are.
+    pub store: &'a Arc<dyn ObjectStore>,
+    /// Repository id.
+    pub repository: &'a str,
+    /// Local memory and locks.
+    pub state: &'a LocalState,
+    /// Whether the server was seen to honour conditional creates.
+    pub conditional_create: bool,
+}
+
+/// Appends one entry to the log of `key`. `others` are the keys whose heads a new incarnation cites.
+///
+/// # Errors
+/// As [`super::read`]; [`ArchiveError::Log`] where the log cannot be moved on.
+pub async fn append(
+    place: &Place<'_>,
+    key: &SecretKey,
+    others: &[PublicKey],
+    event: LogEvent,
+    edge: &dyn Edge,
+) -> Result<Appended, ArchiveError> {
+    let public = key.public();
+    let _lock = lock(place, &public).await?;
+    for attempt in 0..5u32 {
+        let logs = read(place.store, place.repository, &public, None).await?;
+        let known = is_known(&logs, &public, place)?;
+        super::compare_with_memory(&logs, &public.id(), place.state)?;
+        let newest = logs
+            .first()
+            .filter(|_| known || place.conditional_create)
+            .filter(|_| attempt < 4);
+        let log = match newest {
+            Some(log) => log.clone(),
+            None => opened(place, key, others, edge).await?,
+        };
+        let entry = encode(&event, edge)?;
+        if let Some(grown) = extend(place, key, &log, entry).await? {
+            let index = grown.checkpoint.size - 1;
+            let mut all = logs;
+            all.retain(|old| old.incarnation != grown.incarnation);
+            all.insert(0, grown.clone());
+            super::compare_with_memory(&all, &public.id(), place.state)?;
+            return Ok(Appended {
+                incarnation: grown.incarnation,
+                index,
+            });
+        }
+        tokio::time::sleep(Duration::from_millis(100 << attempt)).await;
+    }
+    Err(ArchiveError::Log {
+        log: layout::log(&public.id()),
+        reason: "cannot be appended to: others append without pause".to_owned(),
+    })
+}
+
+async fn lock(place: &Place<'_>, key: &PublicKey) -> Result<std::fs::File, ArchiveError> {
+    let (state, name) = (place.state.clone(), format!("log-{}", key.id()));
+    tokio::task::spawn_blocking(move || state.lock(&name))
+        .await
+        .map_err(|_| ArchiveError::Cancelled)?
+}
+
+/// Whether the newest incarnation is the one that this host wrote or saw last.
+fn is_known(logs: &[Log], key: &PublicKey, place: &Place<'_>) -> Result<bool, ArchiveError> {
+    let memory = super::remembered(&key.id(), place.state)?;
+    Ok(logs.first().is_some_and(|log| {
+        memory
+            .get(&log.incarnation)
+            .is_some_and(|seen| seen.size == log.checkpoint.size)
+    }))
+}
+
+async fn opened(
+    place: &Place<'_>,
+    key: &SecretKey,
+    others: &[PublicKey],
+    edge: &dyn Edge,
+) -> Result<Log, ArchiveError> {
+    let mut seen = Vec::new();
+    for other in others {
+        for log in read(place.store, place.repository, other, None).await? {
+            let Checkpoint { size, root, .. } = log.checkpoint;
+            seen.push(SeenHead {
+                key: log.key,
+                incarnation: log.incarnation,
+                size,
+                root,
+            });
+        }
+    }
+    let mut random = [0; 4];
+    edge.fill(&mut random);
+    let incarnation = format!("{:016x}-{:08x}", u64::MAX - edge.now_ms(), u32::from_be_bytes(random));
+    let root = merkle::root(&[]);
+    let checkpoint = Checkpoint {
+        origin: origin(place.repository, &incarnation),
+        size: 0,
+        root,
+    };
+    let log = Log {
+        key: key.public().id(),
+        incarnation,
+        checkpoint,
+        note: Vec::new(),
+        entries: Vec::new(),
+        leaves: Vec::new(),
+    };
+    let entry = encode(&LogEvent::Opened { seen }, edge)?;
+    let opened = extend(place, key, &log, entry).await?;
+    opened.ok_or_else(|| ArchiveError::Log {
+        log: log.name(),
+        reason: "was opened by another process at the same instant".to_owned(),
+    })
+}
+
+fn encode(event: &LogEvent, edge: &dyn Edge) -> Result<Vec<u8>, ArchiveError> {
+    let entry = Entry {
+        schema: "muster.entry/1".to_owned(),
+        time: edge.now(),
+        event: event.clone(),
+    };
+    let bytes =
+        serde_json::to_vec(&entry).map_err(|error| ArchiveError::Invalid(format!("encode a log entry: {error}")))?;
+    if bytes.len() > ENTRY_MAX {
+        return Err(ArchiveError::Invalid(format!(
+            "a log entry of {} bytes is longer than {ENTRY_MAX}",
+            bytes.len()
+        )));
+    }
+    Ok(bytes)
+}
+
+/// Puts entry, tiles and checkpoint; `None` where another process holds the next size.
+async fn extend(place: &Place<'_>, key: &SecretKey, log: &Log, entry: Vec<u8>) -> Result<Option<Log>, ArchiveError> {
+    let mut grown = log.clone();
+    grown.leaves.push(merkle::leaf_hash(&entry));
+    grown.entries.push(entry);
+    grown.checkpoint.size += 1;
+    grown.checkpoint.root = merkle::root(&grown.leaves);
+    let base = format!("{}/", grown.name());
+    let bundle = tiles::last_bundle(&grown.entries)
+        .ok_or_else(|| ArchiveError::Invalid("an empty log has no bundle".to_owned()))?;
+    if !create(place.store, &base, bundle).await? {
+        return Ok(None);
+    }
+    for tile in tiles::changed_tiles(&grown.leaves) {
+        if !create(place.store, &base, tile).await? {
+            return Ok(None);
+        }
+    }
+    let unsigned = |error| ArchiveError::Log {
+        log: grown.name(),
+        reason: format!("cannot be signed: {error}"),
+    };
+    grown.note = grown.checkpoint.sign(key).map_err(unsigned)?.into_bytes();
+    let mode = PutMode::Overwrite;
+    place
+        .store
+        .put(&format!("{base}checkpoint"), Bytes::from(grown.note.clone()), mode)
+        .await?;
+    Ok(Some(grown))
+}
+
+async fn create(store: &Arc<dyn ObjectStore>, base: &str, tile: Tile) -> Result<bool, ArchiveError> {
+    let object = format!("{base}{}", tile.name);
+    match store
+        .put(&object, Bytes::from(tile.bytes.clone()), PutMode::Create)
+        .await
+    {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind == ErrorKind::AlreadyExists => {
+            let found = store.get_limited(&object, 256 * (ENTRY_MAX as u64 + 2)).await?;
+            Ok(found[..] == tile.bytes[..])
+        }
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,132 @@
+//! The manifest: one signed object whose presence is the commit of a snapshot.
+
+use muster_signing::Digest;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// Most bytes of a manifest's envelope.
+pub(crate) const MANIFEST_MAX: u64 = 128 << 10;
+/// Most paths named in `unreadable`.
+const UNREADABLE_NAMED: usize = 50;
+
+/// A signed manifest's payload (docs/format/archive.md, "Manifest").
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Manifest {
+    /// `muster.manifest/1`.
+    pub schema: String,
+    /// Features that a reader must know.
+    #[serde(default)]
+    pub critical: Vec<String>,
+    /// Repository id.
+    pub repository: String,
+    /// Store name.
+    pub store: String,
+    /// Kind of store.
+    pub kind: String,
+    /// ULID.
+    pub snapshot: String,
+    /// 1, 2, … per store and writer.
+    pub sequence: u64,
+    /// The snapshot that was leaned on.
+    pub parent: Option<ParentRef>,
+    /// Begin, RFC 3339 UTC, writer's clock.
+    pub started: String,
+    /// End, RFC 3339 UTC, writer's clock.
+    pub finished: String,
+    /// Where the snapshot is consistent: `time` and what the kind says.
+    pub consistency_point: Value,
+    /// Who was read.
+    pub source: Value,
+    /// The tree.
+    pub tree: TreeRef,
+    /// The public list.
+    pub list: ListRef,
+    /// Bytes of all objects that the snapshot needs.
+    pub stored_bytes: u64,
+    /// Bytes that this run put.
+    pub added_bytes: u64,
+    /// Bytes put again on purpose, not in `added_bytes`.
+    pub rewritten_bytes: u64,
+    /// What could not be read.
+    pub unreadable: Unreadable,
+    /// Who wrote it.
+    pub tool: Tool,
+    /// Not before this may its objects be deleted.
+    pub retain_until: Option<String>,
+}
+
+/// The snapshot that was leaned on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ParentRef {
+    /// ULID.
+    pub snapshot: String,
+    /// Digest of its manifest's envelope.
+    pub digest: Digest,
+}
+
+/// The tree of a snapshot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TreeRef {
+    /// Id of the root index object.
+    pub root: Digest,
+    /// What a restored tree is compared with.
+    pub digest: Digest,
+    /// Number of entries.
+    pub entries: u64,
+    /// Number of regular files.
+    pub files: u64,
+    /// Sum of their sizes.
+    pub logical_bytes: u64,
+}
+
+/// The public list of a snapshot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListRef {
+    /// Id of the root hunk.
+    pub root: Digest,
+    /// Packs and tree objects listed.
+    pub objects: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// What could not be read; any makes the snapshot incomplete.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unreadable {
+    /// How many paths.
+    pub count: u64,
+    /// The first of them.
+    pub first: Vec<UnreadablePath>,
+}
+
+impl Unreadable {
+    /// Counts a path, and names it if it is among the first.
+    pub fn note(&mut self, path: &[u8], reason: &str) {
+        self.count += 1;
+        if self.first.len() < UNREADABLE_NAMED {
+            let path: String = String::from_utf8_lossy(path).chars().take(300).collect();
+            self.first.push(UnreadablePath {
+                path,
+                reason: reason.chars().take(300).collect(),
+            });
+        }
+    }
+}
+
+/// One path that could not be read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnreadablePath {
+    /// The path; bytes that are not UTF-8 are shown as U+FFFD.
+    pub path: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// The program that wrote it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tool {
+    /// `muster`.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+}

@@ -1,0 +1,163 @@
+//! One request and its answer each, without retries. Whatever a server sends is checked against what was asked.
+
+use std::ops::Range;
+
+use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::{BucketLocationConstraint, CreateBucketConfiguration};
+use bytes::{Bytes, BytesMut};
+
+use super::S3Store;
+use super::failure::Failure;
+use crate::object_store::key::is_key;
+use crate::object_store::{ErrorKind, ObjectMeta};
+
+/// One page of a listing.
+pub(super) struct Page {
+    pub(super) objects: Vec<ObjectMeta>,
+    pub(super) next: Option<String>,
+}
+
+impl S3Store {
+    fn full(&self, key: &str) -> String {
+        format!("{}{key}", self.prefix)
+    }
+
+    pub(super) async fn put_once(&self, key: &str, body: Bytes, only_new: bool) -> Result<(), Failure> {
+        let length = body.len() as u64;
+        let request = self.client.put_object().bucket(&self.bucket).key(self.full(key));
+        let request = request
+            .body(ByteStream::from(body))
+            .set_if_none_match(only_new.then(|| "*".to_owned()));
+        self.within(length, request.send()).await?.map_err(Failure::from_sdk)?;
+        Ok(())
+    }
+
+    /// The whole object or exactly a range of it, never more than `max` bytes.
+    pub(super) async fn get_once(&self, key: &str, range: Option<Range<u64>>, max: u64) -> Result<Bytes, Failure> {
+        let request = self.client.get_object().bucket(&self.bucket).key(self.full(key));
+        let request = request.set_range(
+            range
+                .as_ref()
+                .map(|range| format!("bytes={}-{}", range.start, range.end - 1)),
+        );
+        let answer = self.within(0, request.send()).await?.map_err(Failure::from_sdk)?;
+
+        let announced = answer.content_length().and_then(|length| u64::try_from(length).ok());
+        let wanted = match &range {
+            None => announced,
+            Some(range) if range.start > 0 && answer.content_range().is_none() => {
+                return Err(Failure::new(ErrorKind::Other).hint("the server ignores ranges"));
+            }
+            Some(range) => Some(range.end - range.start),
+        };
+        let most = wanted.unwrap_or(max).min(max);
+        match announced {
+            Some(length) if length > most && range.is_some() => {
+                return Err(Failure::new(ErrorKind::Other).hint("the server ignores ranges"));
+            }
+            Some(length) if length > most => {
+                return Err(Failure::new(ErrorKind::TooLarge).hint(format!("it has {length} bytes")));
+            }
+            Some(length) if Some(length) < wanted => return Err(Failure::new(ErrorKind::Truncated)),
+            _ => {}
+        }
+        let body = self.within(most, self.collect(answer.body, announced, most)).await??;
+        match wanted {
+            Some(wanted) if (body.len() as u64) < wanted => Err(Failure::broken("the body broke off")),
+            _ => Ok(body),
+        }
+    }
+
+    async fn collect(&self, mut stream: ByteStream, announced: Option<u64>, most: u64) -> Result<Bytes, Failure> {
+        let expected = usize::try_from(announced.unwrap_or(0)).unwrap_or(0);
+        let mut body = BytesMut::with_capacity(expected);
+        while let Some(part) = self.within(0, stream.next()).await? {
+            let part = part.map_err(Failure::broken)?;
+            if (body.len() + part.len()) as u64 > most {
+                return Err(Failure::new(ErrorKind::TooLarge));
+            }
+            if part.len() == expected {
+                return Ok(part); // it came in one piece
+            }
+            body.extend_from_slice(&part);
+        }
+        Ok(body.freeze())
+    }
+
+    pub(super) async fn head_once(&self, key: &str) -> Result<u64, Failure> {
+        let request = self.client.head_object().bucket(&self.bucket).key(self.full(key));
+        let answer = self.within(0, request.send()).await?.map_err(Failure::from_sdk)?;
+        let length = answer.content_length().and_then(|length| u64::try_from(length).ok());
+        length.ok_or_else(|| Failure::new(ErrorKind::Other).hint("the server does not say how long it is"))
+    }
+
+    /// A page of what muster may have written; other names in the bucket are not objects of a repository.
+    pub(super) async fn list_once(&self, prefix: &str, after: Option<String>) -> Result<Page, Failure> {
+        let request = self
+            .client
+            .list_objects_v2()
+            .bucket(&self.bucket)
+            .prefix(self.full(prefix));
+        let request = request.set_continuation_token(after);
+        let answer = self.within(1 << 20, request.send()).await?.map_err(Failure::from_sdk)?;
+        let mut objects = Vec::new();
+        for object in answer.contents() {
+            let key = object.key().and_then(|key| key.strip_prefix(&self.prefix));
+            let Some(key) = key.filter(|key| is_key(key) && key.starts_with(prefix)) else {
+                continue;
+            };
+            let size = object.size().and_then(|size| u64::try_from(size).ok());
+            let Some(size) = size else {
+                return Err(Failure::new(ErrorKind::Other).hint("the server lists an object without its size"));
+            };
+            objects.push(ObjectMeta {
+                key: key.to_owned(),
+                size,
+            });
+        }
+        match (answer.is_truncated(), answer.next_continuation_token()) {
+            (Some(true), None) => Err(Failure::new(ErrorKind::Other).hint("the server's listing breaks off")),
+            (Some(true), next) => Ok(Page {
+                objects,
+                next: next.map(str::to_owned),
+            }),
+            _ => Ok(Page { objects, next: None }),
+        }
+    }
+
+    pub(super) async fn delete_once(&self, key: &str) -> Result<(), Failure> {
+        let request = self.client.delete_object().bucket(&self.bucket).key(self.full(key));
+        self.within(0, request.send()).await?.map_err(Failure::from_sdk)?;
+        Ok(())
+    }
+
+    pub(super) async fn head_bucket_once(&self) -> Result<(), Failure> {
+        let request = self.client.head_bucket().bucket(&self.bucket);
+        self.within(0, request.send()).await?.map_err(Failure::from_sdk)?;
+        Ok(())
+    }
+
+    pub(super) async fn create_bucket_once(&self) -> Result<(), Failure> {
+        let place = self.location.as_deref().map(|region| {
+            CreateBucketConfiguration::builder()
+                .location_constraint(BucketLocationConstraint::from(region))
+                .build()
+        });
+        let request = self
+            .client
+            .create_bucket()
+            .bucket(&self.bucket)
+            .set_create_bucket_configuration(place);
+        match self.within(0, request.send()).await? {
+            // Another run of ours was quicker.
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(|said| said.is_bucket_already_owned_by_you()) =>
+            {
+                Ok(())
+            }
+            made => made.map(|_| ()).map_err(Failure::from_sdk),
+        }
+    }
+}

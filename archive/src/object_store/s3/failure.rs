@@ -1,0 +1,238 @@
+//! What a server's refusal or silence means: which kind of error it is, whether asking again helps, and what the user can do.
+
+use std::error::Error;
+use std::time::Duration;
+
+use aws_sdk_s3::config::http::HttpResponse;
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+
+use crate::object_store::{ErrorKind, StorageError};
+
+/// One call that failed.
+#[derive(Debug)]
+pub(super) struct Failure {
+    kind: ErrorKind,
+    /// Whether the same call may succeed soon.
+    pub(super) again: bool,
+    /// Whether a server answered at all.
+    pub(super) answered: bool,
+    /// How long the server asks to wait.
+    pub(super) pause: Option<Duration>,
+    hint: Option<String>,
+    source: Option<Box<dyn Error + Send + Sync>>,
+}
+
+/// What the server said, in one line.
+#[derive(Debug, thiserror::Error)]
+#[error("HTTP {status} {code}{}{message}{}", if .message.is_empty() { "" } else { ": " }, shown_request(.request))]
+struct Answer {
+    status: u16,
+    code: String,
+    message: String,
+    request: Option<String>,
+}
+
+fn shown_request(request: &Option<String>) -> String {
+    request
+        .as_ref()
+        .map(|id| format!(" (request {id})"))
+        .unwrap_or_default()
+}
+
+impl Failure {
+    pub(super) fn new(kind: ErrorKind) -> Self {
+        Self {
+            kind,
+            again: false,
+            answered: true,
+            pause: None,
+            hint: None,
+            source: None,
+        }
+    }
+
+    pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// No answer, or not the rest of it, in all this time.
+    pub(super) fn silence(limit: Duration) -> Self {
+        let source = format!("nothing came for {} s", limit.as_secs_f64());
+        Self {
+            again: true,
+            answered: false,
+            source: Some(source.into()),
+            ..Self::new(ErrorKind::Unreachable)
+        }
+    }
+
+    /// A body that broke off.
+    pub(super) fn broken(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self {
+            again: true,
+            source: Some(source.into()),
+            ..Self::new(ErrorKind::Unreachable)
+        }
+    }
+
+    /// What the SDK reports.
+    pub(super) fn from_sdk<E>(error: SdkError<E, HttpResponse>) -> Self
+    where
+        E: ProvideErrorMetadata + Error + Send + Sync + 'static,
+    {
+        let status = error.raw_response().map(|raw| raw.status().as_u16());
+        let unanswered = |again, source: Box<dyn Error + Send + Sync>| Self {
+            again,
+            answered: false,
+            source: Some(source),
+            ..Self::new(ErrorKind::Unreachable)
+        };
+        match (error, status) {
+            (SdkError::ServiceError(said), Some(status)) => {
+                let header = |name| said.raw().headers().get(name).map(str::to_owned);
+                let (pause, region) = (header("retry-after"), header("x-amz-bucket-region"));
+                let answer = Answer {
+                    status,
+                    code: said.err().code().unwrap_or_default().to_owned(),
+                    message: said.err().message().unwrap_or_default().to_owned(),
+                    request: header("x-amz-request-id"),
+                };
+                let mut failure = Self::from_answer(&answer, region.as_deref());
+                failure.pause = pause.and_then(|seconds| seconds.parse().ok()).map(Duration::from_secs);
+                failure.source = Some(Box::new(answer));
+                failure
+            }
+            (SdkError::ConstructionFailure(failure), _) => {
+                from_chain(SdkError::<E, HttpResponse>::ConstructionFailure(failure))
+            }
+            (SdkError::DispatchFailure(failure), _) => {
+                let transport = failure.is_io() || failure.is_timeout();
+                let error = SdkError::<E, HttpResponse>::DispatchFailure(failure);
+                if transport {
+                    trusted_or_not(unanswered(true, without_frame(error)))
+                } else {
+                    from_chain(error)
+                }
+            }
+            (error, _) => unanswered(true, without_frame(error)),
+        }
+    }
+
+    fn from_answer(answer: &Answer, region: Option<&str>) -> Self {
+        use ErrorKind as Kind;
+        let retried = |kind| Self {
+            again: true,
+            ..Self::new(kind)
+        };
+        match (answer.code.as_str(), answer.status) {
+            ("NoSuchBucket", _) => Self::new(Kind::NoContainer).hint("`muster init` makes the bucket where it may"),
+            ("NoSuchKey" | "NotFound", 404) => Self::new(Kind::NotFound),
+            ("PreconditionFailed", _) | (_, 412) => Self::new(Kind::AlreadyExists),
+            ("InvalidRange", _) | (_, 416) => Self::new(Kind::Truncated),
+            ("RequestTimeTooSkewed" | "RequestExpired", _) => Self::new(Kind::Denied)
+                .hint("this machine's clock and the server's are more than 15 minutes apart: set the clock"),
+            ("ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired", _) => {
+                Self::new(Kind::Denied).hint("the credentials have expired: renew them")
+            }
+            ("InvalidAccessKeyId" | "InvalidToken", _) => {
+                Self::new(Kind::Denied).hint("the server does not know this access key")
+            }
+            ("SignatureDoesNotMatch", _) => {
+                Self::new(Kind::Denied).hint("the secret access key does not belong to this access key")
+            }
+            ("QuotaExceeded" | "XMinioStorageFull" | "InsufficientCapacity", _) | (_, 507) => Self::new(Kind::NoSpace),
+            ("PermanentRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException", _)
+            | (_, 301 | 307 | 308) => Self::new(Kind::Invalid).hint(match region {
+                Some(region) => format!("the bucket is in region {region}: set `region`"),
+                None => {
+                    "the bucket is in another region, or the endpoint is wrong: set `region` or `endpoint`".to_owned()
+                }
+            }),
+            ("BucketAlreadyExists", _) => {
+                Self::new(Kind::Denied).hint("a bucket of this name belongs to somebody else")
+            }
+            ("InvalidBucketName", _) => Self::new(Kind::Invalid).hint("the server does not take this bucket name"),
+            (_, 401 | 403) => Self::new(Kind::Denied),
+            ("SlowDown" | "Throttling" | "ThrottlingException" | "RequestLimitExceeded" | "TooManyRequests", _)
+            | ("ConditionalRequestConflict" | "OperationAborted", _)
+            | (_, 429) => retried(Kind::Throttled),
+            // The body did not arrive as it was sent.
+            ("BadDigest" | "XAmzContentSHA256Mismatch" | "IncompleteBody" | "RequestTimeout", _)
+            | (_, 408 | 500 | 502 | 503 | 504) => retried(Kind::Unreachable),
+            (_, 404) => Self::new(Kind::Other)
+                .hint("this is not S3's way to say that an object is missing: is the endpoint an S3 server?"),
+            _ => Self::new(Kind::Other),
+        }
+    }
+
+    /// The error that the caller sees.
+    pub(super) fn of(self, key: &str, attempt: &str, tries: u32) -> StorageError {
+        let attempt = if tries > 1 {
+            format!("{attempt} ({tries} tries)")
+        } else {
+            attempt.to_owned()
+        };
+        let error = StorageError {
+            hint: self.hint,
+            ..StorageError::new(self.kind, key, attempt)
+        };
+        match self.source {
+            Some(source) => error.caused_by(source),
+            None => error,
+        }
+    }
+}
+
+/// What failed before anything was sent: most often there is nobody to sign for.
+fn from_chain<E>(error: SdkError<E, HttpResponse>) -> Failure
+where
+    E: Error + Send + Sync + 'static,
+{
+    let mut credentials = false;
+    let mut link: Option<&(dyn Error + 'static)> = Some(&error);
+    while let Some(cause) = link {
+        credentials |= cause.to_string().contains("credential");
+        link = cause.source();
+    }
+    let source = Some(without_frame(error));
+    if credentials {
+        let hint = "no usable credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or `profile`";
+        return Failure {
+            source,
+            answered: false,
+            ..Failure::new(ErrorKind::Denied)
+        }
+        .hint(hint);
+    }
+    trusted_or_not(Failure {
+        source,
+        answered: false,
+        ..Failure::new(ErrorKind::Unreachable)
+    })
+}
+
+/// A certificate that is not believed will not be believed a second later.
+fn trusted_or_not(failure: Failure) -> Failure {
+    let mut link = failure.source.as_deref().map(|source| source as &(dyn Error + 'static));
+    while let Some(cause) = link {
+        if cause.to_string().contains("certificate") {
+            let hint = "the server's certificate is not trusted here: name its authority in SSL_CERT_FILE";
+            return Failure {
+                again: false,
+                ..failure
+            }
+            .hint(hint);
+        }
+        link = cause.source();
+    }
+    failure
+}
+
+/// The cause without the SDK's own outer words ("dispatch failure"), which tell a user nothing.
+fn without_frame<E>(error: SdkError<E, HttpResponse>) -> Box<dyn Error + Send + Sync>
+where
+    E: Error + Send + Sync + 'static,
+{
+    error.into_source().unwrap_or_else(|error| Box::new(error))
+}

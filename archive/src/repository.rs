@@ -1,0 +1,463 @@
+//! An open repository: who is believed in it, its recovery points, and reads that are checked against their names.
+//!
+//! Invariant: no byte is handed out that was not compared with a signature or with a digest that something signed named.
+
+mod commit;
+mod init;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use muster_signing::{Descriptor, Digest, KeyDocument, OpenError, PublicKey, Role, Verified, payload};
+use serde::de::DeserializeOwned;
+
+pub use commit::{Commit, RehearsalPlace};
+pub use init::InitOptions;
+
+use crate::ledger::{self, Log, LogEvent};
+use crate::list::{self, HUNK_MAX, Named};
+use crate::manifest::{MANIFEST_MAX, Manifest};
+use crate::object_store::{ErrorKind, ObjectStore, StorageError};
+use crate::tree::{self, Extent, TreeEntry};
+use crate::{ArchiveError, LocalState, layout};
+
+/// Most bytes of a descriptor or key document.
+const DOCUMENT_MAX: u64 = 1 << 20;
+
+/// An open repository.
+#[derive(Clone, Debug)]
+pub struct Repository {
+    store: Arc<dyn ObjectStore>,
+    descriptor: Verified<Descriptor>,
+    keys: Verified<KeyDocument>,
+    documents: Vec<(String, Bytes)>,
+    anchored: bool,
+    state: LocalState,
+}
+
+/// A recovery point: a snapshot that a verified log names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Point {
+    /// Store name.
+    pub store: String,
+    /// ULID.
+    pub snapshot: String,
+    /// Per store and writer.
+    pub sequence: u64,
+    /// Digest of its manifest's envelope.
+    pub manifest: Digest,
+    /// When the writer says that it logged it.
+    pub time: String,
+}
+
+impl Repository {
+    /// Opens a repository and establishes trust: descriptor, key documents, their root. Reads three small objects and one LIST.
+    ///
+    /// `root` is who is believed; with `None` the repository's own word is taken and [`Self::is_anchored`] says so.
+    ///
+    /// # Errors
+    /// [`ArchiveError::NoRepository`], [`ArchiveError::OtherRoot`], [`ArchiveError::Trust`], storage errors.
+    pub async fn open(
+        store: Arc<dyn ObjectStore>,
+        root: Option<&PublicKey>,
+        state_dir: &std::path::Path,
+    ) -> Result<Self, ArchiveError> {
+        let url = store.url();
+        let descriptor_bytes = match store.get_limited(layout::DESCRIPTOR, DOCUMENT_MAX).await {
+            Ok(bytes) => bytes,
+            Err(error) if error.is_not_found() => return Err(ArchiveError::NoRepository { url }),
+            Err(error) => return Err(error.into()),
+        };
+        let descriptor = open_descriptor(&descriptor_bytes, root, &url)?;
+        let believed = descriptor.root_public_key;
+        let mut chain: Vec<(u64, Bytes)> = Vec::new();
+        for object in store.list(layout::KEYS).await? {
+            let Some(epoch) = layout::epoch_of(&object.key) else {
+                continue;
+            };
+            chain.push((epoch, store.get_limited(&object.key, DOCUMENT_MAX).await?));
+        }
+        let trust = |source| ArchiveError::Trust {
+            url: url.clone(),
+            source,
+        };
+        let keys = KeyDocument::verify_chain(&chain, &believed, &descriptor.repository).map_err(trust)?;
+        let proven = keys
+            .capabilities
+            .get("conditional_create")
+            .and_then(serde_json::Value::as_bool)
+            == Some(true);
+        store.rely_on_conditional_create(proven);
+        let state = LocalState::new(state_dir, &descriptor.repository);
+        remember_epoch(&state, keys.epoch)?;
+        let mut documents = vec![(layout::DESCRIPTOR.to_owned(), descriptor_bytes)];
+        documents.extend(
+            chain
+                .into_iter()
+                .map(|(epoch, bytes)| (layout::key_document(epoch), bytes)),
+        );
+        let opened = Self {
+            store,
+            descriptor,
+            keys,
+            documents,
+            anchored: root.is_some(),
+            state,
+        };
+        opened.store.rely_on_conditional_create(opened.conditional_create());
+        Ok(opened)
+    }
+
+    /// The repository's id.
+    pub fn id(&self) -> &str {
+        &self.descriptor.repository
+    }
+
+    /// Where it lies, without secrets.
+    pub fn url(&self) -> String {
+        self.store.url()
+    }
+
+    /// Whether a root was named by whoever opened it; else every answer is "intact, signer unknown".
+    pub fn is_anchored(&self) -> bool {
+        self.anchored
+    }
+
+    /// Who has which role.
+    pub fn keys(&self) -> &KeyDocument {
+        &self.keys.value
+    }
+
+    /// The root that signed.
+    pub fn root(&self) -> PublicKey {
+        self.descriptor.root_public_key
+    }
+
+    /// The descriptor and every key document, byte for byte, with their names.
+    pub fn trust_documents(&self) -> &[(String, Bytes)] {
+        &self.documents
+    }
+
+    /// What this host remembers of it.
+    pub fn state(&self) -> &LocalState {
+        &self.state
+    }
+
+    /// The objects themselves.
+    pub fn objects(&self) -> &Arc<dyn ObjectStore> {
+        &self.store
+    }
+
+    /// Whether the server was seen to honour conditional creates when the repository was made.
+    pub fn conditional_create(&self) -> bool {
+        self.keys
+            .capabilities
+            .get("conditional_create")
+            .and_then(serde_json::Value::as_bool)
+            .unwrap_or(false)
+    }
+
+    /// Every log of every key of `role`, verified, newest incarnation of each key first.
+    ///
+    /// # Errors
+    /// See [`ledger::read`].
+    pub async fn logs(&self, role: Role) -> Result<Vec<Log>, ArchiveError> {
+        let mut logs = Vec::new();
+        for key in self.keys.keys(role) {
+            logs.extend(ledger::read(&self.store, self.id(), &key, Some(&self.state)).await?);
+        }
+        Ok(logs)
+    }
+
+    /// The recovery points of all stores by the verified logs, oldest first per store.
+    ///
+    /// # Errors
+    /// See [`ledger::read`].
+    pub async fn points(&self) -> Result<BTreeMap<String, Vec<Point>>, ArchiveError> {
+        Ok(points_of(&self.logs(Role::Writer).await?))
+    }
+
+    /// One recovery point of `store`: the newest, or the one whose id begins with `wanted`.
+    ///
+    /// # Errors
+    /// [`ArchiveError::NoPoint`]; see [`ledger::read`].
+    pub async fn point(&self, store: &str, wanted: Option<&str>) -> Result<Point, ArchiveError> {
+        let points = self.points().await?.remove(store).unwrap_or_default();
+        let missing = |wanted: &str| ArchiveError::NoPoint {
+            store: store.to_owned(),
+            wanted: wanted.to_owned(),
+        };
+        let Some(wanted) = wanted else {
+            return points.into_iter().last().ok_or_else(|| missing("at all"));
+        };
+        let upper = wanted.to_ascii_uppercase();
+        let mut found = points.into_iter().filter(|point| point.snapshot.starts_with(&upper));
+        match (found.next(), found.next()) {
+            (Some(point), None) => Ok(point),
+            (Some(_), Some(_)) => Err(missing(&format!("{wanted}: the prefix is not unique"))),
+            (None, _) => Err(missing(wanted)),
+        }
+    }
+
+    /// The verified manifest of a recovery point, and its envelope's bytes.
+    ///
+    /// # Errors
+    /// [`ArchiveError::Missing`], [`ArchiveError::Damaged`], [`ArchiveError::Untrusted`].
+    pub async fn manifest(&self, point: &Point) -> Result<(Verified<Manifest>, Bytes), ArchiveError> {
+        let object = layout::manifest(&point.store, &point.snapshot);
+        let bytes = self.get(&object, MANIFEST_MAX, "the log").await?;
+        let manifest: Verified<Manifest> = self.open_document(&object, &bytes, payload::MANIFEST)?;
+        if manifest.digest != point.manifest {
+            return Err(ArchiveError::damaged(
+                &object,
+                "its digest is not the one that the log names",
+            ));
+        }
+        let named = (
+            manifest.repository.as_str(),
+            manifest.store.as_str(),
+            manifest.snapshot.as_str(),
+        );
+        if named != (self.id(), point.store.as_str(), point.snapshot.as_str()) {
+            return Err(ArchiveError::damaged(&object, "it is the manifest of another snapshot"));
+        }
+        Ok((manifest, bytes))
+    }
+
+    /// Opens a signed document with the keys of the role that may sign it.
+    ///
+    /// # Errors
+    /// [`ArchiveError::Untrusted`], [`ArchiveError::TooNew`].
+    pub fn open_document<T: DeserializeOwned>(
+        &self,
+        object: &str,
+        bytes: &[u8],
+        payload_type: &str,
+    ) -> Result<Verified<T>, ArchiveError> {
+        self.keys
+            .open_as(bytes, payload_type)
+            .map_err(|source| untrusted(object, source))
+    }
+
+    /// The public list of a snapshot: every pack and tree object it needs, with its size.
+    pub(crate) async fn objects_of(&self, manifest: &Manifest) -> Result<BTreeMap<(Named, Digest), u64>, ArchiveError> {
+        let mut listed = BTreeMap::new();
+        for (what, id, number) in self.read_list(&manifest.list.root, &manifest.snapshot).await? {
+            if what == Named::List {
+                let hunk = self.read_list(&id, &manifest.snapshot).await?;
+                if hunk.len() as u64 != number || hunk.iter().any(|line| line.0 == Named::List) {
+                    return Err(ArchiveError::damaged(
+                        &layout::list(&id),
+                        "it is not the hunk that its root describes",
+                    ));
+                }
+                listed.extend(hunk.into_iter().map(|(what, id, bytes)| ((what, id), bytes)));
+            } else {
+                listed.insert((what, id), number);
+            }
+        }
+        let bytes = listed.values().sum::<u64>();
+        if listed.len() as u64 != manifest.list.objects || bytes != manifest.list.bytes {
+            return Err(ArchiveError::damaged(
+                &layout::list(&manifest.list.root),
+                "it does not add up to what the manifest says",
+            ));
+        }
+        Ok(listed)
+    }
+
+    pub(crate) async fn read_list(
+        &self,
+        id: &Digest,
+        named_by: &str,
+    ) -> Result<Vec<(Named, Digest, u64)>, ArchiveError> {
+        let object = layout::list(id);
+        let bytes = self.get_content(&object, id, HUNK_MAX, named_by).await?;
+        list::decode(&bytes).map_err(|reason| ArchiveError::damaged(&object, reason))
+    }
+
+    /// The ids of the listing leaves of a tree, in order.
+    ///
+    /// # Errors
+    /// [`ArchiveError::Missing`], [`ArchiveError::Damaged`], storage errors.
+    pub async fn tree_leaves(&self, manifest: &Manifest) -> Result<Vec<Digest>, ArchiveError> {
+        Ok(self.index_leaves(manifest).await?.0)
+    }
+
+    /// The leaves, and the index objects on the way to them.
+    pub(crate) async fn index_leaves(&self, manifest: &Manifest) -> Result<(Vec<Digest>, Vec<Digest>), ArchiveError> {
+        let mut pending = vec![(manifest.tree.root, None)];
+        let (mut leaves, mut indexes) = (Vec::new(), Vec::new());
+        while let Some((id, expected)) = pending.pop() {
+            let object = layout::tree(&id);
+            let bytes = self
+                .get_content(&object, &id, tree::OBJECT_MAX, &manifest.snapshot)
+                .await?;
+            let index = tree::decode_index(&bytes).map_err(|error| ArchiveError::damaged(&object, error))?;
+            if expected.is_some_and(|level| index.level != level) {
+                return Err(ArchiveError::damaged(&object, "it is an index of another level"));
+            }
+            indexes.push(id);
+            match index.level.checked_sub(1) {
+                None => leaves.extend(index.children.iter().map(|child| child.id)),
+                below => pending.extend(index.children.iter().rev().map(|child| (child.id, below))),
+            }
+        }
+        Ok((leaves, indexes))
+    }
+
+    /// The entries of one listing leaf.
+    ///
+    /// # Errors
+    /// [`ArchiveError::Missing`], [`ArchiveError::Damaged`], storage errors.
+    pub async fn read_leaf(&self, id: &Digest) -> Result<Vec<TreeEntry>, ArchiveError> {
+        let object = layout::tree(id);
+        let bytes = self
+            .get_content(&object, id, tree::OBJECT_MAX, "the snapshot's index")
+            .await?;
+        tree::decode_leaf(&bytes).map_err(|error| ArchiveError::damaged(&object, error))
+    }
+
+    /// The extents of one extent map.
+    ///
+    /// # Errors
+    /// [`ArchiveError::Missing`], [`ArchiveError::Damaged`], storage errors.
+    pub async fn read_map(&self, id: &Digest) -> Result<Vec<Extent>, ArchiveError> {
+        let object = layout::tree(id);
+        let bytes = self
+            .get_content(&object, id, tree::OBJECT_MAX, "the snapshot's listing")
+            .await?;
+        tree::decode_map(&bytes).map_err(|error| ArchiveError::damaged(&object, error))
+    }
+
+    /// A range of a pack as it is stored. The caller decodes frames and compares their extents' hashes.
+    ///
+    /// # Errors
+    /// [`ArchiveError::Missing`], [`ArchiveError::Damaged`] where the pack is too short, storage errors.
+    pub async fn read_pack_range(&self, id: &Digest, range: Range<u64>) -> Result<Bytes, ArchiveError> {
+        let object = layout::pack(id);
+        self.store
+            .get_range(&object, range)
+            .await
+            .map_err(|error| named(error, &object, "the snapshot's tree"))
+    }
+
+    /// An object under a name of its own, at most `most` bytes.
+    pub(crate) async fn get(&self, object: &str, most: u64, named_by: &str) -> Result<Bytes, ArchiveError> {
+        self.store
+            .get_limited(object, most)
+            .await
+            .map_err(|error| named(error, object, named_by))
+    }
+
+    /// An object whose name is its digest.
+    pub(crate) async fn get_content(
+        &self,
+        object: &str,
+        id: &Digest,
+        most: u64,
+        named_by: &str,
+    ) -> Result<Bytes, ArchiveError> {
+        let bytes = self.get(object, most, named_by).await?;
+        if Digest::of(&bytes) == *id {
+            Ok(bytes)
+        } else {
+            Err(ArchiveError::damaged(object, "its bytes are not those of its name"))
+        }
+    }
+}
+
+/// The recovery points that logs name, per store, oldest first.
+pub(crate) fn points_of(logs: &[Log]) -> BTreeMap<String, Vec<Point>> {
+    let mut points: BTreeMap<String, Vec<Point>> = BTreeMap::new();
+    for log in logs.iter().rev() {
+        for (_, entry) in log.parsed() {
+            if let LogEvent::Snapshot {
+                store,
+                snapshot,
+                sequence,
+                manifest,
+            } = entry.event
+            {
+                let valid = layout::is_store_name(&store) && layout::is_ulid(&snapshot);
+                let known = points
+                    .get(&store)
+                    .is_some_and(|known| known.iter().any(|point| point.snapshot == snapshot));
+                if valid && !known {
+                    let point = Point {
+                        store: store.clone(),
+                        snapshot,
+                        sequence,
+                        manifest,
+                        time: entry.time,
+                    };
+                    points.entry(store).or_default().push(point);
+                }
+            }
+        }
+    }
+    points
+}
+
+fn named(error: StorageError, object: &str, named_by: &str) -> ArchiveError {
+    match error.kind {
+        ErrorKind::NotFound => ArchiveError::Missing {
+            object: object.to_owned(),
+            named_by: named_by.to_owned(),
+        },
+        ErrorKind::Truncated => ArchiveError::damaged(object, "it is shorter than what names it says"),
+        ErrorKind::TooLarge => ArchiveError::damaged(object, "it is longer than its kind of object can be"),
+        _ => error.into(),
+    }
+}
+
+fn untrusted(object: &str, source: OpenError) -> ArchiveError {
+    ArchiveError::Untrusted {
+        object: object.to_owned(),
+        source,
+    }
+}
+
+fn open_descriptor(bytes: &[u8], root: Option<&PublicKey>, url: &str) -> Result<Verified<Descriptor>, ArchiveError> {
+    let trust = |source| ArchiveError::Trust {
+        url: url.to_owned(),
+        source,
+    };
+    let Some(root) = root else {
+        return Descriptor::open_self_signed(bytes).map_err(trust);
+    };
+    match Descriptor::open(bytes, root) {
+        Ok(descriptor) => Ok(descriptor),
+        Err(error) => match Descriptor::open_self_signed(bytes) {
+            Ok(other) if other.root_public_key != *root => Err(ArchiveError::OtherRoot {
+                url: url.to_owned(),
+                found: other.signer.to_string(),
+                believed: root.id().to_string(),
+            }),
+            _ => Err(trust(error)),
+        },
+    }
+}
+
+fn remember_epoch(state: &LocalState, epoch: u64) -> Result<(), ArchiveError> {
+    let seen = state
+        .read("epoch")?
+        .and_then(|bytes| std::str::from_utf8(&bytes).ok()?.trim().parse::<u64>().ok())
+        .unwrap_or(0);
+    if epoch < seen {
+        return Err(ArchiveError::damaged(
+            &layout::key_document(seen),
+            format!("this host saw key epoch {seen}, and the newest one there is {epoch}"),
+        ));
+    }
+    if epoch > seen
+        && let Err(error) = state.write("epoch", format!("{epoch}\n").as_bytes())
+    {
+        tracing::warn!(%error, "the key epoch could not be remembered");
+    }
+    Ok(())
+}

@@ -1,0 +1,205 @@
+//! What is committed to a repository: manifests, scorecards, and the log entries that make them count.
+//!
+//! Invariant: the signed object comes first, its log entry last; a snapshot that is committed but not logged is found and
+//! logged by the next run of the same writer.
+
+use bytes::Bytes;
+use muster_signing::{Digest, PublicKey, Role, SecretKey, Verified, payload, seal};
+use serde::Serialize;
+
+use super::{Repository, points_of};
+use crate::edge::Edge;
+use crate::ledger::{self, Appended, LogEvent};
+use crate::manifest::{MANIFEST_MAX, Manifest};
+use crate::object_store::{ErrorKind, PutMode};
+use crate::{ArchiveError, layout};
+
+/// A committed document.
+#[derive(Clone, Debug)]
+pub struct Commit {
+    /// Digest of its envelope.
+    pub digest: Digest,
+    /// Its envelope.
+    pub envelope: Vec<u8>,
+    /// Where its log entry stands.
+    pub logged: Appended,
+}
+
+impl Repository {
+    /// Checks that `key` may act in `role` here.
+    ///
+    /// # Errors
+    /// [`ArchiveError::WrongKey`].
+    pub fn check_key(&self, key: &PublicKey, role: Role) -> Result<(), ArchiveError> {
+        if self.keys.role_of(&key.id()) == Some(role) {
+            return Ok(());
+        }
+        Err(ArchiveError::WrongKey {
+            key_id: key.id().to_string(),
+            role: role.as_str(),
+            repository: self.id().to_owned(),
+        })
+    }
+
+    /// Commits a snapshot: signs its manifest, puts it, logs it.
+    ///
+    /// # Errors
+    /// [`ArchiveError::WrongKey`], [`ArchiveError::Invalid`] where the manifest is too long, storage and log errors.
+    pub async fn commit_snapshot(
+        &self,
+        manifest: &Manifest,
+        key: &SecretKey,
+        edge: &dyn Edge,
+    ) -> Result<Commit, ArchiveError> {
+        self.check_key(&key.public(), Role::Writer)?;
+        let object = layout::manifest(&manifest.store, &manifest.snapshot);
+        let envelope = self.sign(manifest, payload::MANIFEST, key)?;
+        self.put_new(&object, &envelope).await?;
+        let digest = Digest::of(&envelope);
+        let logged = self.log(key, snapshot_event(manifest, digest), edge).await?;
+        Ok(Commit {
+            digest,
+            envelope,
+            logged,
+        })
+    }
+
+    /// Commits a scorecard: signs it, puts it, logs it.
+    ///
+    /// # Errors
+    /// As [`Self::commit_snapshot`].
+    pub async fn commit_scorecard<T: Serialize>(
+        &self,
+        place: &RehearsalPlace<'_>,
+        scorecard: &T,
+        key: &SecretKey,
+        edge: &dyn Edge,
+    ) -> Result<Commit, ArchiveError> {
+        self.check_key(&key.public(), Role::Rehearser)?;
+        let envelope = self.sign(scorecard, payload::SCORECARD, key)?;
+        self.put_new(&layout::scorecard(place.store, place.rehearsal), &envelope)
+            .await?;
+        let digest = Digest::of(&envelope);
+        let event = LogEvent::Rehearsal {
+            store: place.store.to_owned(),
+            rehearsal: place.rehearsal.to_owned(),
+            snapshot: place.snapshot.to_owned(),
+            verdict: place.verdict.to_owned(),
+            scorecard: digest,
+        };
+        let logged = self.log(key, event, edge).await?;
+        Ok(Commit {
+            digest,
+            envelope,
+            logged,
+        })
+    }
+
+    /// Logs a written evidence bundle.
+    ///
+    /// # Errors
+    /// [`ArchiveError::WrongKey`], storage and log errors.
+    pub async fn log_audit(&self, bundle: Digest, key: &SecretKey, edge: &dyn Edge) -> Result<Appended, ArchiveError> {
+        self.check_key(&key.public(), Role::Auditor)?;
+        self.log(key, LogEvent::Audit { bundle }, edge).await
+    }
+
+    /// Logs the snapshots of `store` that this writer committed and did not live to log. Returns their ids.
+    ///
+    /// # Errors
+    /// Storage and log errors; a manifest that is not this writer's is left alone.
+    pub async fn log_orphans(
+        &self,
+        store: &str,
+        key: &SecretKey,
+        edge: &dyn Edge,
+    ) -> Result<Vec<String>, ArchiveError> {
+        let known = points_of(&self.logs(Role::Writer).await?)
+            .remove(store)
+            .unwrap_or_default();
+        let mut orphans: Vec<Verified<Manifest>> = Vec::new();
+        for object in self.store.list(&format!("{}{store}/", layout::SNAPSHOTS)).await? {
+            if known
+                .iter()
+                .any(|point| layout::manifest(store, &point.snapshot) == object.key)
+            {
+                continue;
+            }
+            let bytes = self.get(&object.key, MANIFEST_MAX, "the listing").await?;
+            match self.open_document::<Manifest>(&object.key, &bytes, payload::MANIFEST) {
+                Ok(found)
+                    if found.signer == key.public().id() && layout::manifest(store, &found.snapshot) == object.key =>
+                {
+                    orphans.push(found);
+                }
+                Ok(_) => {}
+                Err(error) => tracing::warn!(%error, "a manifest that no log names was left alone"),
+            }
+        }
+        orphans.sort_by_key(|manifest| manifest.sequence);
+        for orphan in &orphans {
+            self.log(key, snapshot_event(orphan, orphan.digest), edge).await?;
+        }
+        Ok(orphans.into_iter().map(|manifest| manifest.value.snapshot).collect())
+    }
+
+    async fn log(&self, key: &SecretKey, event: LogEvent, edge: &dyn Edge) -> Result<Appended, ArchiveError> {
+        let roles = [Role::Writer, Role::Rehearser, Role::Auditor];
+        let others: Vec<PublicKey> = roles.iter().flat_map(|role| self.keys.keys(*role)).collect();
+        let place = ledger::Place {
+            store: &self.store,
+            repository: self.id(),
+            state: &self.state,
+            conditional_create: self.conditional_create(),
+        };
+        ledger::append(&place, key, &others, event, edge).await
+    }
+
+    fn sign<T: Serialize>(&self, value: &T, payload_type: &str, key: &SecretKey) -> Result<Vec<u8>, ArchiveError> {
+        let payload = serde_json::to_vec(value)
+            .map_err(|error| ArchiveError::Invalid(format!("encode a document to sign: {error}")))?;
+        if payload.len() as u64 > MANIFEST_MAX / 2 {
+            return Err(ArchiveError::Invalid(format!(
+                "a document of {} bytes is longer than 64 KiB",
+                payload.len()
+            )));
+        }
+        Ok(seal(payload_type, &payload, key))
+    }
+
+    async fn put_new(&self, object: &str, envelope: &[u8]) -> Result<(), ArchiveError> {
+        match self
+            .store
+            .put(object, Bytes::copy_from_slice(envelope), PutMode::Create)
+            .await
+        {
+            Ok(()) => Ok(()),
+            Err(error) if error.kind == ErrorKind::AlreadyExists => Err(ArchiveError::AlreadyThere {
+                url: self.url(),
+                found: object.to_owned(),
+            }),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// Where a scorecard belongs.
+pub struct RehearsalPlace<'a> {
+    /// Store name.
+    pub store: &'a str,
+    /// ULID of the rehearsal.
+    pub rehearsal: &'a str,
+    /// ULID of the snapshot.
+    pub snapshot: &'a str,
+    /// `PASS`, `FAIL`, `ERROR` or `SKIPPED`.
+    pub verdict: &'a str,
+}
+
+fn snapshot_event(manifest: &Manifest, digest: Digest) -> LogEvent {
+    LogEvent::Snapshot {
+        store: manifest.store.clone(),
+        snapshot: manifest.snapshot.clone(),
+        sequence: manifest.sequence,
+        manifest: digest,
+    }
+}

@@ -1,0 +1,145 @@
+//! Making a repository: descriptor and first key document, both signed by the root.
+//!
+//! Invariant: running it again changes nothing, and completes a run that died half-way.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use muster_signing::{Descriptor, KeyDocument, KeyEntry, SecretKey};
+use serde_json::Value;
+
+use super::Repository;
+use crate::edge::Edge;
+use crate::object_store::{ObjectStore, PutMode, probe_conditional_create};
+use crate::{ArchiveError, layout};
+
+/// What a new repository is made of.
+pub struct InitOptions<'a> {
+    /// Signs descriptor and key documents; needed only when something is to be made.
+    pub root: Option<&'a SecretKey>,
+    /// Who is believed: the public half of `root`.
+    pub believed: muster_signing::PublicKey,
+    /// Keys and their roles. Those that a present repository lacks are added in a new epoch.
+    pub keys: Vec<KeyEntry>,
+    /// Where local state lies.
+    pub state_dir: &'a std::path::Path,
+}
+
+impl Repository {
+    /// Makes the repository, or completes it, or finds it complete. Says whether anything was written.
+    ///
+    /// # Errors
+    /// [`ArchiveError::OtherRoot`] where another root's repository is there; [`ArchiveError::WrongKey`] where something must be
+    /// signed and the root key is not at hand; storage errors.
+    pub async fn init(
+        store: Arc<dyn ObjectStore>,
+        options: InitOptions<'_>,
+        edge: &dyn Edge,
+    ) -> Result<(Self, bool), ArchiveError> {
+        store.prepare().await?;
+        let mut wrote = false;
+        store.prepare().await?;
+        let repository = match Self::existing_id(&store, &options).await? {
+            Some(id) => id,
+            None => {
+                wrote = true;
+                make_descriptor(&store, &options, edge).await?
+            }
+        };
+        if store
+            .list(layout::KEYS)
+            .await?
+            .iter()
+            .all(|object| layout::epoch_of(&object.key).is_none())
+        {
+            let mut first = KeyDocument::first(&repository, &edge.now(), options.keys.clone());
+            let proven = probe_conditional_create(&*store, &random_hex(edge, 16)).await?;
+            first
+                .capabilities
+                .insert("conditional_create".to_owned(), Value::Bool(proven));
+            put_document(&store, &first, &options).await?;
+            wrote = true;
+        }
+        let opened = Self::open(Arc::clone(&store), Some(&options.believed), options.state_dir).await?;
+        let lacking: Vec<_> = options
+            .keys
+            .iter()
+            .filter(|key| opened.keys.role_of(&key.key_id).is_none())
+            .cloned()
+            .collect();
+        if lacking.is_empty() {
+            return Ok((opened, wrote));
+        }
+        let mut next = KeyDocument::next(&opened.keys, &edge.now());
+        next.keys.extend(lacking);
+        put_document(&store, &next, &options).await?;
+        let opened = Self::open(store, Some(&options.believed), options.state_dir).await?;
+        Ok((opened, true))
+    }
+
+    async fn existing_id(
+        store: &Arc<dyn ObjectStore>,
+        options: &InitOptions<'_>,
+    ) -> Result<Option<String>, ArchiveError> {
+        match store.get_limited(layout::DESCRIPTOR, super::DOCUMENT_MAX).await {
+            Ok(bytes) => {
+                let descriptor = super::open_descriptor(&bytes, Some(&options.believed), &store.url())?;
+                Ok(Some(descriptor.value.repository))
+            }
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+async fn make_descriptor(
+    store: &Arc<dyn ObjectStore>,
+    options: &InitOptions<'_>,
+    edge: &dyn Edge,
+) -> Result<String, ArchiveError> {
+    let root = root_key(options, "a new repository")?;
+    let id = random_hex(edge, 16);
+    let descriptor = Descriptor::new(&id, &edge.now(), root.public());
+    let sealed = descriptor.seal(root).map_err(|source| ArchiveError::Trust {
+        url: store.url(),
+        source,
+    })?;
+    store
+        .put(layout::DESCRIPTOR, Bytes::from(sealed), PutMode::Create)
+        .await?;
+    Ok(id)
+}
+
+async fn put_document(
+    store: &Arc<dyn ObjectStore>,
+    document: &KeyDocument,
+    options: &InitOptions<'_>,
+) -> Result<(), ArchiveError> {
+    let root = root_key(options, &document.repository)?;
+    let sealed = document.seal(root).map_err(|source| ArchiveError::Trust {
+        url: store.url(),
+        source,
+    })?;
+    store
+        .put(
+            &layout::key_document(document.epoch),
+            Bytes::from(sealed),
+            PutMode::Create,
+        )
+        .await?;
+    Ok(())
+}
+
+fn root_key<'a>(options: &InitOptions<'a>, repository: &str) -> Result<&'a SecretKey, ArchiveError> {
+    options.root.ok_or_else(|| ArchiveError::WrongKey {
+        key_id: options.believed.id().to_string(),
+        role: "root (its private half is not at hand)",
+        repository: repository.to_owned(),
+    })
+}
+
+fn random_hex(edge: &dyn Edge, length: usize) -> String {
+    let mut bytes = vec![0; length];
+    edge.fill(&mut bytes);
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,154 @@
+//! Trees: what a snapshot holds, entry by entry, extent by extent.
+//!
+//! Invariant: a decoded entry's path is relative and cannot leave the tree; every length was bounded before it was allocated.
+
+mod codec;
+mod wire;
+
+pub(crate) use codec::{Child, Index, LeafBuilder, OBJECT_MAX, decode_index, encode_map};
+pub use codec::{decode_index_children, decode_leaf, decode_map};
+
+use muster_signing::Digest;
+
+/// Longest path of an entry, in bytes.
+pub const PATH_MAX: usize = 4096;
+
+/// An entry of a snapshot's tree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TreeEntry {
+    /// Relative path in bytes, `/`-separated, without empty, `.` or `..` components; need not be UTF-8.
+    pub path: Vec<u8>,
+    /// What it is.
+    pub kind: NodeKind,
+    /// `st_mode & 0o7777`.
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Modification time: seconds since the epoch.
+    pub mtime_seconds: i64,
+    /// Modification time: nanoseconds within the second.
+    pub mtime_nanos: u32,
+    /// Extended attributes as (name, value), sorted by name.
+    pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+impl TreeEntry {
+    /// A directory with mode 0755 and zero owner and times.
+    pub fn directory(path: impl Into<Vec<u8>>) -> Self {
+        Self {
+            path: path.into(),
+            kind: NodeKind::Directory,
+            mode: 0o755,
+            uid: 0,
+            gid: 0,
+            mtime_seconds: 0,
+            mtime_nanos: 0,
+            xattrs: Vec::new(),
+        }
+    }
+}
+
+/// What an entry is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NodeKind {
+    /// A regular file.
+    File {
+        /// The source had holes: zeros come back as holes.
+        sparse: bool,
+        /// Logical length in bytes.
+        size: u64,
+        /// See [`crate::FileDigest`].
+        digest: [u8; 32],
+        /// Where the bytes are.
+        content: Content,
+    },
+    /// A directory.
+    Directory,
+    /// A symbolic link.
+    Symlink {
+        /// As stored; never followed.
+        target: Vec<u8>,
+    },
+    /// A further name of an earlier file.
+    HardLink {
+        /// The earlier path.
+        to: Vec<u8>,
+    },
+    /// A named pipe.
+    Fifo,
+    /// A device node.
+    Device {
+        /// Block device, else character device.
+        block: bool,
+        /// Major number.
+        major: u32,
+        /// Minor number.
+        minor: u32,
+    },
+}
+
+impl NodeKind {
+    /// The kind's code in the format.
+    pub fn code(&self) -> u8 {
+        match self {
+            Self::File { .. } => 0,
+            Self::Directory => 1,
+            Self::Symlink { .. } => 2,
+            Self::HardLink { .. } => 3,
+            Self::Fifo => 4,
+            Self::Device { block: false, .. } => 5,
+            Self::Device { block: true, .. } => 6,
+        }
+    }
+}
+
+/// Where a file's bytes are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// Few extents, in the listing itself.
+    Inline(Vec<Extent>),
+    /// Ids of extent maps, in file order.
+    Maps(Vec<Digest>),
+}
+
+/// A run of logical bytes, stored in one piece.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Extent {
+    /// Logical bytes, at most 4 MiB where a frame holds them.
+    pub length: u64,
+    /// BLAKE3 of the logical bytes; all zero where `location` is `None`.
+    pub hash: [u8; 32],
+    /// The frame that holds them; `None`: they are zeros.
+    pub location: Option<Location>,
+}
+
+/// A slice of a frame in a pack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Location {
+    /// The pack.
+    pub pack: Digest,
+    /// The frame's ordinal in the pack.
+    pub ordinal: u32,
+    /// The frame's offset in the pack, in bytes.
+    pub offset: u32,
+    /// The frame's stored length in bytes.
+    pub stored: u32,
+    /// Stored without compression.
+    pub raw: bool,
+    /// The frame's decoded length in bytes.
+    pub frame_length: u32,
+    /// Where in the decoded frame the extent begins.
+    pub within: u32,
+}
+
+/// Whether `path` may stand in a tree: see [`TreeEntry::path`].
+pub fn is_valid_path(path: &[u8]) -> bool {
+    !path.is_empty()
+        && path.len() <= PATH_MAX
+        && !path.contains(&0)
+        && path
+            .split(|byte| *byte == b'/')
+            .all(|part| !part.is_empty() && part != b"." && part != b"..")
+}

@@ -1,0 +1,614 @@
+//! Tree objects as bytes: listing leaves, extent maps, indexes (docs/format/archive.md, "Tree objects").
+//!
+//! Invariant: encoding what was decoded gives the same body; decoding never panics and never allocates beyond the page's bounds.
+
+use std::collections::HashMap;
+
+use muster_signing::Digest;
+
+use super::wire::{Cursor, put_bytes, put_varint};
+use super::{Content, Extent, Location, NodeKind, PATH_MAX, TreeEntry, is_valid_path};
+use crate::content::BLOCK;
+use crate::frame::FRAME_MAX;
+
+const MAGIC: &[u8; 8] = b"MUSTTREE";
+const VERSION: u8 = 1;
+const HEADER: usize = 14;
+const BODY_MAX: usize = 16 << 20;
+const KIND_LEAF: u8 = 1;
+const KIND_MAP: u8 = 2;
+const KIND_INDEX: u8 = 3;
+/// Most bytes of a tree object: an incompressible body and zstd's overhead.
+pub(crate) const OBJECT_MAX: u64 = (BODY_MAX + BODY_MAX / 128 + 1024) as u64;
+
+/// Why bytes are not a tree object.
+#[derive(Debug, thiserror::Error)]
+#[error("not a tree object: {0}")]
+pub struct TreeError(pub(crate) &'static str);
+
+/// Where entries gather until they make a listing leaf.
+#[derive(Default)]
+pub(crate) struct LeafBuilder {
+    packs: PackTable,
+    entries: Vec<u8>,
+    count: u64,
+    first: Option<Vec<u8>>,
+}
+
+impl LeafBuilder {
+    pub(crate) fn push(&mut self, entry: &TreeEntry) {
+        put_entry(&mut self.entries, &mut self.packs, entry);
+        self.first.get_or_insert_with(|| entry.path.clone());
+        self.count += 1;
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Whether a leaf ends after the entry with this path, which was pushed last.
+    pub(crate) fn ends_after(&self, path: &[u8]) -> bool {
+        let hash = blake3::hash(path);
+        let cut = u16::from_be_bytes([hash.as_bytes()[0], hash.as_bytes()[1]]) >> 6 == 0;
+        self.count >= 4096 || self.entries.len() >= 1 << 20 || (cut && self.count >= 64)
+    }
+
+    /// The leaf's object, number of entries and first path; leaves the builder empty.
+    pub(crate) fn finish(&mut self) -> (Vec<u8>, u64, Vec<u8>) {
+        let taken = std::mem::take(self);
+        let mut body = taken.packs.encode();
+        put_varint(&mut body, taken.count);
+        body.extend_from_slice(&taken.entries);
+        (seal(KIND_LEAF, &body), taken.count, taken.first.unwrap_or_default())
+    }
+}
+
+/// The object of one extent map.
+pub(crate) fn encode_map(extents: &[Extent]) -> Vec<u8> {
+    let mut packs = PackTable::default();
+    let mut tail = Vec::with_capacity(extents.len() * 48);
+    put_varint(&mut tail, extents.len() as u64);
+    for extent in extents {
+        put_extent(&mut tail, &mut packs, extent);
+    }
+    let mut body = packs.encode();
+    body.extend_from_slice(&tail);
+    seal(KIND_MAP, &body)
+}
+
+/// A child of an index.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Child {
+    pub(crate) id: Digest,
+    pub(crate) entries: u64,
+    pub(crate) first: Vec<u8>,
+}
+
+/// An index object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Index {
+    pub(crate) level: u8,
+    pub(crate) ordered: bool,
+    pub(crate) children: Vec<Child>,
+}
+
+impl Index {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut body = vec![self.level, u8::from(self.ordered)];
+        put_varint(&mut body, self.children.len() as u64);
+        for child in &self.children {
+            body.extend_from_slice(child.id.as_bytes());
+            put_varint(&mut body, child.entries);
+            put_bytes(&mut body, &child.first);
+        }
+        seal(KIND_INDEX, &body)
+    }
+}
+
+/// Decodes an index object.
+pub(crate) fn decode_index(object: &[u8]) -> Result<Index, TreeError> {
+    let body = unseal(KIND_INDEX, object)?;
+    let mut cursor = Cursor::new(&body);
+    let level = cursor.byte()?;
+    let ordered = match cursor.byte()? {
+        0 => false,
+        1 => true,
+        _ => return Err(TreeError("an index has an unknown order")),
+    };
+    if level > 8 {
+        return Err(TreeError("an index is nested too deep"));
+    }
+    let count = cursor.count(BODY_MAX / 34, 34)?;
+    let mut children = Vec::with_capacity(count);
+    for _ in 0..count {
+        let id = Digest::from_bytes(cursor.array()?);
+        let entries = cursor.varint()?;
+        children.push(Child {
+            id,
+            entries,
+            first: cursor.bytes(PATH_MAX)?.to_vec(),
+        });
+    }
+    cursor.finish()?;
+    Ok(Index {
+        level,
+        ordered,
+        children,
+    })
+}
+
+/// The ids that an index object names, in order, for tools that only follow references.
+pub fn decode_index_children(object: &[u8]) -> Result<Vec<Digest>, TreeError> {
+    Ok(decode_index(object)?
+        .children
+        .into_iter()
+        .map(|child| child.id)
+        .collect())
+}
+
+/// Decodes a listing leaf.
+pub fn decode_leaf(object: &[u8]) -> Result<Vec<TreeEntry>, TreeError> {
+    let body = unseal(KIND_LEAF, object)?;
+    let mut cursor = Cursor::new(&body);
+    let packs = take_packs(&mut cursor)?;
+    let count = cursor.count(1 << 20, 20)?;
+    let mut entries = Vec::with_capacity(count);
+    for _ in 0..count {
+        entries.push(take_entry(&mut cursor, &packs)?);
+    }
+    cursor.finish()?;
+    Ok(entries)
+}
+
+/// Decodes an extent map.
+pub fn decode_map(object: &[u8]) -> Result<Vec<Extent>, TreeError> {
+    let body = unseal(KIND_MAP, object)?;
+    let mut cursor = Cursor::new(&body);
+    let packs = take_packs(&mut cursor)?;
+    let extents = take_extents(&mut cursor, &packs)?;
+    cursor.finish()?;
+    Ok(extents)
+}
+
+#[derive(Default)]
+struct PackTable {
+    ids: Vec<Digest>,
+    positions: HashMap<Digest, u64>,
+}
+
+impl PackTable {
+    fn position(&mut self, id: Digest) -> u64 {
+        *self.positions.entry(id).or_insert_with(|| {
+            self.ids.push(id);
+            self.ids.len() as u64 - 1
+        })
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(self.ids.len() * 32 + 10);
+        put_varint(&mut out, self.ids.len() as u64);
+        for id in &self.ids {
+            out.extend_from_slice(id.as_bytes());
+        }
+        out
+    }
+}
+
+fn take_packs(cursor: &mut Cursor<'_>) -> Result<Vec<Digest>, TreeError> {
+    let count = cursor.count(BODY_MAX / 32, 32)?;
+    (0..count).map(|_| Ok(Digest::from_bytes(cursor.array()?))).collect()
+}
+
+fn put_extent(out: &mut Vec<u8>, packs: &mut PackTable, extent: &Extent) {
+    put_varint(out, extent.length);
+    let Some(at) = &extent.location else {
+        out.push(0);
+        return;
+    };
+    let whole = at.within == 0 && u64::from(at.frame_length) == extent.length;
+    out.push(if whole { 1 } else { 2 });
+    out.extend_from_slice(&extent.hash);
+    put_varint(out, packs.position(at.pack));
+    put_varint(out, u64::from(at.ordinal));
+    put_varint(out, u64::from(at.offset));
+    put_varint(out, u64::from(at.stored) * 2 + u64::from(at.raw));
+    if !whole {
+        put_varint(out, u64::from(at.frame_length));
+        put_varint(out, u64::from(at.within));
+    }
+}
+
+fn take_extents(cursor: &mut Cursor<'_>, packs: &[Digest]) -> Result<Vec<Extent>, TreeError> {
+    let count = cursor.count(BODY_MAX / 2, 2)?;
+    let mut extents = Vec::with_capacity(count.min(1 << 16));
+    for _ in 0..count {
+        extents.push(take_extent(cursor, packs)?);
+    }
+    Ok(extents)
+}
+
+fn take_extent(cursor: &mut Cursor<'_>, packs: &[Digest]) -> Result<Extent, TreeError> {
+    let length = cursor.varint()?;
+    let tag = cursor.byte()?;
+    if tag == 0 {
+        return Ok(Extent {
+            length,
+            hash: [0; 32],
+            location: None,
+        });
+    }
+    let hash = cursor.array()?;
+    let pack = usize::try_from(cursor.varint()?)
+        .ok()
+        .and_then(|at| packs.get(at))
+        .copied();
+    let pack = pack.ok_or(TreeError("an extent names a pack that is not in its table"))?;
+    let ordinal = cursor.u32()?;
+    let offset = cursor.u32()?;
+    let stored = cursor.varint()?;
+    let raw = stored & 1 == 1;
+    let stored = u32::try_from(stored / 2).map_err(|_| TreeError("a frame is too long"))?;
+    let (frame_length, within) = match tag {
+        1 => (
+            u32::try_from(length).map_err(|_| TreeError("an extent is too long"))?,
+            0,
+        ),
+        2 => (cursor.u32()?, cursor.u32()?),
+        _ => return Err(TreeError("an extent has an unknown tag")),
+    };
+    let fits = u64::from(within) + length <= u64::from(frame_length);
+    if !fits || length == 0 || frame_length as usize > FRAME_MAX || stored as usize > FRAME_MAX {
+        return Err(TreeError("an extent does not fit its frame"));
+    }
+    let location = Location {
+        pack,
+        ordinal,
+        offset,
+        stored,
+        raw,
+        frame_length,
+        within,
+    };
+    Ok(Extent {
+        length,
+        hash,
+        location: Some(location),
+    })
+}
+
+fn put_entry(out: &mut Vec<u8>, packs: &mut PackTable, entry: &TreeEntry) {
+    put_bytes(out, &entry.path);
+    out.push(entry.kind.code());
+    put_varint(out, u64::from(entry.mode));
+    put_varint(out, u64::from(entry.uid));
+    put_varint(out, u64::from(entry.gid));
+    out.extend_from_slice(&entry.mtime_seconds.to_le_bytes());
+    out.extend_from_slice(&entry.mtime_nanos.to_le_bytes());
+    put_varint(out, entry.xattrs.len() as u64);
+    for (name, value) in &entry.xattrs {
+        put_bytes(out, name);
+        put_bytes(out, value);
+    }
+    match &entry.kind {
+        NodeKind::File {
+            sparse,
+            size,
+            digest,
+            content,
+        } => {
+            let maps = matches!(content, Content::Maps(_));
+            out.push(u8::from(*sparse) | (u8::from(maps) << 1));
+            put_varint(out, *size);
+            out.extend_from_slice(digest);
+            match content {
+                Content::Inline(extents) => {
+                    put_varint(out, extents.len() as u64);
+                    extents.iter().for_each(|extent| put_extent(out, packs, extent));
+                }
+                Content::Maps(ids) => {
+                    put_varint(out, ids.len() as u64);
+                    ids.iter().for_each(|id| out.extend_from_slice(id.as_bytes()));
+                }
+            }
+        }
+        NodeKind::Symlink { target } => put_bytes(out, target),
+        NodeKind::HardLink { to } => put_bytes(out, to),
+        NodeKind::Device { major, minor, .. } => {
+            put_varint(out, u64::from(*major));
+            put_varint(out, u64::from(*minor));
+        }
+        NodeKind::Directory | NodeKind::Fifo => {}
+    }
+    put_varint(out, 0);
+}
+
+fn take_path(cursor: &mut Cursor<'_>) -> Result<Vec<u8>, TreeError> {
+    let path = cursor.bytes(PATH_MAX)?;
+    if is_valid_path(path) {
+        Ok(path.to_vec())
+    } else {
+        Err(TreeError("a path leaves the tree"))
+    }
+}
+
+fn take_entry(cursor: &mut Cursor<'_>, packs: &[Digest]) -> Result<TreeEntry, TreeError> {
+    let path = take_path(cursor)?;
+    let code = cursor.byte()?;
+    let mode = cursor.u32()?;
+    if mode > 0o7777 {
+        return Err(TreeError("a mode has unknown bits"));
+    }
+    let (uid, gid) = (cursor.u32()?, cursor.u32()?);
+    let mtime_seconds = i64::from_le_bytes(cursor.array()?);
+    let mtime_nanos = u32::from_le_bytes(cursor.array()?);
+    if mtime_nanos >= 1_000_000_000 {
+        return Err(TreeError("a time is out of bounds"));
+    }
+    let count = cursor.count(1024, 2)?;
+    let mut xattrs = Vec::with_capacity(count);
+    for _ in 0..count {
+        let name = cursor.bytes(255)?.to_vec();
+        xattrs.push((name, cursor.bytes(65_536)?.to_vec()));
+    }
+    let kind = match code {
+        0 => take_file(cursor, packs)?,
+        1 => NodeKind::Directory,
+        2 => NodeKind::Symlink {
+            target: cursor.bytes(PATH_MAX)?.to_vec(),
+        },
+        3 => NodeKind::HardLink { to: take_path(cursor)? },
+        4 => NodeKind::Fifo,
+        5 | 6 => NodeKind::Device {
+            block: code == 6,
+            major: cursor.u32()?,
+            minor: cursor.u32()?,
+        },
+        _ => return Err(TreeError("an entry has an unknown kind")),
+    };
+    cursor.bytes(65_536)?;
+    Ok(TreeEntry {
+        path,
+        kind,
+        mode,
+        uid,
+        gid,
+        mtime_seconds,
+        mtime_nanos,
+        xattrs,
+    })
+}
+
+fn take_file(cursor: &mut Cursor<'_>, packs: &[Digest]) -> Result<NodeKind, TreeError> {
+    let flags = cursor.byte()?;
+    if flags > 3 {
+        return Err(TreeError("a file has unknown flags"));
+    }
+    let size = cursor.varint()?;
+    let digest = cursor.array()?;
+    let content = if flags & 2 == 0 {
+        let extents = take_extents(cursor, packs)?;
+        if total_length(&extents) != Some(size) {
+            return Err(TreeError("a file's extents do not add up to its size"));
+        }
+        Content::Inline(extents)
+    } else {
+        let count = cursor.count(1 << 20, 32)?;
+        Content::Maps(
+            (0..count)
+                .map(|_| Ok(Digest::from_bytes(cursor.array()?)))
+                .collect::<Result<_, TreeError>>()?,
+        )
+    };
+    Ok(NodeKind::File {
+        sparse: flags & 1 == 1,
+        size,
+        digest,
+        content,
+    })
+}
+
+/// The logical length of extents; `None` where it overflows.
+pub(crate) fn total_length(extents: &[Extent]) -> Option<u64> {
+    extents
+        .iter()
+        .try_fold(0u64, |sum, extent| sum.checked_add(extent.length))
+}
+
+fn seal(kind: u8, body: &[u8]) -> Vec<u8> {
+    debug_assert!(body.len() <= BODY_MAX && BLOCK <= FRAME_MAX);
+    let mut object = Vec::with_capacity(HEADER + body.len() / 2);
+    object.extend_from_slice(MAGIC);
+    object.push(kind);
+    object.push(VERSION);
+    object.extend_from_slice(&u32::try_from(body.len()).unwrap_or(u32::MAX).to_le_bytes());
+    match zstd::bulk::compress(body, 3) {
+        Ok(frame) => object.extend_from_slice(&frame),
+        Err(_) => object.clear(),
+    }
+    object
+}
+
+fn unseal(kind: u8, object: &[u8]) -> Result<Vec<u8>, TreeError> {
+    let (header, frame) = object.split_at_checked(HEADER).ok_or(TreeError("it ends early"))?;
+    if &header[..8] != MAGIC {
+        return Err(TreeError("it does not begin with MUSTTREE"));
+    }
+    if header[9] > VERSION {
+        return Err(TreeError("it needs a newer version of muster"));
+    }
+    if header[8] != kind {
+        return Err(TreeError("it is a tree object of another kind"));
+    }
+    let length = u32::from_le_bytes([header[10], header[11], header[12], header[13]]) as usize;
+    if length > BODY_MAX {
+        return Err(TreeError("its length is out of bounds"));
+    }
+    let body = zstd::bulk::decompress(frame, length).map_err(|_| TreeError("its body cannot be decompressed"))?;
+    if body.len() == length {
+        Ok(body)
+    } else {
+        Err(TreeError("its body has another length than it says"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn location() -> impl Strategy<Value = Option<(Location, u64)>> {
+        proptest::option::of(
+            (
+                any::<[u8; 32]>(),
+                any::<u32>(),
+                any::<u32>(),
+                1u32..4000,
+                any::<bool>(),
+                1u32..65_536,
+            )
+                .prop_map(|(pack, ordinal, offset, stored, raw, frame_length)| {
+                    let within = frame_length / 3;
+                    let location = Location {
+                        pack: Digest::from_bytes(pack),
+                        ordinal,
+                        offset,
+                        stored,
+                        raw,
+                        frame_length,
+                        within,
+                    };
+                    (location, u64::from(frame_length - within))
+                }),
+        )
+    }
+
+    fn extent() -> impl Strategy<Value = Extent> {
+        (location(), any::<[u8; 32]>(), 0u64..1 << 40).prop_map(|(location, hash, zeros)| match location {
+            Some((location, length)) => Extent {
+                length,
+                hash,
+                location: Some(location),
+            },
+            None => Extent {
+                length: zeros,
+                hash: [0; 32],
+                location: None,
+            },
+        })
+    }
+
+    fn kind() -> impl Strategy<Value = NodeKind> {
+        prop_oneof![
+            (
+                any::<bool>(),
+                any::<[u8; 32]>(),
+                proptest::collection::vec(extent(), 0..5)
+            )
+                .prop_map(|(sparse, digest, extents)| {
+                    let size = total_length(&extents).unwrap();
+                    NodeKind::File {
+                        sparse,
+                        size,
+                        digest,
+                        content: Content::Inline(extents),
+                    }
+                }),
+            (any::<u64>(), proptest::collection::vec(any::<[u8; 32]>(), 0..4)).prop_map(|(size, ids)| NodeKind::File {
+                sparse: true,
+                size,
+                digest: [7; 32],
+                content: Content::Maps(ids.into_iter().map(Digest::from_bytes).collect()),
+            }),
+            Just(NodeKind::Directory),
+            Just(NodeKind::Fifo),
+            proptest::collection::vec(any::<u8>(), 0..20).prop_map(|target| NodeKind::Symlink { target }),
+            Just(NodeKind::HardLink { to: b"a/b".to_vec() }),
+            (any::<bool>(), any::<u32>(), any::<u32>()).prop_map(|(block, major, minor)| NodeKind::Device {
+                block,
+                major,
+                minor
+            }),
+        ]
+    }
+
+    fn entry() -> impl Strategy<Value = TreeEntry> {
+        (
+            "[a-z\u{80}-\u{ff}]{1,9}(/[a-z]{1,9}){0,3}",
+            kind(),
+            0u32..0o10000,
+            any::<(u32, u32, i64)>(),
+            0u32..1_000_000_000,
+        )
+            .prop_map(|(path, kind, mode, (uid, gid, mtime_seconds), mtime_nanos)| TreeEntry {
+                path: path.into_bytes(),
+                kind,
+                mode,
+                uid,
+                gid,
+                mtime_seconds,
+                mtime_nanos,
+                xattrs: vec![(b"user.a".to_vec(), b"\x00\xff".to_vec())],
+            })
+    }
+
+    proptest! {
+        #[test]
+        fn a_leaf_decodes_to_what_was_pushed(entries in proptest::collection::vec(entry(), 0..20)) {
+            let mut leaf = LeafBuilder::default();
+            entries.iter().for_each(|entry| leaf.push(entry));
+            let (object, count, _) = leaf.finish();
+            prop_assert_eq!(count, entries.len() as u64);
+            prop_assert_eq!(decode_leaf(&object).unwrap(), entries);
+        }
+
+        #[test]
+        fn a_map_decodes_to_what_was_encoded(extents in proptest::collection::vec(extent(), 0..50)) {
+            prop_assert_eq!(decode_map(&encode_map(&extents)).unwrap(), extents);
+        }
+
+        #[test]
+        fn hostile_bodies_are_errors_and_never_panics(kind in 1u8..4, body in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let object = seal(kind, &body);
+            let _ = decode_leaf(&object);
+            let _ = decode_map(&object);
+            let _ = decode_index(&object);
+        }
+
+        #[test]
+        fn hostile_objects_are_errors_and_never_panics(object in proptest::collection::vec(any::<u8>(), 0..100)) {
+            prop_assert!(decode_leaf(&object).is_err() && decode_map(&object).is_err() && decode_index(&object).is_err());
+        }
+    }
+
+    #[test]
+    fn a_path_that_leaves_the_tree_is_refused() {
+        for path in ["../x", "/x", "a/../../x", "a//b", "./a", ""] {
+            let mut leaf = LeafBuilder::default();
+            leaf.push(&TreeEntry::directory(path));
+            assert!(decode_leaf(&leaf.finish().0).is_err(), "{path:?}");
+        }
+    }
+
+    #[test]
+    fn a_body_that_decompresses_beyond_its_length_is_refused() {
+        let mut object = seal(KIND_MAP, &vec![0; 1 << 20]);
+        object[10..14].copy_from_slice(&10u32.to_le_bytes());
+        assert!(decode_map(&object).is_err());
+    }
+
+    #[test]
+    fn an_index_decodes_to_what_was_encoded() {
+        let child = Child {
+            id: Digest::of(b"x"),
+            entries: 9,
+            first: b"a/b".to_vec(),
+        };
+        let index = Index {
+            level: 0,
+            ordered: true,
+            children: vec![child.clone(), child],
+        };
+        assert_eq!(decode_index(&index.encode()).unwrap(), index);
+    }
+}

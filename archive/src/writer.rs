@@ -1,0 +1,336 @@
+//! From a stream of entries and bytes to packs, trees and lists.
+//!
+//! One producer cuts blocks into batches; workers hash, look up and compress; one assembler puts them in order again, fills
+//! packs and builds the tree; uploaders put objects. Every channel is bounded, so memory is: batches in flight × 2 MiB, packs in
+//! flight × 32 MiB, and the parent's table.
+//!
+//! Invariant: nothing here is a snapshot. Whoever owns the writer commits the manifest when [`SnapshotWriter::finish`] is `Ok`.
+
+mod assemble;
+mod batch;
+mod files;
+mod parent;
+mod upload;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use tokio::runtime::Handle;
+
+use crate::content::BLOCK;
+use crate::edge::Edge;
+use crate::tree::{TreeEntry, is_valid_path};
+use crate::{ArchiveError, ListRef, Manifest, Repository, TreeRef};
+use assemble::Assembler;
+use batch::{Batch, Item, work};
+pub use parent::Parent;
+use upload::Uploader;
+
+/// Bytes at which the producer passes a batch on.
+const BATCH: usize = 1 << 20;
+/// Items at which it does so whatever their bytes.
+const BATCH_ITEMS: usize = 4096;
+
+/// How a snapshot is written.
+#[derive(Clone, Debug)]
+pub struct WriterOptions {
+    /// zstd level of frames.
+    pub level: i32,
+    /// Threads that hash and compress.
+    pub workers: usize,
+    /// Budget for everything that is held in memory, in bytes.
+    pub memory: u64,
+}
+
+impl Default for WriterOptions {
+    fn default() -> Self {
+        let workers = std::thread::available_parallelism().map_or(2, usize::from);
+        Self {
+            level: 1,
+            workers,
+            memory: 256 << 20,
+        }
+    }
+}
+
+/// Counters that may be read at any time, for progress.
+#[derive(Debug, Default)]
+pub struct WriteProgress {
+    /// Logical bytes taken from the source.
+    pub read_bytes: AtomicU64,
+    /// Files begun.
+    pub files: AtomicU64,
+    /// Bytes put into the repository.
+    pub put_bytes: AtomicU64,
+}
+
+/// What a finished writer leaves for the manifest.
+#[derive(Clone, Debug)]
+pub struct Written {
+    /// The tree.
+    pub tree: TreeRef,
+    /// The public list.
+    pub list: ListRef,
+    /// Bytes of all objects that the snapshot needs.
+    pub stored_bytes: u64,
+    /// Bytes that this run put.
+    pub added_bytes: u64,
+    /// The parent that was leaned on, if any.
+    pub parent: Option<crate::ParentRef>,
+}
+
+/// Takes a tree and writes it. Calls block while the pipeline is full.
+pub struct SnapshotWriter {
+    batch: Batch,
+    filled: usize,
+    open: bool,
+    sequence: u64,
+    tasks: Option<Sender<Batch>>,
+    spare: Receiver<Vec<u8>>,
+    workers: Vec<JoinHandle<()>>,
+    assembler: Option<JoinHandle<Result<Written, ArchiveError>>>,
+    progress: Arc<WriteProgress>,
+    cancel: Arc<AtomicBool>,
+}
+
+impl SnapshotWriter {
+    /// Starts the pipeline's threads. `parent` is the snapshot whose frames may be leaned on; `cancel` ends everything when set.
+    ///
+    /// Must be called inside no async task; `handle` runs the object store's I/O.
+    pub fn start(
+        repository: Repository,
+        parent: Parent,
+        options: &WriterOptions,
+        edge: Arc<dyn Edge>,
+        handle: Handle,
+        cancel: Arc<AtomicBool>,
+    ) -> Self {
+        let progress = Arc::new(WriteProgress::default());
+        let parent = Arc::new(parent);
+        let (tasks, task_queue) = bounded::<Batch>(options.workers + 2);
+        let (done, done_queue) = bounded::<Batch>(options.workers + 2);
+        let (give_back, spare) = bounded::<Vec<u8>>(options.workers * 4 + 8);
+        let uploader = Uploader::start(repository.objects(), handle, Arc::clone(&progress));
+        let workers = (0..options.workers.max(1))
+            .map(|_| {
+                let (queue, done, parent, level) =
+                    (task_queue.clone(), done.clone(), Arc::clone(&parent), options.level);
+                std::thread::spawn(move || work(&queue, &done, &parent, level))
+            })
+            .collect();
+        let assembler = {
+            let cancel = Arc::clone(&cancel);
+            let table_bytes = options.memory / 4;
+            std::thread::spawn(move || {
+                let assembler = Assembler::new(parent, uploader, edge, table_bytes);
+                assembler.run(&done_queue, &give_back, &cancel)
+            })
+        };
+        Self {
+            batch: Batch::new(0, Vec::with_capacity(BATCH + BLOCK)),
+            filled: 0,
+            open: false,
+            sequence: 0,
+            tasks: Some(tasks),
+            spare,
+            workers,
+            assembler: Some(assembler),
+            progress,
+            cancel,
+        }
+    }
+
+    /// Counters for progress.
+    pub fn progress(&self) -> Arc<WriteProgress> {
+        Arc::clone(&self.progress)
+    }
+
+    /// An entry without content.
+    ///
+    /// # Errors
+    /// [`ArchiveError::Invalid`] for a path that may not stand in a tree, [`ArchiveError::Cancelled`] when the pipeline has
+    /// ended; [`Self::finish`] then says why.
+    pub fn entry(&mut self, entry: TreeEntry) -> Result<(), ArchiveError> {
+        self.check(&entry)?;
+        self.push(Item::Entry(Box::new(entry)))
+    }
+
+    /// Opens a file; its kind must be [`crate::tree::NodeKind::File`], whose size, digest and content are filled in.
+    ///
+    /// # Errors
+    /// As [`Self::entry`].
+    pub fn begin_file(&mut self, entry: TreeEntry) -> Result<(), ArchiveError> {
+        self.check(&entry)?;
+        if self.open {
+            return Err(ArchiveError::Invalid(
+                "a file was begun while another is open".to_owned(),
+            ));
+        }
+        self.open = true;
+        self.progress.files.fetch_add(1, Ordering::Relaxed);
+        self.push(Item::Begin(Box::new(entry)))
+    }
+
+    /// The next bytes of the open file.
+    ///
+    /// # Errors
+    /// As [`Self::entry`].
+    pub fn write(&mut self, mut bytes: &[u8]) -> Result<(), ArchiveError> {
+        self.progress
+            .read_bytes
+            .fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        while !bytes.is_empty() {
+            let take = bytes.len().min(BLOCK - self.filled);
+            let (head, rest) = bytes.split_at(take);
+            self.batch.data.extend_from_slice(head);
+            self.filled += take;
+            bytes = rest;
+            if self.filled == BLOCK {
+                self.close_block()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The next `length` bytes of the open file are zeros.
+    ///
+    /// # Errors
+    /// As [`Self::entry`].
+    pub fn zeros(&mut self, mut length: u64) -> Result<(), ArchiveError> {
+        static ZEROS: [u8; BLOCK] = [0; BLOCK];
+        while length > 0 && (self.filled > 0 || length < BLOCK as u64) {
+            let take = length.min((BLOCK - self.filled) as u64);
+            self.write(&ZEROS[..usize::try_from(take).unwrap_or(BLOCK)])?;
+            length -= take;
+        }
+        if length > 0 {
+            let whole = length / BLOCK as u64;
+            self.progress
+                .read_bytes
+                .fetch_add(whole * BLOCK as u64, Ordering::Relaxed);
+            self.push(Item::ZeroBlocks(whole))?;
+            return self.zeros(length % BLOCK as u64);
+        }
+        Ok(())
+    }
+
+    /// Closes the open file.
+    ///
+    /// # Errors
+    /// As [`Self::entry`].
+    pub fn end_file(&mut self) -> Result<(), ArchiveError> {
+        if self.filled > 0 {
+            self.close_block()?;
+        }
+        self.open = false;
+        self.push(Item::End)
+    }
+
+    /// Flushes everything and returns what the manifest needs. No object is missing when this is `Ok`.
+    ///
+    /// # Errors
+    /// Whatever ended the pipeline: storage errors, [`ArchiveError::Cancelled`].
+    pub fn finish(mut self) -> Result<Written, ArchiveError> {
+        if self.open {
+            return Err(ArchiveError::Invalid("a file is still open".to_owned()));
+        }
+        let sent = self.pass_on(true);
+        self.tasks = None;
+        let written = self.join()?;
+        sent.map(|()| written)
+    }
+
+    fn join(&mut self) -> Result<Written, ArchiveError> {
+        for worker in self.workers.drain(..) {
+            if worker.join().is_err() {
+                return Err(ArchiveError::Invalid(
+                    "a worker of the archive pipeline panicked".to_owned(),
+                ));
+            }
+        }
+        match self.assembler.take().map(JoinHandle::join) {
+            Some(Ok(result)) => result,
+            _ => Err(ArchiveError::Invalid("the archive pipeline panicked".to_owned())),
+        }
+    }
+
+    /// Why the pipeline ended early, after a call returned an error.
+    pub fn abort(mut self) -> ArchiveError {
+        self.cancel_pipeline();
+        self.join().err().unwrap_or(ArchiveError::Cancelled)
+    }
+
+    fn cancel_pipeline(&mut self) {
+        self.batch.abandoned = true;
+        let batch = std::mem::replace(&mut self.batch, Batch::new(0, Vec::new()));
+        if let Some(tasks) = self.tasks.take() {
+            let _ = tasks.send(Batch {
+                sequence: self.sequence,
+                ..batch
+            });
+        }
+    }
+
+    fn check(&self, entry: &TreeEntry) -> Result<(), ArchiveError> {
+        if is_valid_path(&entry.path) {
+            return Ok(());
+        }
+        Err(ArchiveError::Invalid(format!(
+            "the path {:?} may not stand in a tree",
+            String::from_utf8_lossy(&entry.path)
+        )))
+    }
+
+    fn close_block(&mut self) -> Result<(), ArchiveError> {
+        let length = std::mem::take(&mut self.filled);
+        self.push(Item::Block(length))
+    }
+
+    fn push(&mut self, item: Item) -> Result<(), ArchiveError> {
+        self.batch.items.push(item);
+        self.pass_on(false)
+    }
+
+    fn pass_on(&mut self, last: bool) -> Result<(), ArchiveError> {
+        if self.cancel.load(Ordering::Relaxed) {
+            return Err(ArchiveError::Cancelled);
+        }
+        if !last && self.batch.data.len() < BATCH && self.batch.items.len() < BATCH_ITEMS {
+            return Ok(());
+        }
+        self.sequence += 1;
+        let mut buffer = self
+            .spare
+            .try_recv()
+            .unwrap_or_else(|_| Vec::with_capacity(BATCH + BLOCK));
+        buffer.clear();
+        let batch = std::mem::replace(&mut self.batch, Batch::new(self.sequence, buffer));
+        let tasks = self.tasks.as_ref().ok_or(ArchiveError::Cancelled)?;
+        tasks.send(batch).map_err(|_| ArchiveError::Cancelled)
+    }
+}
+
+impl Drop for SnapshotWriter {
+    fn drop(&mut self) {
+        if self.assembler.is_some() {
+            self.cancel_pipeline();
+            let _ = self.join();
+        }
+    }
+}
+
+impl Repository {
+    /// What a new snapshot of a store may lean on: the frames and tree objects of `manifest`, as far as the budget allows.
+    ///
+    /// # Errors
+    /// Where the parent cannot be read; the caller then writes without one.
+    pub async fn parent(
+        &self,
+        manifest: &muster_signing::Verified<Manifest>,
+        budget: u64,
+    ) -> Result<Parent, ArchiveError> {
+        Parent::load(self, manifest, budget).await
+    }
+}

@@ -1,0 +1,286 @@
+//! The assembler: puts batches in order again, fills packs, and hands extents to the tree.
+//!
+//! Invariant: an extent's pack is known by a placeholder until the pack is closed; no tree object is encoded before all of its
+//! placeholders are resolved.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+use crossbeam_channel::{Receiver, Sender};
+use muster_signing::Digest;
+
+use super::Written;
+use super::batch::{Batch, Block, Item, NewFrame, Placement};
+use super::files::TreeBuilder;
+use super::parent::{Parent, Table};
+use super::upload::Uploader;
+use crate::edge::Edge;
+use crate::list::{self, Named};
+use crate::pack::PackBuilder;
+use crate::tree::{Extent, Location};
+use crate::{ArchiveError, ListRef, layout};
+
+/// Entries or extents that wait for an open pack before it is closed early.
+const WAITING: usize = 200_000;
+
+pub(super) struct Assembler {
+    parent: Arc<Parent>,
+    uploader: Uploader,
+    edge: Arc<dyn Edge>,
+    pack: Option<PackBuilder>,
+    packs_closed: u64,
+    seen: Table,
+    seen_most: usize,
+    tree: TreeBuilder,
+    objects: BTreeMap<(Named, Digest), u64>,
+    added: u64,
+}
+
+impl Assembler {
+    pub(super) fn new(parent: Arc<Parent>, uploader: Uploader, edge: Arc<dyn Edge>, table_bytes: u64) -> Self {
+        Self {
+            parent,
+            uploader,
+            edge,
+            pack: None,
+            packs_closed: 0,
+            seen: Table::default(),
+            seen_most: usize::try_from(table_bytes / 200).unwrap_or(usize::MAX),
+            tree: TreeBuilder::new(),
+            objects: BTreeMap::new(),
+            added: 0,
+        }
+    }
+
+    pub(super) fn run(
+        mut self,
+        batches: &Receiver<Batch>,
+        give_back: &Sender<Vec<u8>>,
+        cancel: &AtomicBool,
+    ) -> Result<Written, ArchiveError> {
+        let mut early: BTreeMap<u64, Batch> = BTreeMap::new();
+        let mut next = 0;
+        for batch in batches {
+            if let Some(source) = batch.failure {
+                return Err(ArchiveError::Local {
+                    attempt: "compress a frame".to_owned(),
+                    source,
+                });
+            }
+            if batch.abandoned || cancel.load(Ordering::Relaxed) {
+                return Err(ArchiveError::Cancelled);
+            }
+            early.insert(batch.sequence, batch);
+            while let Some(batch) = early.remove(&next) {
+                next += 1;
+                let data = self.take(batch)?;
+                let _ = give_back.try_send(data);
+            }
+        }
+        if early.is_empty() {
+            self.finish()
+        } else {
+            Err(ArchiveError::Cancelled)
+        }
+    }
+
+    fn take(&mut self, batch: Batch) -> Result<Vec<u8>, ArchiveError> {
+        let Batch {
+            data,
+            items,
+            blocks,
+            frames,
+            stored,
+            ..
+        } = batch;
+        let mut placed: Vec<Option<Location>> = vec![None; frames.len()];
+        let mut blocks = blocks.into_iter();
+        for item in items {
+            match item {
+                Item::Entry(entry) => self.tree.entry(*entry),
+                Item::Begin(entry) => self.tree.begin(*entry),
+                Item::ZeroBlocks(count) => self.tree.zero_blocks(count),
+                Item::End => self.tree.end(),
+                Item::Block(_) => {
+                    let block = blocks
+                        .next()
+                        .ok_or_else(|| ArchiveError::Invalid("a worker lost a block".to_owned()))?;
+                    let extent = self.extent(&block, &frames, &stored, &mut placed)?;
+                    self.tree.extent(extent);
+                }
+            }
+            if self.tree.waiting() >= WAITING {
+                self.close_pack()?;
+            }
+        }
+        if self.pack.as_ref().is_none_or(PackBuilder::is_empty) {
+            self.settle(None)?;
+        }
+        Ok(data)
+    }
+
+    fn extent(
+        &mut self,
+        block: &Block,
+        frames: &[NewFrame],
+        stored: &[u8],
+        placed: &mut [Option<Location>],
+    ) -> Result<Extent, ArchiveError> {
+        let found = match block.placement {
+            Placement::Zeros => None,
+            Placement::Known(location) => Some(location),
+            Placement::Frame { frame, within } => {
+                let location = match self.seen.get(&block.hash).filter(|seen| seen.0 == block.length) {
+                    Some(seen) => seen.1,
+                    None => {
+                        let frame = self.place(frame, frames, stored, placed)?;
+                        let location = Location { within, ..frame };
+                        if self.seen.len() < self.seen_most {
+                            self.seen.insert(block.hash, (block.length, location));
+                        }
+                        location
+                    }
+                };
+                Some(location)
+            }
+        };
+        Ok(Extent {
+            length: u64::from(block.length),
+            hash: block.hash,
+            location: found,
+        })
+    }
+
+    /// The location of a new frame, which is put into the open pack the first time it is asked for.
+    fn place(
+        &mut self,
+        number: usize,
+        frames: &[NewFrame],
+        stored: &[u8],
+        placed: &mut [Option<Location>],
+    ) -> Result<Location, ArchiveError> {
+        let lost = || ArchiveError::Invalid("a worker lost a frame".to_owned());
+        if let Some(location) = placed.get(number).ok_or_else(lost)? {
+            return Ok(*location);
+        }
+        if self.pack.as_ref().is_some_and(PackBuilder::is_full) {
+            self.close_pack()?;
+        }
+        let frame = &frames[number];
+        let start = if number == 0 { 0 } else { frames[number - 1].end };
+        let bytes = stored.get(start..frame.end).ok_or_else(lost)?;
+        let edge = &self.edge;
+        let pack = self.pack.get_or_insert_with(|| {
+            let mut salt = [0; 32];
+            edge.fill(&mut salt);
+            PackBuilder::new(salt)
+        });
+        let at = pack.push(bytes, frame.raw, frame.length);
+        let location = Location {
+            pack: placeholder(self.packs_closed),
+            ordinal: at.ordinal,
+            offset: at.offset,
+            stored: u32::try_from(bytes.len()).unwrap_or(u32::MAX),
+            raw: frame.raw,
+            frame_length: frame.length,
+            within: 0,
+        };
+        placed[number] = Some(location);
+        Ok(location)
+    }
+
+    fn close_pack(&mut self) -> Result<(), ArchiveError> {
+        let Some(pack) = self.pack.take().filter(|pack| !pack.is_empty()) else {
+            return self.settle(None);
+        };
+        let (id, bytes) = pack.finish();
+        let from = placeholder(self.packs_closed);
+        self.packs_closed += 1;
+        for (_, location) in self.seen.values_mut() {
+            if location.pack == from {
+                location.pack = id;
+            }
+        }
+        self.put(Named::Pack, id, bytes)?;
+        self.settle(Some((from, id)))
+    }
+
+    /// Nothing waits any more: makes tree objects of what is finished.
+    fn settle(&mut self, closed: Option<(Digest, Digest)>) -> Result<(), ArchiveError> {
+        for (id, object) in self.tree.settle(closed) {
+            self.put(Named::Tree, id, Bytes::from(object))?;
+        }
+        Ok(())
+    }
+
+    fn put(&mut self, what: Named, id: Digest, bytes: Bytes) -> Result<(), ArchiveError> {
+        let length = bytes.len() as u64;
+        if self.objects.insert((what, id), length).is_some() || self.parent.objects.contains_key(&(what, id)) {
+            return Ok(());
+        }
+        self.added += length;
+        let key = if what == Named::Pack {
+            layout::pack(&id)
+        } else {
+            layout::tree(&id)
+        };
+        self.uploader.put(key, bytes)
+    }
+
+    fn finish(mut self) -> Result<Written, ArchiveError> {
+        self.close_pack()?;
+        for pack in self.tree.packs() {
+            let key = (Named::Pack, *pack);
+            if let Some(bytes) = self.parent.objects.get(&key) {
+                self.objects.insert(key, *bytes);
+            } else if !self.objects.contains_key(&key) {
+                return Err(ArchiveError::damaged(
+                    &layout::pack(pack),
+                    "the parent's list does not name it",
+                ));
+            }
+        }
+        let (tree, objects) = std::mem::replace(&mut self.tree, TreeBuilder::new()).finish()?;
+        for (id, object) in objects {
+            self.put(Named::Tree, id, Bytes::from(object))?;
+        }
+        let bytes = self.objects.values().sum();
+        let hunks = list::encode(&self.objects);
+        let root = hunks.last().map_or_else(|| Digest::of(b""), |hunk| hunk.0);
+        let mut list_bytes = 0;
+        for (id, hunk) in hunks {
+            list_bytes += hunk.len() as u64;
+            self.uploader.put(layout::list(&id), Bytes::from(hunk))?;
+        }
+        let Self {
+            uploader,
+            parent,
+            objects,
+            added,
+            ..
+        } = self;
+        uploader.finish()?;
+        let list = ListRef {
+            root,
+            objects: objects.len() as u64,
+            bytes,
+        };
+        let parent = parent.reference.clone();
+        Ok(Written {
+            tree,
+            list,
+            stored_bytes: bytes + list_bytes,
+            added_bytes: added + list_bytes,
+            parent,
+        })
+    }
+}
+
+/// Stands for the id of the pack with this number until it is closed. No SHA-256 is expected to look like it.
+fn placeholder(number: u64) -> Digest {
+    let mut bytes = [0; 32];
+    bytes[24..].copy_from_slice(&number.to_be_bytes());
+    Digest::from_bytes(bytes)
+}

@@ -1,0 +1,99 @@
+//! Putting objects while others are being made.
+//!
+//! Invariant: `finish` is `Ok` only when every object that was handed over is in the repository.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use bytes::Bytes;
+use crossbeam_channel::{Sender, bounded};
+use tokio::runtime::Handle;
+
+use super::WriteProgress;
+use crate::ArchiveError;
+use crate::object_store::{ErrorKind, ObjectStore, PutMode};
+
+/// Objects put at the same time; each may be a pack of 32 MiB.
+const PARALLEL: usize = 2;
+
+/// Threads that put content-addressed objects.
+pub(super) struct Uploader {
+    queue: Option<Sender<(String, Bytes)>>,
+    threads: Vec<JoinHandle<()>>,
+    failure: Arc<Mutex<Option<ArchiveError>>>,
+}
+
+impl Uploader {
+    pub(super) fn start(store: &Arc<dyn ObjectStore>, handle: Handle, progress: Arc<WriteProgress>) -> Self {
+        let (queue, objects) = bounded::<(String, Bytes)>(0);
+        let failure = Arc::new(Mutex::new(None));
+        let threads = (0..PARALLEL)
+            .map(|_| {
+                let (store, handle, progress) = (Arc::clone(store), handle.clone(), Arc::clone(&progress));
+                let (objects, failure) = (objects.clone(), Arc::clone(&failure));
+                std::thread::spawn(move || {
+                    for (key, bytes) in objects {
+                        let length = bytes.len() as u64;
+                        match handle.block_on(store.put(&key, bytes, PutMode::Create)) {
+                            Err(error) if error.kind != ErrorKind::AlreadyExists => {
+                                failure
+                                    .lock()
+                                    .unwrap_or_else(PoisonError::into_inner)
+                                    .get_or_insert(error.into());
+                                return;
+                            }
+                            _ => progress.put_bytes.fetch_add(length, Ordering::Relaxed),
+                        };
+                    }
+                })
+            })
+            .collect();
+        Self {
+            queue: Some(queue),
+            threads,
+            failure,
+        }
+    }
+
+    /// Hands an object over; waits while all are busy.
+    pub(super) fn put(&self, key: String, bytes: Bytes) -> Result<(), ArchiveError> {
+        self.check()?;
+        let queue = self.queue.as_ref().ok_or(ArchiveError::Cancelled)?;
+        queue
+            .send((key, bytes))
+            .map_err(|_| self.check().err().unwrap_or(ArchiveError::Cancelled))
+    }
+
+    /// Waits until everything is put.
+    pub(super) fn finish(mut self) -> Result<(), ArchiveError> {
+        self.end();
+        self.check()
+    }
+
+    fn check(&self) -> Result<(), ArchiveError> {
+        match self.failure.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
+    }
+
+    fn end(&mut self) {
+        self.queue = None;
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                let error = ArchiveError::Invalid("an uploader of the archive pipeline panicked".to_owned());
+                self.failure
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .get_or_insert(error);
+            }
+        }
+    }
+}
+
+impl Drop for Uploader {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
