@@ -1,1 +1,18 @@
-//! Signed evidence: statements, bundles and their offline verification.
+//! Signed evidence: the bundle that an auditor takes away, and its verification offline.
+//!
+//! A bundle is a tar file in one canonical form: what was judged, by which policies, with which result, which rehearsals
+//! and snapshots stand behind it, and one in-toto statement signed by the auditor key over all of it. Plain bytes come in
+//! and go out: no network, no clock, no randomness, no policy engine. The byte-exact description is
+//! `docs/format/evidence.md`.
+
+mod bundle;
+mod checks;
+mod statement;
+pub mod tar;
+mod verification;
+
+pub use bundle::{Bundle, BundleError, Signed};
+pub use statement::{
+    Audit, PREDICATE_TYPE, Rehearsed, STATEMENT_TYPE, Snapshot, Statement, Store, Subject, SubjectDigest, Tool,
+};
+pub use verification::{Check, Failure, Signer, Verification, VerifiedSubject, verify_bundle};

@@ -1,0 +1,475 @@
+//! The checks themselves, from the container inwards.
+//!
+//! Container, digests, root, key documents and statement come first and each stands on the one before: when one fails,
+//! nothing after it is looked at. What they cover is then judged piece by piece, so that a report names all that is wrong.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use muster_signing::{Descriptor, Digest, KeyDocument, KeyId, PublicKey, Role, Verified, check_critical, payload};
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::{
+    bundle::{
+        AUDITOR_PUB, DESCRIPTOR, ENVELOPE, GUIDE, KEYS, RESULTS, ROOT_PUB, SIGNERS, STATEMENT, STATEMENT_PAE,
+        STATEMENT_SIG, SUMS, is_beside_the_statement, openssl_files, sums,
+    },
+    statement::{Audit, PREDICATE_TYPE, STATEMENT_TYPE, Statement, Subject},
+    tar,
+    verification::{Report, Signer, Stop, VerifiedSubject},
+};
+
+/// The largest statement that is read: it names every member.
+pub(crate) const MAX_STATEMENT: usize = 8 * 1024 * 1024;
+
+const NOT_SHOWN: [&str; 5] = [
+    "that nothing was removed before this bundle was made: compare it with an earlier bundle or a log head that you kept",
+    "that the archives are still whole and readable: `muster verify --repository --read-data` reads them",
+    "that the stores told the truth when they were read, and that no store was left out of the configuration",
+    "that the times are right: they are the clocks of the hosts that signed",
+    "that no key was revoked after the newest key document in this bundle",
+];
+
+type Members<'a> = BTreeMap<String, &'a [u8]>;
+type Outcome<T> = Result<(T, String), String>;
+
+pub(crate) fn run(bytes: &[u8], root: Option<&PublicKey>, report: &mut Report) -> Result<(), Stop> {
+    report.not_shown = NOT_SHOWN.map(str::to_owned).to_vec();
+    let members = report.check("tar", container(bytes))?;
+    report.check("members", all_have_a_place(&members))?;
+    report.check("sha256sums", sums_are_exact(&members))?;
+    let descriptor = report.check("descriptor", descriptor(&members, root))?;
+    let root = descriptor.root_public_key;
+    report.signed_by.push(Signer {
+        role: Role::Root,
+        key_id: root.id(),
+        name: "root".to_owned(),
+    });
+    let keys = report.check("keys", key_documents(&members, &root, &descriptor.repository))?;
+    let (statement, auditor) = report.check("statement", statement(&members, &keys, &descriptor.repository))?;
+    report.signed_by.extend(signer(&keys, &auditor));
+    report.subject = report.check("subject", subject(&members, &statement))?;
+    for caveat in &statement.predicate.not_shown {
+        if !report.not_shown.contains(caveat) {
+            report.not_shown.push(caveat.clone());
+        }
+    }
+
+    // Each of these stands alone: all that fail are named.
+    let about = Context {
+        members: &members,
+        keys: &keys,
+        repository: &descriptor.repository,
+    };
+    let manifests = report.check("manifests", about.documents("manifests", payload::MANIFEST));
+    let rehearsals = report.check("rehearsals", about.documents("rehearsals", payload::SCORECARD));
+    let heads = report.check("checkpoints", about.checkpoints());
+    let (Ok(manifests), Ok(rehearsals), Ok(heads)) = (manifests, rehearsals, heads) else {
+        return Err(Stop);
+    };
+    let signers: BTreeSet<KeyId> = manifests
+        .values()
+        .chain(rehearsals.values())
+        .map(|signed| signed.signer.clone())
+        .chain(heads)
+        .collect();
+    report
+        .signed_by
+        .extend(signers.iter().flat_map(|key_id| signer(&keys, key_id)));
+    let outcomes = [
+        ("openssl-files", about.openssl_files(&root, &auditor, &signers)),
+        ("results", results(&members, &statement.predicate)),
+        ("stores", stores(&statement.predicate, &manifests, &rehearsals)),
+    ];
+    let outcomes = outcomes.map(|(name, outcome)| report.check(name, outcome).is_ok());
+    if outcomes.contains(&false) { Err(Stop) } else { Ok(()) }
+}
+
+fn container(bytes: &[u8]) -> Outcome<Members<'_>> {
+    let members = tar::parse(bytes).map_err(|e| format!("not a canonical tar: {e}"))?;
+    let found = format!("canonical, {} members", members.len());
+    Ok((
+        members.into_iter().map(|member| (member.name, member.bytes)).collect(),
+        found,
+    ))
+}
+
+fn all_have_a_place(members: &Members<'_>) -> Outcome<()> {
+    let fixed = [GUIDE, SUMS, STATEMENT, STATEMENT_PAE, STATEMENT_SIG, RESULTS];
+    for name in members.keys() {
+        let (folder, rest) = name.split_once('/').unwrap_or(("", name));
+        let placed = match folder {
+            "" => fixed.contains(&rest),
+            "rehearsals" | "manifests" => !rest.contains('/') && rest.ends_with(ENVELOPE),
+            "ledger" => rest.ends_with(".checkpoint"),
+            // Which files there may be beneath trust/ is the check openssl-files.
+            "inputs" | "policies" | "waivers" | "trust" => true,
+            _ => false,
+        };
+        if !placed {
+            return Err(format!("{name} has no place in a bundle"));
+        }
+    }
+    match fixed
+        .into_iter()
+        .chain([DESCRIPTOR])
+        .find(|name| !members.contains_key(*name))
+    {
+        Some(missing) => Err(format!("{missing} is missing")),
+        None => Ok(((), "all that must be there, and nothing else".to_owned())),
+    }
+}
+
+fn sums_are_exact(members: &Members<'_>) -> Outcome<()> {
+    let expected = sums(members.iter().map(|(name, bytes)| (name.as_str(), *bytes)));
+    let listed = member(members, SUMS)?;
+    if listed == expected.as_bytes() {
+        return Ok((
+            (),
+            format!("each of {} files as listed, none left out", members.len() - 1),
+        ));
+    }
+    let listed = String::from_utf8_lossy(listed);
+    let listed: BTreeSet<&str> = listed.lines().collect();
+    let other = expected
+        .lines()
+        .filter(|line| !listed.contains(line))
+        .filter_map(|line| line.get(66..));
+    let other: Vec<&str> = other.take(5).collect();
+    Err(match other.as_slice() {
+        [] => format!("{SUMS} is not the sorted list of exactly the other members"),
+        names => format!("not as {SUMS} lists it: {}", names.join(", ")),
+    })
+}
+
+fn descriptor(members: &Members<'_>, root: Option<&PublicKey>) -> Outcome<Verified<Descriptor>> {
+    let bytes = member(members, DESCRIPTOR)?;
+    let descriptor = match root {
+        Some(root) => Descriptor::open(bytes, root),
+        None => Descriptor::open_self_signed(bytes),
+    }
+    .map_err(|e| chain(&e))?;
+    let found = match root {
+        Some(root) => format!(
+            "repository {}, signed by the given root {}",
+            descriptor.repository,
+            root.id()
+        ),
+        None => format!(
+            "repository {}, signed by its own root {}",
+            descriptor.repository, descriptor.signer
+        ),
+    };
+    Ok((descriptor, found))
+}
+
+fn key_documents(members: &Members<'_>, root: &PublicKey, repository: &str) -> Outcome<Verified<KeyDocument>> {
+    let mut documents = Vec::new();
+    for (name, bytes) in members
+        .range(KEYS.to_owned()..)
+        .take_while(|(name, _)| name.starts_with(KEYS))
+    {
+        let Some(epoch) = name[KEYS.len()..].strip_suffix(ENVELOPE) else {
+            continue;
+        };
+        let epoch = Some(epoch)
+            .filter(|digits| digits.len() == 8)
+            .and_then(|digits| digits.parse().ok());
+        documents.push((
+            epoch.ok_or_else(|| format!("{name}: not an epoch of eight digits"))?,
+            bytes,
+        ));
+    }
+    let newest = KeyDocument::verify_chain(&documents, root, repository).map_err(|e| chain(&e))?;
+    let found = format!(
+        "{} key documents, each signed by the root and following the one before",
+        documents.len()
+    );
+    Ok((newest, found))
+}
+
+fn statement(members: &Members<'_>, keys: &KeyDocument, repository: &str) -> Outcome<(Statement, KeyId)> {
+    let bytes = member(members, STATEMENT)?;
+    let opened = keys
+        .open_bytes(bytes, payload::STATEMENT, MAX_STATEMENT)
+        .map_err(|e| chain(&e))?;
+    let statement: Value = serde_json::from_slice(&opened.payload).map_err(|e| format!("not JSON: {e}"))?;
+    if statement["_type"] != STATEMENT_TYPE || statement["predicateType"] != PREDICATE_TYPE {
+        return Err(format!(
+            "not an in-toto statement with a predicate of type {PREDICATE_TYPE}"
+        ));
+    }
+    if let Some(critical) = statement["predicate"].get("critical") {
+        let critical: Vec<String> = Vec::deserialize(critical).map_err(|e| format!("critical: {e}"))?;
+        check_critical(&critical, &[]).map_err(|e| e.to_string())?;
+    }
+    let statement: Statement = serde_json::from_slice(&opened.payload).map_err(|e| format!("malformed: {e}"))?;
+    if statement.predicate.repository != repository {
+        return Err(format!(
+            "it speaks of repository {}, not of {repository}",
+            statement.predicate.repository
+        ));
+    }
+    let found = format!(
+        "signed by the auditor key {}, evaluated at {}",
+        opened.signer, statement.predicate.evaluated_at
+    );
+    Ok(((statement, opened.signer), found))
+}
+
+fn subject(members: &Members<'_>, statement: &Statement) -> Outcome<Vec<VerifiedSubject>> {
+    let covered = || members.iter().filter(|(name, _)| !is_beside_the_statement(name));
+    let expected: Vec<Subject> = covered().map(|(name, bytes)| Subject::new(name, bytes)).collect();
+    if statement.subject != expected {
+        let other = expected
+            .iter()
+            .find(|subject| !statement.subject.contains(subject))
+            .map(|subject| &subject.name);
+        let other = other.or_else(|| {
+            statement
+                .subject
+                .iter()
+                .map(|s| &s.name)
+                .find(|name| !members.contains_key(*name))
+        });
+        return Err(match other {
+            Some(name) => format!("{name} is not what the statement covers"),
+            None => "the statement's list is not the sorted list of exactly the other members".to_owned(),
+        });
+    }
+    let digests = covered().map(|(name, bytes)| VerifiedSubject {
+        name: name.clone(),
+        digest: Digest::of(bytes),
+    });
+    Ok((
+        digests.collect(),
+        format!("the statement covers all {} other files", expected.len()),
+    ))
+}
+
+struct Context<'a> {
+    members: &'a Members<'a>,
+    keys: &'a KeyDocument,
+    repository: &'a str,
+}
+
+impl<'a> Context<'a> {
+    fn beneath(&self, folder: &'a str) -> impl Iterator<Item = (&'a str, &'a [u8])> {
+        let inside = move |name: &str| name.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'));
+        self.members
+            .iter()
+            .filter(move |(name, _)| inside(name))
+            .map(|(name, bytes)| (name.as_str(), *bytes))
+    }
+
+    /// Opens all documents of a folder with the keys of the role that signs such documents.
+    fn documents(&self, folder: &'a str, payload_type: &str) -> Outcome<BTreeMap<&'a str, Verified<Value>>> {
+        let mut documents = BTreeMap::new();
+        let mut wrong = Vec::new();
+        for (name, bytes) in self.beneath(folder) {
+            match self.document(name, bytes, payload_type) {
+                Ok(document) => _ = documents.insert(name, document),
+                Err(problem) => wrong.push(format!("{name}: {problem}")),
+            }
+        }
+        if !wrong.is_empty() {
+            return Err(wrong.join("; "));
+        }
+        let role = payload::role_of(payload_type).map_or("no", Role::as_str);
+        let found = format!("{} documents, each signed by a {role} key", documents.len());
+        Ok((documents, found))
+    }
+
+    fn document(&self, name: &str, bytes: &[u8], payload_type: &str) -> Result<Verified<Value>, String> {
+        let document: Verified<Value> = self.keys.open_as(bytes, payload_type).map_err(|e| chain(&e))?;
+        let text = |field: &str| document[field].as_str().ok_or_else(|| format!("it has no {field}"));
+        let (store, snapshot) = (text("store")?, text("snapshot")?);
+        if document
+            .get("repository")
+            .is_some_and(|repository| repository != self.repository)
+        {
+            return Err("it belongs to another repository".to_owned());
+        }
+        let id = if payload_type == payload::MANIFEST {
+            Some(snapshot)
+        } else {
+            document["rehearsal"].as_str()
+        };
+        let (folder, rest) = name.split_once('/').unwrap_or_default();
+        let named = match id {
+            Some(id) => rest == format!("{store}-{id}{ENVELOPE}"),
+            None => rest.starts_with(&format!("{store}-")),
+        };
+        if named {
+            Ok(document)
+        } else {
+            Err(format!("its name beneath {folder}/ is not that of {store} and its id"))
+        }
+    }
+
+    fn checkpoints(&self) -> Outcome<Vec<KeyId>> {
+        let mut owners = Vec::new();
+        for (name, bytes) in self.beneath("ledger") {
+            let place = name
+                .strip_prefix("ledger/")
+                .and_then(|rest| rest.strip_suffix(".checkpoint"));
+            let (key_id, incarnation) = place.and_then(|rest| rest.split_once('/')).ok_or(name)?;
+            let key_id = KeyId::parse(key_id).map_err(|e| format!("{name}: {e}"))?;
+            let origin = format!("muster/{}/{incarnation}", self.repository);
+            self.keys
+                .open_checkpoint(bytes, &origin, &key_id)
+                .map_err(|e| format!("{name}: {e}"))?;
+            owners.push(key_id);
+        }
+        let found = format!("{} log heads, each signed by the key whose log it is", owners.len());
+        Ok((owners, found))
+    }
+
+    /// What stands beneath `trust/` for OpenSSL says the same as the envelopes, and nothing else stands there.
+    fn openssl_files(&self, root: &PublicKey, auditor: &KeyId, signers: &BTreeSet<KeyId>) -> Outcome<()> {
+        let pem = |key_id: &KeyId| {
+            let entry = self.keys.keys.iter().find(|entry| entry.key_id == *key_id);
+            entry
+                .map(|entry| entry.public_key.to_pem().into_bytes())
+                .unwrap_or_default()
+        };
+        let mut expected = BTreeMap::from([
+            (ROOT_PUB.to_owned(), root.to_pem().into_bytes()),
+            (AUDITOR_PUB.to_owned(), pem(auditor)),
+        ]);
+        expected.extend(
+            signers
+                .iter()
+                .map(|key_id| (format!("{SIGNERS}{key_id}.pub"), pem(key_id))),
+        );
+        let envelopes = self.beneath("trust").filter(|(name, _)| name.ends_with(ENVELOPE));
+        for (name, bytes) in envelopes.chain([(STATEMENT, member(self.members, STATEMENT)?)]) {
+            expected.insert(name.to_owned(), bytes.to_vec());
+            expected.extend(openssl_files(name, bytes).map_err(|e| format!("{name}: {e}"))?);
+        }
+        for (name, bytes) in &expected {
+            if member(self.members, name)? != bytes {
+                return Err(format!("{name} does not say the same as the envelopes"));
+            }
+        }
+        match self.beneath("trust").find(|(name, _)| !expected.contains_key(*name)) {
+            Some((extra, _)) => Err(format!("{extra} has no place in a bundle")),
+            None => Ok((
+                (),
+                format!("{} files for openssl say the same as the envelopes", expected.len()),
+            )),
+        }
+    }
+}
+
+/// The statement's summary is that of the results, and the results add up to it.
+fn results(members: &Members<'_>, audit: &Audit) -> Outcome<()> {
+    #[derive(Deserialize)]
+    struct Results {
+        summary: BTreeMap<String, u64>,
+        results: Vec<Judged>,
+    }
+    #[derive(Deserialize)]
+    struct Judged {
+        verdict: String,
+    }
+    let results: Results = serde_json::from_slice(member(members, RESULTS)?).map_err(|e| format!("{RESULTS}: {e}"))?;
+    let mut counted: BTreeMap<String, u64> = BTreeMap::new();
+    for judged in &results.results {
+        *counted.entry(judged.verdict.replace('-', "_")).or_default() += 1;
+    }
+    let some = |counts: &BTreeMap<String, u64>| {
+        counts
+            .iter()
+            .filter(|(_, count)| **count > 0)
+            .map(|(name, count)| (name.clone(), *count))
+            .collect()
+    };
+    let counts: BTreeMap<String, u64> = some(&results.summary);
+    if counts != counted {
+        return Err(format!(
+            "{RESULTS} says {} and holds {}",
+            listing(&counts),
+            listing(&counted)
+        ));
+    }
+    if counts != some(&audit.summary) {
+        return Err(format!(
+            "the statement says {} and {RESULTS} {}",
+            listing(&audit.summary),
+            listing(&counts)
+        ));
+    }
+    Ok(((), format!("{} results: {}", results.results.len(), listing(&counts))))
+}
+
+fn listing(counts: &BTreeMap<String, u64>) -> String {
+    let counts: Vec<_> = counts.iter().map(|(name, count)| format!("{count} {name}")).collect();
+    if counts.is_empty() {
+        "nothing".to_owned()
+    } else {
+        counts.join(", ")
+    }
+}
+
+type Documents<'a> = BTreeMap<&'a str, Verified<Value>>;
+
+/// What the statement says of each store is what the manifests and scorecards say.
+fn stores(audit: &Audit, manifests: &Documents<'_>, rehearsals: &Documents<'_>) -> Outcome<()> {
+    for store in &audit.stores {
+        let name = &store.store;
+        if let Some(newest) = &store.newest {
+            let place = format!("manifests/{name}-{}{ENVELOPE}", newest.snapshot);
+            let manifest = manifests
+                .get(place.as_str())
+                .ok_or_else(|| format!("{place} is missing"))?;
+            if manifest.digest != newest.manifest_digest {
+                return Err(format!("{place} is not the manifest that the statement names"));
+            }
+        }
+        let Some(rehearsed) = &store.rehearsal else { continue };
+        let place = format!("rehearsals/{name}-{}{ENVELOPE}", rehearsed.rehearsal);
+        let scorecard = rehearsals
+            .get(place.as_str())
+            .ok_or_else(|| format!("{place} is missing"))?;
+        if scorecard.digest != rehearsed.scorecard_digest {
+            return Err(format!("{place} is not the scorecard that the statement names"));
+        }
+        if scorecard["verdict"] != rehearsed.verdict || scorecard["snapshot"] != rehearsed.snapshot {
+            return Err(format!("{place} has another verdict or snapshot than the statement"));
+        }
+        let place = format!("manifests/{name}-{}{ENVELOPE}", rehearsed.snapshot);
+        let restored = manifests.get(place.as_str()).zip(scorecard.get("manifest_digest"));
+        if restored.is_some_and(|(manifest, named)| *named != manifest.digest.to_string()) {
+            return Err(format!("{place} is not the manifest that was rehearsed"));
+        }
+    }
+    Ok((
+        (),
+        format!("{} stores as their manifests and scorecards say", audit.stores.len()),
+    ))
+}
+
+fn signer(keys: &KeyDocument, key_id: &KeyId) -> Option<Signer> {
+    let entry = keys.keys.iter().find(|entry| entry.key_id == *key_id)?;
+    Some(Signer {
+        role: entry.role,
+        key_id: key_id.clone(),
+        name: entry.name.clone(),
+    })
+}
+
+fn member<'a>(members: &Members<'a>, name: &str) -> Result<&'a [u8], String> {
+    members.get(name).copied().ok_or_else(|| format!("{name} is missing"))
+}
+
+/// An error and its causes on one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
