@@ -173,10 +173,8 @@ impl Failure {
         } else {
             attempt.to_owned()
         };
-        let error = StorageError {
-            hint: self.hint,
-            ..StorageError::new(self.kind, key, attempt)
-        };
+        let mut error = StorageError::new(self.kind, key, attempt);
+        error.hint = self.hint;
         match self.source {
             Some(source) => error.caused_by(source),
             None => error,
