@@ -6,6 +6,7 @@
 mod append;
 mod tiles;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use muster_signing::{Checkpoint, Digest, KeyId, PublicKey, merkle, note};
@@ -133,6 +134,16 @@ pub async fn read(
     key: &PublicKey,
     state: Option<&LocalState>,
 ) -> Result<Vec<Log>, ArchiveError> {
+    let memory = state.map(|state| Heads::load(&key.id(), state)).transpose()?;
+    let logs = read_all(store, repository, key).await?;
+    if let Some(memory) = memory {
+        memory.compare(&logs)?;
+        memory.raise(&logs);
+    }
+    Ok(logs)
+}
+
+async fn read_all(store: &Arc<dyn ObjectStore>, repository: &str, key: &PublicKey) -> Result<Vec<Log>, ArchiveError> {
     let prefix = layout::log(&key.id());
     let mut names: Vec<String> = Vec::new();
     for object in store.list(&prefix).await? {
@@ -150,9 +161,6 @@ pub async fn read(
             reason: "vanished while it was read".to_owned(),
         })?;
         logs.push(log);
-    }
-    if let Some(state) = state {
-        compare_with_memory(&logs, &key.id(), state)?;
     }
     Ok(logs)
 }
@@ -229,91 +237,105 @@ fn missing(error: crate::object_store::StorageError, object: &str, named_by: &st
     }
 }
 
-/// What this host remembers of a head.
-#[derive(Serialize, Deserialize)]
+/// What this host remembers of one incarnation's head.
+#[derive(Clone, Serialize, Deserialize)]
 struct Remembered {
     size: u64,
     root: Digest,
 }
 
-fn memory_name(key: &KeyId) -> String {
-    format!("heads/{key}.json")
+/// What this host remembers of the heads of one key's log.
+///
+/// Invariant: it is loaded before the logs are read, so that what another process appends and remembers meanwhile is not
+/// taken for a log that went back.
+struct Heads<'a> {
+    key: KeyId,
+    state: &'a LocalState,
+    seen: BTreeMap<String, Remembered>,
 }
 
-type Memory = std::collections::BTreeMap<String, Remembered>;
-
-fn remembered(key: &KeyId, state: &LocalState) -> Result<Memory, ArchiveError> {
-    let name = memory_name(key);
-    let Some(bytes) = state.read(&name)? else {
-        return Ok(Memory::new());
-    };
-    serde_json::from_slice(&bytes).map_err(|error| ArchiveError::Local {
-        attempt: format!(
-            "read {} (delete it to begin anew, which forgets which heads were seen)",
-            state.dir().join(&name).display()
-        ),
-        source: error.into(),
-    })
-}
-
-fn compare_with_memory(logs: &[Log], key: &KeyId, state: &LocalState) -> Result<(), ArchiveError> {
-    let memory = remembered(key, state)?;
-    for (incarnation, seen) in &memory {
-        let name = format!("{}{incarnation}", layout::log(key));
-        let wrong = |reason: String| {
-            Err(ArchiveError::Log {
-                log: name.clone(),
-                reason,
-            })
+impl<'a> Heads<'a> {
+    fn load(key: &KeyId, state: &'a LocalState) -> Result<Self, ArchiveError> {
+        let seen = match state.read(&Self::name(key))? {
+            None => BTreeMap::new(),
+            Some(bytes) => serde_json::from_slice(&bytes).map_err(|error| ArchiveError::Local {
+                attempt: format!(
+                    "read {} (delete it to begin anew, which forgets which heads were seen)",
+                    state.dir().join(Self::name(key)).display()
+                ),
+                source: error.into(),
+            })?,
         };
-        let Some(log) = logs.iter().find(|log| log.incarnation == *incarnation) else {
-            return wrong(format!("is gone; this host saw it with {} entries", seen.size));
-        };
-        if log.checkpoint.size < seen.size {
-            return wrong(format!(
-                "went back to {} entries; this host saw {}",
-                log.checkpoint.size, seen.size
-            ));
-        }
-        let prefix = usize::try_from(seen.size).ok().and_then(|size| log.leaves.get(..size));
-        if prefix.map(merkle::root) != Some(seen.root) {
-            return wrong(format!(
-                "is not the one that this host saw: its first {} entries differ",
-                seen.size
-            ));
-        }
-    }
-    remember(logs, key, state, &memory);
-    Ok(())
-}
-
-fn remember(logs: &[Log], key: &KeyId, state: &LocalState, memory: &Memory) {
-    let unchanged = logs.len() == memory.len()
-        && logs.iter().all(|log| {
-            memory
-                .get(&log.incarnation)
-                .is_some_and(|seen| seen.size == log.checkpoint.size)
-        });
-    if unchanged {
-        return;
-    }
-    let heads: Memory = logs
-        .iter()
-        .map(|log| {
-            (
-                log.incarnation.clone(),
-                Remembered {
-                    size: log.checkpoint.size,
-                    root: log.checkpoint.root,
-                },
-            )
+        Ok(Self {
+            key: key.clone(),
+            state,
+            seen,
         })
-        .collect();
-    let written = serde_json::to_vec(&heads).map_err(|error| ArchiveError::Local {
-        attempt: "encode heads".to_owned(),
-        source: error.into(),
-    });
-    if let Err(error) = written.and_then(|bytes| state.write(&memory_name(key), &bytes)) {
-        tracing::warn!(%error, "the heads of the logs could not be remembered");
+    }
+
+    fn name(key: &KeyId) -> String {
+        format!("heads/{key}.json")
+    }
+
+    /// Whether this log is just as this host saw it last.
+    fn knows(&self, log: &Log) -> bool {
+        self.seen
+            .get(&log.incarnation)
+            .is_some_and(|seen| seen.size == log.checkpoint.size)
+    }
+
+    fn compare(&self, logs: &[Log]) -> Result<(), ArchiveError> {
+        for (incarnation, seen) in &self.seen {
+            let name = format!("{}{incarnation}", layout::log(&self.key));
+            let wrong = |reason: String| {
+                Err(ArchiveError::Log {
+                    log: name.clone(),
+                    reason,
+                })
+            };
+            let Some(log) = logs.iter().find(|log| log.incarnation == *incarnation) else {
+                return wrong(format!("is gone; this host saw it with {} entries", seen.size));
+            };
+            if log.checkpoint.size < seen.size {
+                return wrong(format!(
+                    "went back to {} entries; this host saw {}",
+                    log.checkpoint.size, seen.size
+                ));
+            }
+            let prefix = usize::try_from(seen.size).ok().and_then(|size| log.leaves.get(..size));
+            if prefix.map(merkle::root) != Some(seen.root) {
+                return wrong(format!(
+                    "is not the one that this host saw: its first {} entries differ",
+                    seen.size
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Remembers heads that grew. Where that is not possible the next run knows less, and nothing else is lost.
+    fn raise(self, logs: &[Log]) {
+        if logs.iter().all(|log| self.knows(log)) {
+            return;
+        }
+        let mut heads = Self::load(&self.key, self.state).map_or(self.seen, |now| now.seen);
+        for log in logs {
+            let Checkpoint { size, root, .. } = log.checkpoint;
+            let seen = heads
+                .entry(log.incarnation.clone())
+                .or_insert(Remembered { size, root });
+            if seen.size < size {
+                *seen = Remembered { size, root };
+            }
+        }
+        let bytes = serde_json::to_vec(&heads).map_err(|error| error.to_string());
+        let written = bytes.and_then(|bytes| {
+            self.state
+                .write(&Self::name(&self.key), &bytes)
+                .map_err(|error| error.to_string())
+        });
+        if let Err(error) = written {
+            tracing::warn!(%error, "the heads of the logs could not be remembered");
+        }
     }
 }

@@ -153,7 +153,7 @@ impl SnapshotWriter {
     /// [`ArchiveError::Invalid`] for a path that may not stand in a tree, [`ArchiveError::Cancelled`] when the pipeline has
     /// ended; [`Self::finish`] then says why.
     pub fn entry(&mut self, entry: TreeEntry) -> Result<(), ArchiveError> {
-        self.check(&entry)?;
+        Self::check(&entry)?;
         self.push(Item::Entry(Box::new(entry)))
     }
 
@@ -162,7 +162,7 @@ impl SnapshotWriter {
     /// # Errors
     /// As [`Self::entry`].
     pub fn begin_file(&mut self, entry: TreeEntry) -> Result<(), ArchiveError> {
-        self.check(&entry)?;
+        Self::check(&entry)?;
         if self.open {
             return Err(ArchiveError::Invalid(
                 "a file was begun while another is open".to_owned(),
@@ -273,14 +273,22 @@ impl SnapshotWriter {
         }
     }
 
-    fn check(&self, entry: &TreeEntry) -> Result<(), ArchiveError> {
-        if is_valid_path(&entry.path) {
-            return Ok(());
+    fn check(entry: &TreeEntry) -> Result<(), ArchiveError> {
+        let path = || String::from_utf8_lossy(&entry.path);
+        if !is_valid_path(&entry.path) {
+            return Err(ArchiveError::Invalid(format!(
+                "the path {:?} may not stand in a tree",
+                path()
+            )));
         }
-        Err(ArchiveError::Invalid(format!(
-            "the path {:?} may not stand in a tree",
-            String::from_utf8_lossy(&entry.path)
-        )))
+        let xattrs: usize = entry.xattrs.iter().map(|(name, value)| name.len() + value.len()).sum();
+        if entry.xattrs.len() > 1024 || xattrs > 1 << 20 {
+            return Err(ArchiveError::Invalid(format!(
+                "{:?} has more than 1 MiB of extended attributes",
+                path()
+            )));
+        }
+        Ok(())
     }
 
     fn close_block(&mut self) -> Result<(), ArchiveError> {

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use muster_signing::{Checkpoint, PublicKey, SecretKey, merkle};
 
 use super::tiles::{self, ENTRY_MAX, Tile};
-use super::{Entry, Log, LogEvent, SeenHead, origin, read};
+use super::{Entry, Heads, Log, LogEvent, SeenHead, origin, read};
 use crate::edge::Edge;
 use crate::object_store::{ErrorKind, ObjectStore, PutMode};
 use crate::{ArchiveError, LocalState, layout};
@@ -50,9 +50,10 @@ pub async fn append(
     let public = key.public();
     let _lock = lock(place, &public).await?;
     for attempt in 0..5u32 {
+        let heads = Heads::load(&public.id(), place.state)?;
         let logs = read(place.store, place.repository, &public, None).await?;
-        let known = is_known(&logs, &public, place)?;
-        super::compare_with_memory(&logs, &public.id(), place.state)?;
+        heads.compare(&logs)?;
+        let known = logs.first().is_some_and(|log| heads.knows(log));
         let newest = logs
             .first()
             .filter(|_| known || place.conditional_create)
@@ -64,10 +65,7 @@ pub async fn append(
         let entry = encode(&event, edge)?;
         if let Some(grown) = extend(place, key, &log, entry).await? {
             let index = grown.checkpoint.size - 1;
-            let mut all = logs;
-            all.retain(|old| old.incarnation != grown.incarnation);
-            all.insert(0, grown.clone());
-            super::compare_with_memory(&all, &public.id(), place.state)?;
+            heads.raise(std::slice::from_ref(&grown));
             return Ok(Appended {
                 incarnation: grown.incarnation,
                 index,
@@ -86,16 +84,6 @@ async fn lock(place: &Place<'_>, key: &PublicKey) -> Result<std::fs::File, Archi
     tokio::task::spawn_blocking(move || state.lock(&name))
         .await
         .map_err(|_| ArchiveError::Cancelled)?
-}
-
-/// Whether the newest incarnation is the one that this host wrote or saw last.
-fn is_known(logs: &[Log], key: &PublicKey, place: &Place<'_>) -> Result<bool, ArchiveError> {
-    let memory = super::remembered(&key.id(), place.state)?;
-    Ok(logs.first().is_some_and(|log| {
-        memory
-            .get(&log.incarnation)
-            .is_some_and(|seen| seen.size == log.checkpoint.size)
-    }))
 }
 
 async fn opened(
