@@ -1,8 +1,8 @@
 //! The directories between the root of a tree and the place that is being read.
 //!
 //! Invariant: every step is relative to an open directory and never follows a link, so nothing swapped in meanwhile leads out
-//! of the tree. At most [`OPEN`] descriptors are held; a deeper level is closed while its children are read and opened again
-//! step by step from above, and must then still be the same directory.
+//! of the tree. However deep the tree, only the first [`TOP`] and the last [`WINDOW`] levels are open; one in between is opened
+//! again step by step from above when the walk returns to it, and must then still be the same directory.
 
 use std::ffi::OsStr;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
@@ -13,8 +13,10 @@ use rustix::io::Errno;
 
 use super::attributes::{FileId, Status};
 
-/// Levels that stay open.
-const OPEN: usize = 128;
+/// Levels below the root that stay open.
+const TOP: usize = 64;
+/// Levels above the innermost that stay open.
+const WINDOW: usize = 64;
 
 const DIRECTORY: OFlags = OFlags::RDONLY
     .union(OFlags::DIRECTORY)
@@ -119,8 +121,9 @@ impl Levels {
 
     /// Goes into a directory that [`open_directory`] opened in the innermost one.
     pub(super) fn enter(&mut self, name: &[u8], directory: OwnedFd, id: FileId, names: Vec<Box<[u8]>>) {
-        if self.stack.len() > OPEN
-            && let Some(level) = self.stack.last_mut()
+        let leaving = self.stack.len().saturating_sub(WINDOW);
+        if leaving >= TOP
+            && let Some(level) = self.stack.get_mut(leaving)
         {
             level.directory = None;
         }
@@ -140,33 +143,31 @@ impl Levels {
             .truncate(self.stack.last().map_or(0, |level| level.path_length));
     }
 
+    /// Opens the innermost level again, and with it those that the walk returns to next.
     fn reopen(&mut self) -> Result<(), Errno> {
         let from = self
             .stack
             .iter()
             .rposition(|level| level.directory.is_some())
             .ok_or(Errno::NOENT)?;
-        let mut opened: Option<OwnedFd> = None;
-        for at in from + 1..self.stack.len() {
-            let parent = match &opened {
-                Some(directory) => Some(directory.as_fd()),
-                None => self
-                    .stack
-                    .get(from)
-                    .and_then(|level| level.directory.as_ref())
-                    .map(OwnedFd::as_fd),
-            };
-            let (Some(parent), Some(level)) = (parent, self.stack.get(at)) else {
+        let end = self.stack.len();
+        for at in from + 1..end {
+            let (above, below) = self.stack.split_at_mut(at);
+            let (Some(parent), Some(level)) = (above.last_mut(), below.first_mut()) else {
                 return Err(Errno::NOENT);
             };
-            let directory = open_directory(parent, &level.name)?;
-            if Status::of_file(&directory)?.id() != level.id {
+            let opened = match &parent.directory {
+                Some(directory) => open_directory(directory.as_fd(), &level.name)?,
+                None => return Err(Errno::NOENT),
+            };
+            let same = Status::of_file(&opened)?.id() == level.id;
+            if at > from + 1 && (TOP..=end.saturating_sub(WINDOW)).contains(&(at - 1)) {
+                parent.directory = None;
+            }
+            if !same {
                 return Err(Errno::STALE);
             }
-            opened = Some(directory);
-        }
-        if let Some(level) = self.stack.last_mut() {
-            level.directory = opened;
+            level.directory = Some(opened);
         }
         Ok(())
     }

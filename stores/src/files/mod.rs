@@ -10,5 +10,6 @@ mod patterns;
 mod rehearsed;
 mod source;
 
+pub use patterns::Patterns;
 pub use rehearsed::TreeRehearsed;
 pub use source::FilesSource;

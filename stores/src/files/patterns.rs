@@ -9,7 +9,7 @@ use crate::StoreError;
 
 /// Compiled patterns.
 #[derive(Debug)]
-pub(super) struct Patterns {
+pub struct Patterns {
     names: Pair,
     paths: Pair,
 }
@@ -22,7 +22,7 @@ struct Pair {
 
 impl Patterns {
     /// Compiles `patterns`; `of` names their place in the configuration for the error.
-    pub(super) fn new<P: AsRef<str>>(patterns: &[P], of: &str) -> Result<Self, StoreError> {
+    pub fn new<P: AsRef<str>>(patterns: &[P], of: &str) -> Result<Self, StoreError> {
         let mut sets: [GlobSetBuilder; 4] = std::array::from_fn(|_| GlobSetBuilder::new());
         for pattern in patterns {
             let pattern = pattern.as_ref();
@@ -76,7 +76,7 @@ impl Patterns {
     }
 
     /// Whether any pattern takes this path, whose last component is `name`.
-    pub(super) fn matches(&self, path: &[u8], name: &[u8], directory: bool) -> bool {
+    pub fn matches(&self, path: &[u8], name: &[u8], directory: bool) -> bool {
         self.names.matches(name, directory) || self.paths.matches(path, directory)
     }
 }

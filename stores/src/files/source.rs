@@ -260,15 +260,15 @@ impl Walk<'_> {
         self.sink
             .begin_file(status.entry(path, EntryKind::File { sparse }, xattrs))?;
         let ending = self.content.copy(&file, size, sparse, self.sink)?;
-        let after = Status::of_file(&file).ok().and_then(|now| now.changed_since(&status));
-        match (ending, after) {
-            (Ending::Failed(at, error), _) => {
-                self.sink
-                    .unreadable(path, format!("could not be read beyond byte {at}: {error}"));
-            }
-            (_, Some(change)) => self.sink.unreadable(path, change),
-            (Ending::Short, None) => self.sink.unreadable(path, "ended early while it was read".to_owned()),
-            (Ending::Whole, None) => self.seen.bytes += size,
+        let now = Status::of_file(&file).unwrap_or(status);
+        let reason = match ending {
+            Ending::Failed(at, error) => Some(format!("could not be read beyond byte {at}: {error}")),
+            Ending::Short if now.size() >= size => Some("ended early while it was read".to_owned()),
+            Ending::Short | Ending::Whole => now.changed_since(&status),
+        };
+        match reason {
+            Some(reason) => self.sink.unreadable(path, reason),
+            None => self.seen.bytes += size,
         }
         self.sink.end_file()?;
         if status.links() > 1 {
