@@ -1,6 +1,5 @@
 //! The demonstration: the whole loop on a machine that has nothing.
 
-use muster_testkit::damage::files_beneath;
 use muster_testkit::env::Outcome;
 
 use crate::env;
@@ -41,12 +40,10 @@ fn the_demo_shows_the_whole_loop_and_its_bundle_verifies() {
 fn the_demo_leaves_nothing_when_it_is_not_asked_to() {
     let env = env();
     let mut command = env.bare_command();
-    std::fs::create_dir(env.path("tmp")).unwrap();
-    command.arg("demo").env("TMPDIR", env.path("tmp"));
+    command.arg("demo");
     let shown = Outcome::of(command).expect_code(0).stdout;
     for word in ["PASS", "RTO", "muster verify"] {
         assert!(shown.contains(word), "a person would want to see {word}:\n{shown}");
     }
-    let left = files_beneath(&env.path("tmp"));
-    assert!(left.is_empty(), "left behind: {left:?}");
+    env.assert_nothing_left();
 }

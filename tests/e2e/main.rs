@@ -11,6 +11,7 @@ mod evidence;
 mod files;
 mod interruption;
 mod policies;
+mod postgres;
 mod rehearsal;
 mod scheduling;
 mod sqlite;

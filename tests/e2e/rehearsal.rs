@@ -139,17 +139,10 @@ fn a_rehearsal_never_touches_the_source_and_leaves_nothing_behind() {
     set(&env, "2m", SOUND);
     env.ok("backup");
     let source = fs::read(env.path("saves.db")).unwrap();
-    fs::create_dir(env.path("tmp")).unwrap();
     for check in [SOUND, "select 0", "select no_such_column from move", "delete from move"] {
         set(&env, "2m", check);
-        let mut command = env.command();
-        command.args(["rehearse", "saves"]).env("TMPDIR", env.path("tmp"));
-        muster_testkit::env::Outcome::of(command);
-        assert_eq!(
-            fs::read_dir(env.path("tmp")).unwrap().count(),
-            0,
-            "left behind after `{check}`"
-        );
+        env.run("rehearse saves");
+        env.assert_nothing_left();
     }
     assert!(source == fs::read(env.path("saves.db")).unwrap(), "the source changed");
 }

@@ -26,7 +26,9 @@ impl TestEnv {
             .expect("make a scratch folder");
         // Servers run as other users and must be able to pass through.
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).expect("open the scratch folder");
-        fs::create_dir(folder.path().join("home")).expect("make a home");
+        for place in ["home", "tmp"] {
+            fs::create_dir(folder.path().join(place)).expect("make a home");
+        }
         Self {
             folder,
             binary: PathBuf::from(binary),
@@ -81,11 +83,22 @@ impl TestEnv {
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", self.path("home"))
+            .env("TMPDIR", self.path("tmp"))
             .env("LANG", "C.UTF-8")
             .env("TZ", "Pacific/Chatham") // nobody's output may depend on the zone
             .current_dir(self.folder.path())
             .stdin(Stdio::null());
         command
+    }
+
+    /// Demands that nothing of what ran here was left in the temporary folder.
+    #[track_caller]
+    pub fn assert_nothing_left(&self) {
+        let left: Vec<_> = fs::read_dir(self.path("tmp"))
+            .expect("read tmp")
+            .map(|entry| entry.expect("entry").path())
+            .collect();
+        assert!(left.is_empty(), "left behind: {left:?}");
     }
 
     /// Runs `muster LINE` to its end; `line` is cut at white space.
