@@ -2,7 +2,8 @@
 //!
 //! Pages come from SQLite's own pager, so what lies in the WAL is in them and what other processes commit meanwhile is not; the
 //! backup never begins again because somebody writes, as the online backup API does. What it costs them: in WAL mode the log
-//! cannot be reset until the backup ends and grows; in rollback-journal mode commits wait (`SQLITE_BUSY`) until it ends.
+//! cannot be reset until the backup ends and grows; in rollback-journal mode commits wait (`SQLITE_BUSY`) until it ends. A WAL
+//! database that nobody has open gets an empty `-wal` and a `-shm` of its own owner and mode, as from every reader.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -249,4 +250,59 @@ fn checked(header: &[u8], count: u64, pinned: &Pinned) -> Result<u32, String> {
         return Err(format!("its header counts {pages} pages, its read transaction {count}"));
     }
     Ok(counter)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header(counter: u32, pages: u32, valid_for: u32) -> Vec<u8> {
+        let mut header = vec![0; HEADER];
+        header[..16].copy_from_slice(MAGIC);
+        header[24..28].copy_from_slice(&counter.to_be_bytes());
+        header[28..32].copy_from_slice(&pages.to_be_bytes());
+        header[92..96].copy_from_slice(&valid_for.to_be_bytes());
+        header
+    }
+
+    fn pinned(page_count: u64) -> Pinned {
+        Pinned {
+            schema_digest: String::new(),
+            page_count,
+            page_size: 4096,
+            user_version: 0,
+            wal: false,
+        }
+    }
+
+    #[test]
+    fn pages_that_do_not_add_up_are_no_backup() {
+        assert_eq!(checked(&header(9, 3, 9), 3, &pinned(3)), Ok(9));
+        assert_eq!(checked(&[], 0, &pinned(0)), Ok(0));
+        assert!(
+            checked(&header(9, 3, 9), 2, &pinned(3))
+                .unwrap_err()
+                .contains("2 pages came")
+        );
+        assert!(
+            checked(&header(9, 4, 9), 3, &pinned(3))
+                .unwrap_err()
+                .contains("its header counts 4")
+        );
+        assert!(
+            checked(&[0; HEADER], 3, &pinned(3))
+                .unwrap_err()
+                .contains("does not begin")
+        );
+        assert!(
+            checked(MAGIC, 3, &pinned(3))
+                .unwrap_err()
+                .contains("shorter than a header")
+        );
+    }
+
+    #[test]
+    fn a_size_that_an_old_writer_left_behind_does_not_count() {
+        assert_eq!(checked(&header(9, 1, 8), 3, &pinned(3)), Ok(9));
+    }
 }

@@ -241,6 +241,34 @@ fn what_lies_only_in_the_wal_is_in_the_backup() {
 }
 
 #[test]
+fn what_a_reader_leaves_beside_a_wal_database_belongs_to_its_owner_and_shuts_nobody_out() {
+    let folder = scratch();
+    let path = folder.path().join("game.db");
+    create(&path, 4096, "wal");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+    std::os::unix::fs::chown(&path, Some(1234), Some(5678)).expect("chown needs root: run the tests as root");
+    let before = fs::read(&path).unwrap();
+    take_into(&path, &mut Collected::default()).unwrap();
+    for name in ["game.db", "game.db-wal", "game.db-shm"] {
+        let metadata = fs::metadata(folder.path().join(name)).unwrap();
+        let (uid, gid) = (
+            std::os::unix::fs::MetadataExt::uid(&metadata),
+            std::os::unix::fs::MetadataExt::gid(&metadata),
+        );
+        assert_eq!(
+            (uid, gid, metadata.permissions().mode() & 0o777),
+            (1234, 5678, 0o640),
+            "{name}"
+        );
+    }
+    assert!(
+        fs::read(&path).unwrap() == before,
+        "a backup changes nothing in the file"
+    );
+    Connection::open(&path).unwrap().execute_batch("delete from t").unwrap();
+}
+
+#[test]
 fn the_entry_has_the_name_mode_and_time_of_the_file_and_the_point_says_what_was_read() {
     let folder = scratch();
     let path = folder.path().join("saves.sqlite");
