@@ -37,7 +37,10 @@ pub fn server_user() -> Option<(u32, u32)> {
         return None;
     }
     let text = std::fs::read_to_string("/etc/passwd").expect("/etc/passwd");
-    let line = text.lines().find(|line| line.starts_with("postgres:")).expect("user postgres is missing: apt-get install postgresql-15");
+    let line = text
+        .lines()
+        .find(|line| line.starts_with("postgres:"))
+        .expect("user postgres is missing: apt-get install postgresql-15");
     let fields: Vec<&str> = line.split(':').collect();
     Some((fields[2].parse().expect("uid"), fields[3].parse().expect("gid")))
 }
@@ -45,14 +48,24 @@ pub fn server_user() -> Option<(u32, u32)> {
 /// A PostgreSQL 15 program.
 pub fn program(name: &str) -> PathBuf {
     let path = Path::new("/usr/lib/postgresql/15/bin").join(name);
-    assert!(path.exists(), "{} is missing: apt-get install postgresql-15", path.display());
+    assert!(
+        path.exists(),
+        "{} is missing: apt-get install postgresql-15",
+        path.display()
+    );
     path
 }
 
 /// A command that runs as [`server_user`] and can be read by it.
 pub fn command(program_path: &Path) -> Command {
     let mut command = Command::new(program_path);
-    command.env_clear().env("PATH", "/usr/bin:/bin").env("LC_ALL", "C").env("HOME", "/nonexistent").env("PGTZ", "UTC").current_dir("/");
+    command
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin")
+        .env("LC_ALL", "C")
+        .env("HOME", "/nonexistent")
+        .env("PGTZ", "UTC")
+        .current_dir("/");
     if let Some((uid, gid)) = server_user() {
         command.uid(uid).gid(gid);
     }
@@ -61,7 +74,10 @@ pub fn command(program_path: &Path) -> Command {
 
 /// A scratch folder that [`server_user`] owns, mode 0755, with a short path.
 pub fn scratch() -> tempfile::TempDir {
-    let directory = tempfile::Builder::new().prefix("pgt").tempdir_in("/var/tmp").expect("scratch folder");
+    let directory = tempfile::Builder::new()
+        .prefix("pgt")
+        .tempdir_in("/var/tmp")
+        .expect("scratch folder");
     std::fs::set_permissions(directory.path(), PermissionsExt::from_mode(0o755)).expect("mode");
     give(directory.path());
     directory
@@ -80,9 +96,27 @@ impl Server {
         let directory = scratch();
         let data = directory.path().join("data");
         let mut initdb = command(&program("initdb"));
-        initdb.args(["-k", "--no-sync", "-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale", "C", "-D"]).arg(&data).args(&options.initdb);
+        initdb
+            .args([
+                "-k",
+                "--no-sync",
+                "-A",
+                "trust",
+                "-U",
+                "postgres",
+                "-E",
+                "UTF8",
+                "--locale",
+                "C",
+                "-D",
+            ])
+            .arg(&data)
+            .args(&options.initdb);
         succeed(&mut initdb);
-        let hba = format!("{}\nlocal all all trust\nlocal replication all trust\nhost all all 127.0.0.1/32 trust\nhost replication all 127.0.0.1/32 trust\n", options.hba.join("\n"));
+        let hba = format!(
+            "{}\nlocal all all trust\nlocal replication all trust\nhost all all 127.0.0.1/32 trust\nhost replication all 127.0.0.1/32 trust\n",
+            options.hba.join("\n")
+        );
         std::fs::write(data.join("pg_hba.conf"), hba).expect("pg_hba.conf");
         if options.configuration_outside {
             let outside = directory.path().join("etc");
@@ -93,9 +127,17 @@ impl Server {
             }
         }
         // Free now; nothing else on the machine hurries to take it.
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("free port").port();
+        let port = TcpListener::bind("127.0.0.1:0")
+            .and_then(|listener| listener.local_addr())
+            .expect("free port")
+            .port();
         let child = spawn(directory.path(), port, &options);
-        let mut server = Server { directory, child, port, options };
+        let mut server = Server {
+            directory,
+            child,
+            port,
+            options,
+        };
         server.wait_until_ready();
         server
     }
@@ -129,7 +171,11 @@ impl Server {
     /// Runs SQL as the superuser in `postgres` and gives what `psql -At` prints.
     pub fn sql(&self, sql: &str) -> String {
         let output = self.try_sql(sql);
-        assert!(output.status.success(), "{sql}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{sql}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         String::from_utf8(output.stdout).expect("UTF-8").trim_end().to_owned()
     }
 
@@ -141,7 +187,22 @@ impl Server {
     /// `psql`, connected.
     pub fn psql(&self) -> Command {
         let mut psql = command(&program("psql"));
-        psql.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-U", "postgres", "-d", "postgres", "-p", &self.port.to_string(), "-h"]).arg(self.directory.path());
+        psql.args([
+            "-X",
+            "-q",
+            "-A",
+            "-t",
+            "-v",
+            "ON_ERROR_STOP=1",
+            "-U",
+            "postgres",
+            "-d",
+            "postgres",
+            "-p",
+            &self.port.to_string(),
+            "-h",
+        ])
+        .arg(self.directory.path());
         psql.stdin(Stdio::null());
         psql
     }
@@ -167,7 +228,10 @@ impl Server {
     /// Process ids of its children whose title contains `words`, e.g. `walsender`.
     pub fn children(&self, words: &str) -> Vec<u32> {
         let title = |pid: &u32| std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        children_of(self.child.id()).into_iter().filter(|pid| String::from_utf8_lossy(&title(pid)).contains(words)).collect()
+        children_of(self.child.id())
+            .into_iter()
+            .filter(|pid| String::from_utf8_lossy(&title(pid)).contains(words))
+            .collect()
     }
 
     fn wait_until_ready(&mut self) {
@@ -193,26 +257,57 @@ impl Drop for Server {
 }
 
 fn spawn(directory: &Path, port: u16, options: &Options) -> Child {
-    let log = std::fs::OpenOptions::new().create(true).append(true).open(directory.join("log")).expect("log");
+    let log = std::fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(directory.join("log"))
+        .expect("log");
     let mut postgres = command(&program("postgres"));
     let data = directory.join("data");
     if options.configuration_outside {
         let file = |name: &str, file: &str| format!("{name}={}", directory.join("etc").join(file).display());
-        postgres.arg("-c").arg(file("config_file", "postgresql.conf")).arg("-c").arg(file("hba_file", "pg_hba.conf"));
+        postgres
+            .arg("-c")
+            .arg(file("config_file", "postgresql.conf"))
+            .arg("-c")
+            .arg(file("hba_file", "pg_hba.conf"));
         postgres.arg("-c").arg(file("ident_file", "pg_ident.conf"));
     }
-    postgres.arg("-D").arg(&data).args(["-p", &port.to_string(), "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-k"]).arg(directory);
+    postgres
+        .arg("-D")
+        .arg(&data)
+        .args([
+            "-p",
+            &port.to_string(),
+            "-c",
+            "listen_addresses=127.0.0.1",
+            "-c",
+            "fsync=off",
+            "-k",
+        ])
+        .arg(directory);
     for setting in &options.settings {
         postgres.args(["-c", setting]);
     }
-    postgres.stdin(Stdio::null()).stdout(log.try_clone().expect("log")).stderr(log);
+    postgres
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().expect("log"))
+        .stderr(log);
     postgres.spawn().expect("postgres runs")
 }
 
 /// Runs a command to its end, and panics with what it said unless it succeeds.
 pub fn succeed(command: &mut Command) -> String {
-    let output = command.stdin(Stdio::null()).output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    assert!(output.status.success(), "{command:?}: {}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    assert!(
+        output.status.success(),
+        "{command:?}: {}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
@@ -223,9 +318,14 @@ fn signal(pid: u32, signal: rustix::process::Signal) {
 }
 
 fn children_of(pid: u32) -> Vec<u32> {
-    let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
-    let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    pids.filter(|child| status_field(*child, "PPid:").is_some_and(|parent| parent == pid.to_string())).collect()
+    let Ok(entries) = std::fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    let pids = entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    pids.filter(|child| status_field(*child, "PPid:").is_some_and(|parent| parent == pid.to_string()))
+        .collect()
 }
 
 /// A process that has ended but was not waited for counts as gone.
@@ -235,5 +335,7 @@ fn is_running(pid: u32) -> bool {
 
 fn status_field(pid: u32, name: &str) -> Option<String> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    status.lines().find_map(|line| Some(line.strip_prefix(name)?.trim().to_owned()))
+    status
+        .lines()
+        .find_map(|line| Some(line.strip_prefix(name)?.trim().to_owned()))
 }
