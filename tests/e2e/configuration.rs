@@ -51,7 +51,6 @@ fn each_wrong_value_names_its_key() {
             "[store.a]\nkind = \"files\"\npath = \"/srv\"\nobjectives = { rpo = \"soon\" }",
             "rpo",
         ),
-        ("[store.a]\nkind = \"postgres\"\nurl = \"http://db/x\"", "url"),
         ("[limits]\nmemory = \"a lot\"", "memory"),
     ] {
         let env = with(&complete(stores));
@@ -59,6 +58,16 @@ fn each_wrong_value_names_its_key() {
     }
     let env = with("[repository]\nurl = \"ftp://x/y\"\n[signing]\nkey = \"keys/signing.pem\"\n");
     env.run("status").expect_code(2).expect_error_to_name(&["url"]);
+}
+
+#[test]
+fn a_store_url_of_another_scheme_is_exit_2() {
+    let env = env();
+    env.configure("[store.heroes]\nkind = \"postgres\"\nurl = \"http://db/x\"");
+    env.ok("init");
+    env.run("backup heroes")
+        .expect_code(2)
+        .expect_error_to_name(&["heroes", "url"]);
 }
 
 #[test]

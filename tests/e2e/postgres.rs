@@ -6,6 +6,8 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use muster_archive::object_store::{self, PutMode};
+use muster_testkit::ceph::Ceph;
 use muster_testkit::damage::{Damage, files_beneath};
 use muster_testkit::env::{Outcome, TestEnv};
 use muster_testkit::postgres::{self, Options, Server};
@@ -255,43 +257,87 @@ fn postgres_under_load_goes_round_the_whole_loop_on_a_local_disk() {
 
 #[test]
 fn postgres_under_load_goes_round_the_whole_loop_on_s3() {
-    let endpoint = std::env::var("MUSTER_TEST_S3_ENDPOINT")
-        .expect("MUSTER_TEST_S3_ENDPOINT names a running gateway: ci/test starts one, or `ci/ceph-up DIR`");
+    let ceph = Ceph::server();
     let server = server(Options::default());
     let env = env();
-    let bucket = env
-        .path("")
-        .file_name()
-        .unwrap()
-        .to_string_lossy()
-        .to_lowercase()
-        .replace('.', "");
+    let url = ceph.fresh_url();
+    let endpoint = ceph.endpoint();
     configure(
         &env,
         &server,
-        &format!(
-            "url = \"s3://{bucket}/some/prefix\"\nendpoint = \"{endpoint}\"\nregion = \"us-east-1\"\npath_style = true"
-        ),
+        &format!("url = \"{url}\"\nendpoint = \"{endpoint}\"\nregion = \"us-east-1\"\npath_style = true"),
     );
-    the_whole_loop(&env, &server, &|line| {
+    let run = |line: &str| {
         let mut command = env.command();
-        command.args(line.split_whitespace());
-        for name in ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"] {
-            command.env(
-                name,
-                std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: see ci/test")),
-            );
-        }
+        command.args(line.split_whitespace()).envs(ceph.environment());
         Outcome::of(command)
-    });
-    let mut command = env.command();
-    command
-        .args(["snapshots"])
-        .env("AWS_ACCESS_KEY_ID", "MUSTERACCESS")
-        .env("AWS_SECRET_ACCESS_KEY", "wrong");
-    let refused = Outcome::of(command);
-    assert_eq!(refused.code, 1, "a wrong secret: {refused:?}");
-    assert!(!refused.stderr.contains("wrong\""), "the secret is in the message");
+    };
+    the_whole_loop(&env, &server, &run);
+
+    // One flipped byte in the largest object of each kind.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let bucket = runtime.block_on(object_store::open(&url, &ceph.options())).unwrap();
+    let mut objects = runtime.block_on(bucket.list("")).unwrap();
+    objects.retain(|object| !object.key.contains(".p/"));
+    for kind in [
+        "muster.dsse",
+        "keys/",
+        "packs/",
+        "trees/",
+        "lists/",
+        "snapshots/",
+        "rehearsals/",
+        "ledger/",
+    ] {
+        let of_kind = objects.iter().filter(|object| object.key.starts_with(kind));
+        let key = &of_kind
+            .max_by_key(|object| object.size)
+            .unwrap_or_else(|| panic!("no {kind} in the bucket"))
+            .key;
+        let whole = runtime.block_on(bucket.get(key)).unwrap();
+        let mut flipped = whole.to_vec();
+        flipped[whole.len() / 2] ^= 1;
+        runtime
+            .block_on(bucket.put(key, flipped.into(), PutMode::Overwrite))
+            .unwrap();
+        run("verify --repository --read-data").expect_code(7);
+        runtime.block_on(bucket.put(key, whole, PutMode::Overwrite)).unwrap();
+    }
+    run("verify --repository --read-data").expect_code(0);
+}
+
+#[test]
+fn a_wrong_s3_secret_is_exit_1_and_is_not_shown() {
+    let ceph = Ceph::server();
+    let env = env();
+    env.write("src/a", "a");
+    let repository = format!(
+        "url = \"{}\"\nendpoint = \"{}\"\nregion = \"us-east-1\"\npath_style = true",
+        ceph.fresh_url(),
+        ceph.endpoint()
+    );
+    env.configure_repository(&repository, "[store.assets]\nkind = \"files\"\npath = \"src\"");
+    let run = |line: &str, secret: &str| {
+        let mut command = env.command();
+        command
+            .args(line.split_whitespace())
+            .envs(ceph.environment())
+            .env("AWS_SECRET_ACCESS_KEY", secret);
+        Outcome::of(command)
+    };
+    let right = ceph.environment()[1].1;
+    run("init", right).expect_code(0);
+    for line in ["backup", "snapshots", "verify --repository"] {
+        let refused = run(line, "not-the-secret").expect_code(1);
+        assert!(
+            !format!("{}{}", refused.stdout, refused.stderr).contains("not-the-secret"),
+            "{refused:?}"
+        );
+    }
+    run("backup", right).expect_code(0);
 }
 
 #[test]
