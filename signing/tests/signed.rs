@@ -448,13 +448,26 @@ fn openssl_agrees_with_keys_and_envelopes() {
 }
 
 #[test]
-fn key_ids_are_those_of_securesystemslib() {
-    // sha256 of {"keytype":"ed25519","keyval":{"public":"<hex>"},"scheme":"ed25519"}, computed with Python's json and hashlib.
-    let key = SecretKey::generate([0; 32]).public();
-    assert_eq!(
-        key.id().as_str(),
-        "4cc3f338069d638e761ed397f5c53df4129a276face46a446c202617331ca1b3"
-    );
+fn the_examples_of_the_format_document_come_out() {
+    // They were computed with Python's json, hashlib and cryptography.
+    let document = include_str!("../../docs/format/trust.md");
+    let key = SecretKey::generate([0; 32]);
+    let head = Checkpoint {
+        origin: format!("muster/{REPOSITORY}/0-1"),
+        size: 0,
+        root: muster_signing::merkle::root(&[]),
+    };
+    for example in [
+        key.public().id().to_string(),
+        String::from_utf8(seal(payload::MANIFEST, b"{}", &key)).unwrap(),
+        head.sign(&key).unwrap().trim_end().to_owned(),
+        note::vkey(&head.origin, &key.public()).unwrap(),
+    ] {
+        assert!(
+            document.contains(&format!("\n```\n{example}\n```\n")),
+            "docs/format/trust.md lacks {example}"
+        );
+    }
 }
 
 proptest! {
