@@ -1,1 +1,23 @@
-//! Rego policies over configuration: parse, evaluate, judge.
+//! Policies: configuration and facts in, verdicts out.
+//!
+//! Rego is evaluated by regorus behind one module (`engine`), with the clock pinned, no network and no environment:
+//! a verdict can be replayed from its inputs. Nothing evaluated is never a pass, an evaluation error is never lost, and
+//! what would silently mean something else than under OPA is refused by name where that can be seen at load.
+//! Two front doors: [`check`] judges files by Conftest's conventions, [`evaluate_profile`] judges the facts that muster
+//! collects (`docs/format/facts.md`) by a profile compiled into the binary.
+
+mod check;
+mod engine;
+mod input;
+mod metadata;
+mod profile;
+mod report;
+mod sources;
+mod unit_tests;
+
+pub use check::{CheckOptions, Namespaces, check};
+pub use metadata::{Rule, Severity};
+pub use profile::{FACTS_SCHEMA, evaluate_profile, profiles, rules, sources};
+pub use report::{Finding, Report, Status, Summary, Verdict};
+pub use sources::{PolicyError, RegoVersion};
+pub use unit_tests::{TestOptions, TestOutcome, TestReport, TestResult, TestSummary, test_policies};

@@ -1,0 +1,417 @@
+//! Files judged by Conftest's conventions.
+//!
+//! `deny`, `violation` and `warn`, each also with a `_suffix`, are sets of messages: one finding per message, and one
+//! `pass` per rule and document without any. Where Conftest is silent (a namespace without rules, a rule that is no
+//! set, a file that does not parse) the answer is an `error` finding.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde_json::{Map, Value, json};
+use time::OffsetDateTime;
+
+use crate::engine::{Engine, Evaluation, Session, on_deep_stack};
+use crate::input::{self, Document, Input};
+use crate::metadata::{self, Rule, Severity};
+use crate::profile;
+use crate::report::{Finding, Report, Verdict};
+use crate::sources::{self, PolicyError, RegoVersion};
+
+/// Which packages hold the rules to judge by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Namespaces {
+    /// These packages; each must hold a rule.
+    Named(Vec<String>),
+    /// Every package that holds a rule.
+    All,
+}
+
+impl Default for Namespaces {
+    fn default() -> Self {
+        Self::Named(vec!["main".to_owned()])
+    }
+}
+
+/// What to judge by.
+#[derive(Debug, Clone)]
+pub struct CheckOptions {
+    /// Files and folders of `.rego` policies.
+    pub policies: Vec<PathBuf>,
+    /// Profiles compiled into muster; they judge the facts documents among the inputs.
+    pub profiles: Vec<String>,
+    /// Files and folders of JSON and YAML that become `data`.
+    pub data: Vec<PathBuf>,
+    /// Which packages count.
+    pub namespaces: Namespaces,
+    /// Which version of Rego the policies are written in.
+    pub rego_version: RegoVersion,
+    /// The time that `time.now_ns()` gives.
+    pub now: OffsetDateTime,
+    /// Whether a verdict that leaned on a suppressed built-in error is an `error`.
+    pub strict: bool,
+    /// The bytes behind the path `-`.
+    pub stdin: Vec<u8>,
+}
+
+impl CheckOptions {
+    /// The defaults at this time: nothing selected, namespace `main`.
+    pub fn new(now: OffsetDateTime) -> Self {
+        Self {
+            policies: Vec::new(),
+            profiles: Vec::new(),
+            data: Vec::new(),
+            namespaces: Namespaces::default(),
+            rego_version: RegoVersion::Auto,
+            now,
+            strict: false,
+            stdin: Vec::new(),
+        }
+    }
+}
+
+/// Judges the files behind the paths. Policies that do not load are the only error; all else stands in the report.
+pub fn check(paths: &[PathBuf], options: &CheckOptions) -> Result<Report, PolicyError> {
+    if options.policies.is_empty() && options.profiles.is_empty() {
+        return Err(PolicyError::NothingSelected);
+    }
+    on_deep_stack(|| {
+        let mut run = Run {
+            options,
+            findings: Vec::new(),
+            prints: Vec::new(),
+        };
+        let documents = run.documents(paths);
+        if !options.policies.is_empty() {
+            run.policies(&documents)?;
+        }
+        if !options.profiles.is_empty() {
+            run.profiles(&documents)?;
+        }
+        Ok(Report::new(run.findings, run.prints))
+    })?
+}
+
+/// One document with the name of its file.
+struct Named {
+    file: String,
+    /// The number of the document in a file of several, one-based.
+    number: Option<usize>,
+    document: Document,
+}
+
+impl Named {
+    /// What a person calls the thing: a Kubernetes object by kind and name, else the file.
+    fn resource(&self) -> String {
+        let text = |path: &str| self.document.value.pointer(path).and_then(Value::as_str);
+        match (text("/kind"), text("/metadata/namespace"), text("/metadata/name")) {
+            (Some(kind), Some(namespace), Some(name)) => format!("{kind}/{namespace}/{name}"),
+            (Some(kind), None, Some(name)) => format!("{kind}/{name}"),
+            _ => self
+                .number
+                .map_or_else(|| self.file.clone(), |number| format!("{}#{number}", self.file)),
+        }
+    }
+}
+
+/// A rule to evaluate on every document.
+struct Check {
+    name: String,
+    reference: String,
+    exceptions: String,
+    rule: Rule,
+    verdict: Verdict,
+}
+
+struct Run<'a> {
+    options: &'a CheckOptions,
+    findings: Vec<Finding>,
+    prints: Vec<String>,
+}
+
+impl Run<'_> {
+    fn documents(&mut self, paths: &[PathBuf]) -> Vec<Named> {
+        let mut documents = Vec::new();
+        for path in paths {
+            let inputs = if path.as_os_str() == "-" {
+                vec![Input {
+                    name: "-".to_owned(),
+                    format: None,
+                    bytes: Ok(self.options.stdin.clone()),
+                }]
+            } else {
+                input::input_files(path)
+            };
+            if inputs.is_empty() {
+                let name = path.display().to_string();
+                self.findings
+                    .push(Finding::error("muster", &name, "holds no JSON or YAML file".to_owned()));
+            }
+            for input in inputs {
+                let parsed = input.bytes.and_then(|bytes| input::parse(&bytes, input.format));
+                match parsed {
+                    Ok(parsed) => {
+                        let several = parsed.len() > 1;
+                        documents.extend((1..).zip(parsed).map(|(number, document)| Named {
+                            file: input.name.clone(),
+                            number: several.then_some(number),
+                            document,
+                        }));
+                    }
+                    Err(why) => self.findings.push(Finding {
+                        file: Some(input.name.clone()),
+                        ..Finding::error("muster", &input.name, format!("cannot be read: {why}"))
+                    }),
+                }
+            }
+        }
+        documents
+    }
+
+    fn policies(&mut self, documents: &[Named]) -> Result<(), PolicyError> {
+        let options = self.options;
+        let mut engine = Engine::new(options.now)?;
+        sources::load_policies(&mut engine, &options.policies, options.rego_version, false)?;
+        sources::load_data(&mut engine, &options.data)?;
+        engine.compile()?;
+        let checks = self.checks(&engine);
+        for named in documents {
+            let mut session = engine.session(Some(&named.document.value));
+            for check in &checks {
+                self.judge(named, check, &mut session);
+            }
+        }
+        Ok(())
+    }
+
+    /// The rules of the selected namespaces; a namespace without any is a finding.
+    fn checks(&mut self, engine: &Engine) -> Vec<Check> {
+        let mut checks: BTreeMap<(String, String), Check> = BTreeMap::new();
+        for module in engine.modules() {
+            let selected = match &self.options.namespaces {
+                Namespaces::All => true,
+                Namespaces::Named(names) => names.contains(&module.package),
+            };
+            for head in module.rules.iter().filter(|head| selected && !head.function) {
+                let Some((verdict, _)) = convention(&head.name) else {
+                    continue;
+                };
+                let key = (module.package.clone(), head.name.clone());
+                let rule = metadata::describe(&module.package, &head.name, &module.path, &module.annotations);
+                let check = Check {
+                    name: head.name.clone(),
+                    reference: reference(&module.package, &head.name),
+                    exceptions: reference(&module.package, "exception"),
+                    rule,
+                    verdict,
+                };
+                checks.entry(key).or_insert(check);
+            }
+        }
+        let wanted = match &self.options.namespaces {
+            Namespaces::All if checks.is_empty() => vec!["any namespace".to_owned()],
+            Namespaces::All => Vec::new(),
+            Namespaces::Named(names) => names.clone(),
+        };
+        for namespace in wanted
+            .iter()
+            .filter(|name| !checks.keys().any(|(package, _)| package == *name))
+        {
+            let why = format!("no deny, violation or warn rule in {namespace}: nothing was evaluated");
+            self.findings.push(Finding::error(namespace, namespace, why));
+        }
+        checks.into_values().collect()
+    }
+
+    fn judge(&mut self, named: &Named, check: &Check, session: &mut Session) {
+        let resource = named.resource();
+        let place = |mut finding: Finding| {
+            finding.file.get_or_insert_with(|| named.file.clone());
+            finding.line = finding.line.or(if named.number.is_some() {
+                named.document.line
+            } else {
+                None
+            });
+            finding
+        };
+        let error = |why: String| place(Finding::new(&check.rule, Verdict::Error, &resource, why));
+        let Evaluation {
+            value,
+            suppressed,
+            prints,
+        } = match session.evaluate(&check.reference) {
+            Ok(evaluation) => evaluation,
+            Err(why) => return self.findings.push(error(why)),
+        };
+        self.prints.extend(prints);
+        if let (true, Some(why)) = (self.options.strict, &suppressed) {
+            return self
+                .findings
+                .push(error(format!("leaned on a suppressed error: {why}")));
+        }
+        let messages = match value {
+            None => Vec::new(),
+            Some(Value::Array(messages)) => messages,
+            Some(_) => {
+                let name = &check.name;
+                let why = format!("{name} is not a set of messages: write `{name} contains msg if {{ … }}`");
+                return self.findings.push(error(why));
+            }
+        };
+        if messages.is_empty() {
+            let mut pass = place(Finding::new(&check.rule, Verdict::Pass, &resource, String::new()));
+            pass.suppressed = suppressed;
+            return self.findings.push(pass);
+        }
+        let excepted = excepted(session, check);
+        for message in messages {
+            let mut finding = match finding(check, &resource, message) {
+                Ok(finding) => finding,
+                Err(why) => {
+                    self.findings.push(error(why));
+                    continue;
+                }
+            };
+            match &excepted {
+                Ok(true) => {
+                    finding.verdict = Verdict::Waived;
+                    finding.waiver = Some(json!({"kind": "exception", "policy": check.rule.file}));
+                }
+                Ok(false) => {}
+                Err(why) => finding.message = format!("{} (exception: {why})", finding.message),
+            }
+            finding.suppressed.clone_from(&suppressed);
+            self.findings.push(place(finding));
+        }
+    }
+
+    /// Facts documents among the inputs go to the profiles; none at all is a finding.
+    fn profiles(&mut self, documents: &[Named]) -> Result<(), PolicyError> {
+        let mut judged = false;
+        for named in documents
+            .iter()
+            .filter(|named| profile::is_facts(&named.document.value))
+        {
+            let names: Vec<&str> = self.options.profiles.iter().map(String::as_str).collect();
+            let (findings, prints) = profile::evaluate(&names, &named.document.value, self.options.now)?;
+            self.findings.extend(findings.into_iter().map(|f| Finding {
+                file: Some(named.file.clone()),
+                ..f
+            }));
+            self.prints.extend(prints);
+            judged = true;
+        }
+        if !judged {
+            for name in &self.options.profiles {
+                profile::exists(name)?;
+                let why = format!("none of the inputs is a facts document ({})", profile::FACTS_SCHEMA);
+                self.findings.push(Finding::error(name, name, why));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// `deny`, `violation` and `warn` with any `_suffix`, and what the suffix is.
+fn convention(name: &str) -> Option<(Verdict, &str)> {
+    [
+        ("deny", Verdict::Fail),
+        ("violation", Verdict::Fail),
+        ("warn", Verdict::Warn),
+    ]
+    .into_iter()
+    .find_map(|(stem, verdict)| {
+        let suffix = name.strip_prefix(stem)?;
+        let plain = |word: &str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_alphanumeric());
+        match suffix.strip_prefix('_') {
+            None => suffix.is_empty().then_some((verdict, "")),
+            Some(suffix) => suffix.split('_').all(plain).then_some((verdict, suffix)),
+        }
+    })
+}
+
+/// A rule of a package as a reference: `data.a["b-c"].deny`.
+pub(crate) fn reference(package: &str, name: &str) -> String {
+    let mut reference = "data".to_owned();
+    for part in package.split('.').chain(name.split('.')) {
+        let bare = part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        if bare && !part.starts_with(|c: char| c.is_ascii_digit()) {
+            reference.push('.');
+            reference.push_str(part);
+        } else {
+            reference.push_str(&format!("[{}]", Value::from(part)));
+        }
+    }
+    reference
+}
+
+/// Whether Conftest's `exception` names this rule for this document.
+fn excepted(session: &mut Session, check: &Check) -> Result<bool, String> {
+    let suffix = convention(&check.name).map_or("", |(_, suffix)| suffix);
+    let Some(Value::Array(groups)) = session.evaluate(&check.exceptions)?.value else {
+        return Ok(false);
+    };
+    Ok(groups
+        .iter()
+        .filter_map(Value::as_array)
+        .flatten()
+        .any(|name| name.as_str() == Some(suffix)))
+}
+
+/// A message as Conftest accepts it: a string, or an object with `msg` and what else it wants to say.
+fn finding(check: &Check, resource: &str, message: Value) -> Result<Finding, String> {
+    let fields = match message {
+        Value::String(text) => Map::from_iter([("msg".to_owned(), Value::String(text))]),
+        Value::Object(fields) => fields,
+        other => {
+            return Err(format!(
+                "{} gave {other}, which is neither a string nor an object with msg",
+                check.name
+            ));
+        }
+    };
+    let text = |name: &str| fields.get(name).and_then(Value::as_str);
+    let Some(msg) = text("msg") else {
+        return Err(format!("{} gave an object without a string msg", check.name));
+    };
+    let resource = text("resource").unwrap_or(resource);
+    let mut finding = Finding::new(&check.rule, check.verdict, resource, msg.to_owned());
+    finding.severity = text("severity").and_then(Severity::parse).or(finding.severity);
+    if let Some(place) = fields.get("_loc") {
+        finding.file = place.get("file").and_then(Value::as_str).map(str::to_owned);
+        finding.line = place
+            .get("line")
+            .and_then(Value::as_u64)
+            .and_then(|line| u32::try_from(line).ok());
+    }
+    Ok(finding)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_conftest_names_are_rules() {
+        let verdict = |name| convention(name).map(|(verdict, suffix)| (verdict, suffix.to_owned()));
+        assert_eq!(verdict("deny"), Some((Verdict::Fail, String::new())));
+        assert_eq!(
+            verdict("violation_run_as_root"),
+            Some((Verdict::Fail, "run_as_root".to_owned()))
+        );
+        assert_eq!(verdict("warn_x1"), Some((Verdict::Warn, "x1".to_owned())));
+        assert_eq!(
+            [
+                verdict("denying"),
+                verdict("deny_"),
+                verdict("deny__x"),
+                verdict("test_deny")
+            ],
+            [None, None, None, None]
+        );
+    }
+
+    #[test]
+    fn packages_with_odd_names_are_quoted() {
+        assert_eq!(reference("a.b-c", "deny"), "data.a[\"b-c\"].deny");
+    }
+}

@@ -1,0 +1,266 @@
+//! The Rego engine: the one place that names regorus.
+//!
+//! The clock is pinned, there is no network, no environment and no randomness, so the same modules, data, input and
+//! time give the same values. Built-in errors are lenient as in OPA, and a value that leaned on a suppressed one says
+//! so. Whatever ends an evaluation (an error, a panic, the deadline) comes back as an error value. Names that the
+//! engine does not have, and recursion, are refused when modules are loaded, because regorus would find the first only
+//! when reached and would not survive the second.
+
+mod expression;
+mod modules;
+mod references;
+
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use regorus::utils::limits::ExecutionTimerConfig;
+use regorus::{Extension, LimitError, PolicyLengthConfig};
+use serde_json::Value;
+use time::OffsetDateTime;
+
+pub(crate) use modules::{Dialect, Module};
+
+use crate::sources::{PolicyError, RegoVersion};
+
+/// The largest policy file, in bytes.
+const MAX_POLICY: usize = 1 << 20;
+const MAX_LINES: usize = 50_000;
+const MAX_COLUMNS: u32 = 16_384;
+/// regorus's own bound on nested expressions; reaching it takes its parser long when brackets are nested deeper.
+const MAX_BRACKETS: usize = 32;
+/// The time that the evaluation of one rule on one document may take.
+const DEADLINE: Duration = Duration::from_secs(30);
+/// Enough for the deepest module that the limits above let in.
+const STACK: usize = 512 << 20;
+
+/// Modules and data, loaded and checked; `evaluate` as often as there are inputs.
+#[derive(Clone)]
+pub(crate) struct Engine {
+    inner: regorus::Engine,
+    modules: Vec<Module>,
+    suppressed: Arc<Mutex<Option<String>>>,
+}
+
+/// What one evaluation gave.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Evaluation {
+    /// The value; `None` is undefined.
+    pub(crate) value: Option<Value>,
+    /// The built-in error that lenient evaluation suppressed, if the strict one met any.
+    pub(crate) suppressed: Option<String>,
+    /// What the policy printed.
+    pub(crate) prints: Vec<String>,
+}
+
+fn length_limits() -> PolicyLengthConfig {
+    PolicyLengthConfig {
+        max_col: NonZeroU32::new(MAX_COLUMNS).unwrap_or(NonZeroU32::MAX),
+        max_file_bytes: NonZeroUsize::new(MAX_POLICY).unwrap_or(NonZeroUsize::MAX),
+        max_lines: NonZeroUsize::new(MAX_LINES).unwrap_or(NonZeroUsize::MAX),
+    }
+}
+
+/// Runs loading and evaluation on a stack that fits the limits; a panic inside is the caller's error value.
+pub(crate) fn on_deep_stack<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, PolicyError> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new()
+            .name("policy".to_owned())
+            .stack_size(STACK)
+            .spawn_scoped(scope, work);
+        thread
+            .map_err(PolicyError::Thread)?
+            .join()
+            .map_err(|_| PolicyError::Panic)
+    })
+}
+
+impl Engine {
+    /// An engine without modules whose clock stands at `now`.
+    pub(crate) fn new(now: OffsetDateTime) -> Result<Self, PolicyError> {
+        let mut inner = regorus::Engine::new();
+        inner.set_gather_prints(true);
+        inner.set_policy_length_config(length_limits());
+        inner.set_execution_timer_config(ExecutionTimerConfig {
+            limit: DEADLINE,
+            check_interval: NonZeroU32::new(64).unwrap_or(NonZeroU32::MIN),
+        });
+        let suppressed = Arc::new(Mutex::new(None));
+        let mut engine = Self {
+            inner,
+            modules: Vec::new(),
+            suppressed: Arc::clone(&suppressed),
+        };
+        let now = i64::try_from(now.unix_timestamp_nanos()).map_err(|_| PolicyError::Clock)?;
+        engine.extend("time.now_ns", 0, move |_| Ok(regorus::Value::from(now)))?;
+        engine.extend("opa.runtime", 0, |_| Ok(regorus::Value::new_object()))?;
+        engine.extend("yaml.is_valid", 1, |mut args| {
+            let text = args.pop().and_then(|value| value.as_string().ok().cloned());
+            Ok(regorus::Value::from(
+                text.is_some_and(|text| crate::input::parse_yaml(&text).is_ok()),
+            ))
+        })?;
+        engine.extend("yaml.unmarshal", 1, move |mut args| {
+            let text = args
+                .pop()
+                .and_then(|value| value.as_string().ok().cloned())
+                .unwrap_or_else(|| "".into());
+            match crate::input::parse_yaml(&text).map(|mut documents| documents.swap_remove(0)) {
+                Ok(document) => Ok(regorus::Value::from(document.value)),
+                Err(why) => {
+                    note(&suppressed, format!("yaml.unmarshal: {why}"));
+                    Ok(regorus::Value::Undefined)
+                }
+            }
+        })?;
+        Ok(engine)
+    }
+
+    fn extend(&mut self, name: &str, arguments: u8, call: impl Extension + 'static) -> Result<(), PolicyError> {
+        let added = self.inner.add_extension(name.to_owned(), arguments, Box::new(call));
+        added.map_err(|e| PolicyError::refused(name, None, e.to_string()))
+    }
+
+    /// Parses one policy file and takes it in.
+    pub(crate) fn add_module(&mut self, path: &str, text: &str, version: RegoVersion) -> Result<(), PolicyError> {
+        let module = Module::parse(path, text, version)?;
+        self.inner.set_rego_v0(module.dialect == Dialect::V0);
+        self.inner
+            .add_policy(path.to_owned(), text.to_owned())
+            .map_err(|e| refusal(path, &e.to_string()))?;
+        self.modules.push(module);
+        Ok(())
+    }
+
+    /// Merges a document into `data`; two values for one path are an error.
+    pub(crate) fn add_data(&mut self, source: &str, data: Value) -> Result<(), PolicyError> {
+        self.inner
+            .add_data(regorus::Value::from(data))
+            .map_err(|e| PolicyError::refused(source, None, first_line(&e)))
+    }
+
+    /// Checks the modules against each other and compiles them: after this, `evaluate` as often as needed.
+    pub(crate) fn compile(&mut self) -> Result<(), PolicyError> {
+        references::check(&self.modules)?;
+        self.inner.set_input(regorus::Value::new_object());
+        match self.inner.eval_query("true".to_owned(), false) {
+            Ok(_) => Ok(()),
+            Err(e) => Err(refusal("policies", &e.to_string())),
+        }
+    }
+
+    /// The modules that were loaded, in the order of loading.
+    pub(crate) fn modules(&self) -> &[Module] {
+        &self.modules
+    }
+
+    /// A session whose `input` is this document, or undefined.
+    pub(crate) fn session(&self, input: Option<&Value>) -> Session {
+        let mut inner = self.inner.clone();
+        inner.set_input(input.map_or(regorus::Value::Undefined, |input| regorus::Value::from(input.clone())));
+        Session {
+            fresh: inner.clone(),
+            inner,
+            suppressed: Arc::clone(&self.suppressed),
+        }
+    }
+}
+
+/// An engine with its input: rule after rule is evaluated on one document.
+pub(crate) struct Session {
+    inner: regorus::Engine,
+    fresh: regorus::Engine,
+    suppressed: Arc<Mutex<Option<String>>>,
+}
+
+impl Session {
+    /// Evaluates a reference like `data.main.deny`.
+    pub(crate) fn evaluate(&mut self, reference: &str) -> Result<Evaluation, String> {
+        self.inner.set_strict_builtin_errors(true);
+        let strict = self.run(reference);
+        let noted = self.suppressed.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let (value, suppressed, prints) = match strict {
+            Ok((value, prints)) => (value, noted, prints),
+            // Lenient evaluation would swallow these inside functions, where they are errors to OPA too.
+            Err(Failure { fatal: true, message }) => return Err(message),
+            Err(Failure { message, .. }) => {
+                self.inner = self.fresh.clone();
+                self.inner.set_strict_builtin_errors(false);
+                let (value, prints) = self.run(reference).map_err(|failure| failure.message)?;
+                self.suppressed.lock().unwrap_or_else(PoisonError::into_inner).take();
+                self.inner = self.fresh.clone();
+                (value, Some(message), prints)
+            }
+        };
+        Ok(Evaluation {
+            value,
+            suppressed,
+            prints,
+        })
+    }
+
+    fn run(&mut self, reference: &str) -> Result<(Option<Value>, Vec<String>), Failure> {
+        let inner = &mut self.inner;
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            let results = inner.eval_query(reference.to_owned(), false);
+            (results, inner.take_prints().unwrap_or_default())
+        }));
+        let (results, prints) = match outcome {
+            Ok((Ok(results), prints)) => (results, prints),
+            Ok((Err(e), _)) => {
+                self.inner = self.fresh.clone();
+                let fatal = e.downcast_ref::<LimitError>().is_some() || FATAL.iter().any(|m| e.to_string().contains(m));
+                return Err(Failure {
+                    fatal,
+                    message: modules::brief(&e.to_string()).one_line(),
+                });
+            }
+            Err(_) => {
+                self.inner = self.fresh.clone();
+                return Err(Failure {
+                    fatal: true,
+                    message: "the evaluator panicked".to_owned(),
+                });
+            }
+        };
+        let value = results
+            .result
+            .first()
+            .and_then(|result| result.expressions.first())
+            .map(|e| e.value.clone());
+        let value = match value {
+            None | Some(regorus::Value::Undefined) => None,
+            Some(value) => Some(json(&value).map_err(|message| Failure { fatal: true, message })?),
+        };
+        Ok((value, prints))
+    }
+}
+
+/// Errors that OPA does not suppress either.
+const FATAL: [&str; 4] = ["multiple outputs", "exceeded", "internal error", "panicked"];
+
+struct Failure {
+    fatal: bool,
+    message: String,
+}
+
+fn json(value: &regorus::Value) -> Result<Value, String> {
+    serde_json::to_value(value).map_err(|e| format!("the value has no JSON form: {e}"))
+}
+
+fn note(suppressed: &Mutex<Option<String>>, message: String) {
+    suppressed
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .get_or_insert(message);
+}
+
+fn refusal(path: &str, message: &str) -> PolicyError {
+    let brief = modules::brief(message);
+    PolicyError::refused(brief.file.as_deref().unwrap_or(path), brief.line, brief.message)
+}
+
+fn first_line(error: &impl std::fmt::Display) -> String {
+    error.to_string().lines().next().unwrap_or_default().to_owned()
+}

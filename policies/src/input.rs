@@ -1,0 +1,136 @@
+//! Files in, documents out: what a policy sees as `input`.
+//!
+//! The values are those that Conftest gives: a file of several YAML documents, or an array at the top of a file, is
+//! judged document by document. A file that cannot be read or parsed is reported in its place and the run goes on.
+
+mod walk;
+mod yaml;
+
+use serde_json::Value;
+
+pub(crate) use walk::{Input, data_files, input_files, read, rego_files};
+pub(crate) use yaml::parse as parse_yaml;
+
+/// The largest file that is read, in bytes.
+pub(crate) const MAX_FILE: u64 = 256 << 20;
+
+/// One document and the line on which it begins, where the format tells.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Document {
+    pub(crate) value: Value,
+    pub(crate) line: Option<u32>,
+}
+
+/// The formats that are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Format {
+    Json,
+    Yaml,
+}
+
+impl Format {
+    /// The format that a file's name announces.
+    pub(crate) fn of(name: &str) -> Option<Self> {
+        match name.rsplit_once('.')?.1.to_ascii_lowercase().as_str() {
+            "json" => Some(Self::Json),
+            "yaml" | "yml" => Some(Self::Yaml),
+            _ => None,
+        }
+    }
+}
+
+/// Parses a file's bytes into its documents; without a format (stdin) by what the bytes are.
+pub(crate) fn parse(bytes: &[u8], format: Option<Format>) -> Result<Vec<Document>, String> {
+    let text = decode(bytes)?;
+    let documents = match format {
+        Some(Format::Json) => parse_json(text)?,
+        Some(Format::Yaml) => parse_yaml(text)?,
+        None => parse_json(text).or_else(|_| parse_yaml(text))?,
+    };
+    Ok(split_arrays(documents))
+}
+
+/// Parses a file that must hold exactly one document, whatever its shape.
+pub(crate) fn parse_one(bytes: &[u8], format: Option<Format>) -> Result<Value, String> {
+    let text = decode(bytes)?;
+    match format {
+        Some(Format::Yaml) => {
+            let mut documents = parse_yaml(text)?;
+            if documents.len() > 1 {
+                Err("holds more than one document".to_owned())
+            } else {
+                Ok(documents.remove(0).value)
+            }
+        }
+        Some(Format::Json) | None => serde_json::from_str(text).map_err(|e| e.to_string()),
+    }
+}
+
+fn decode(bytes: &[u8]) -> Result<&str, String> {
+    let text = std::str::from_utf8(bytes).map_err(|e| format!("not UTF-8 at byte {}", e.valid_up_to()))?;
+    Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
+}
+
+fn parse_json(text: &str) -> Result<Vec<Document>, String> {
+    let value = serde_json::from_str(text).map_err(|e| e.to_string())?;
+    Ok(vec![Document { value, line: None }])
+}
+
+/// Conftest judges the elements of a top-level array one by one.
+fn split_arrays(documents: Vec<Document>) -> Vec<Document> {
+    if documents.len() != 1 {
+        return documents;
+    }
+    documents
+        .into_iter()
+        .flat_map(|document| match document.value {
+            Value::Array(items) => items
+                .into_iter()
+                .map(|value| Document {
+                    value,
+                    line: document.line,
+                })
+                .collect::<Vec<_>>(),
+            value => vec![Document {
+                value,
+                line: document.line,
+            }],
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn json_and_yaml_give_the_same_values() {
+        let from_json = parse(br#"{"a": [1, 2.5, true, null, "x"]}"#, Some(Format::Json)).unwrap();
+        let from_yaml = parse(b"a: [1, 2.5, true, null, x]\n", Some(Format::Yaml)).unwrap();
+        assert_eq!(from_json[0].value, from_yaml[0].value);
+    }
+
+    #[test]
+    fn the_elements_of_a_top_level_array_are_documents() {
+        let documents = parse(b"[{\"a\":1},{\"a\":2}]", Some(Format::Json)).unwrap();
+        assert_eq!(
+            documents.iter().map(|d| d.value.clone()).collect::<Vec<_>>(),
+            [json!({"a": 1}), json!({"a": 2})]
+        );
+    }
+
+    #[test]
+    fn bytes_that_are_not_text_are_an_error_and_json_nesting_is_bounded() {
+        assert!(
+            parse(b"\xff\xfe", Some(Format::Yaml))
+                .unwrap_err()
+                .contains("not UTF-8")
+        );
+        assert!(
+            parse("[".repeat(10_000).as_bytes(), Some(Format::Json))
+                .unwrap_err()
+                .contains("recursion limit")
+        );
+    }
+}

@@ -1,0 +1,107 @@
+//! Which files stand behind the paths that a user names.
+//!
+//! Folders are walked in name order, hidden entries and links out of the walk are left alone, and the number of files
+//! is bounded: the same tree always gives the same list.
+
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use super::{Format, MAX_FILE};
+
+/// The most files that one run looks at.
+const MAX_FILES: usize = 100_000;
+
+/// One file to judge: its name as the user would write it, and its bytes or why they could not be read.
+#[derive(Debug)]
+pub(crate) struct Input {
+    pub(crate) name: String,
+    pub(crate) format: Option<Format>,
+    pub(crate) bytes: Result<Vec<u8>, String>,
+}
+
+/// The configuration files behind a path; a file named outright is taken whatever it is called.
+pub(crate) fn input_files(path: &Path) -> Vec<Input> {
+    let name = path.display().to_string();
+    match fs::metadata(path) {
+        Err(e) => vec![Input {
+            name,
+            format: None,
+            bytes: Err(e.to_string()),
+        }],
+        Ok(meta) if meta.is_dir() => match walk(path, &|name| Format::of(name).is_some()) {
+            Err(e) => vec![Input {
+                name,
+                format: None,
+                bytes: Err(e.to_string()),
+            }],
+            Ok(files) => files.iter().map(|file| read_input(file)).collect(),
+        },
+        Ok(_) => vec![read_input(path)],
+    }
+}
+
+/// The `.rego` files behind a path.
+pub(crate) fn rego_files(path: &Path) -> io::Result<Vec<PathBuf>> {
+    files(path, &|name| name.ends_with(".rego"))
+}
+
+/// The JSON and YAML files behind a path.
+pub(crate) fn data_files(path: &Path) -> io::Result<Vec<PathBuf>> {
+    files(path, &|name| Format::of(name).is_some())
+}
+
+fn files(path: &Path, wanted: &dyn Fn(&str) -> bool) -> io::Result<Vec<PathBuf>> {
+    if fs::metadata(path)?.is_dir() {
+        walk(path, wanted)
+    } else {
+        Ok(vec![path.to_owned()])
+    }
+}
+
+fn read_input(path: &Path) -> Input {
+    let name = path.display().to_string();
+    let format = Format::of(&name);
+    Input {
+        name,
+        format,
+        bytes: read(path).map_err(|e| e.to_string()),
+    }
+}
+
+/// Reads a file whole, if it is not larger than the limit.
+pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let size = fs::metadata(path)?.len();
+    if size > MAX_FILE {
+        return Err(io::Error::other(format!("{size} bytes, the limit is {MAX_FILE}")));
+    }
+    fs::read(path)
+}
+
+fn walk(root: &Path, wanted: &dyn Fn(&str) -> bool) -> io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    let mut folders = vec![root.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            let kind = entry.file_type()?;
+            if name.starts_with('.') {
+                continue;
+            }
+            if kind.is_dir() {
+                folders.push(entry.path());
+            } else if wanted(&name) && fs::metadata(entry.path()).is_ok_and(|meta| meta.is_file()) {
+                found.push(entry.path());
+            }
+            if found.len() > MAX_FILES || folders.len() > MAX_FILES {
+                return Err(io::Error::other(format!(
+                    "more than {MAX_FILES} files beneath {}",
+                    root.display()
+                )));
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
+}

@@ -1,0 +1,241 @@
+//! METADATA comments: what a rule says about itself.
+//!
+//! regorus skips comments, so they are read here, as OPA reads them: a block that begins with `# METADATA` holds YAML
+//! and belongs to the package or rule that follows it.
+
+use std::fmt;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::input::parse_yaml;
+use crate::sources::PolicyError;
+
+/// The frameworks whose control ids a rule may carry, by the key used in METADATA.
+pub(crate) const FRAMEWORKS: [&str; 4] = ["nist-800-53", "iso-27001", "soc2", "eu-dora"];
+
+/// How bad it is when a rule does not hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Severity {
+    Critical,
+    High,
+    Medium,
+    Low,
+    Info,
+}
+
+impl Severity {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        match text.to_ascii_lowercase().as_str() {
+            "critical" => Some(Self::Critical),
+            "high" | "error" => Some(Self::High),
+            "medium" | "moderate" | "warning" => Some(Self::Medium),
+            "low" => Some(Self::Low),
+            "info" | "informational" | "note" => Some(Self::Info),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Critical => "critical",
+            Self::High => "high",
+            Self::Medium => "medium",
+            Self::Low => "low",
+            Self::Info => "info",
+        })
+    }
+}
+
+/// What is known about a rule without evaluating it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Rule {
+    /// The id from METADATA (`custom.id`), else `<package>.<rule>`.
+    pub id: String,
+    /// One line on what must hold.
+    pub title: String,
+    /// Why it must hold.
+    pub description: String,
+    /// How bad it is when it does not.
+    pub severity: Option<Severity>,
+    /// The controls that it speaks for, as `<framework>:<id>`.
+    pub controls: Vec<String>,
+    /// What to do when it does not hold.
+    pub remedy: String,
+    /// The package that holds it, without `data.`.
+    pub package: String,
+    /// The file that holds it.
+    pub file: String,
+}
+
+/// One METADATA block, attached to a package (`rule` is `None`) or a rule.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Annotation {
+    pub(crate) rule: Option<String>,
+    value: Value,
+}
+
+impl Annotation {
+    /// Whether the block names an id.
+    pub(crate) fn has_id(&self) -> bool {
+        !self.text("/custom/id").is_empty()
+    }
+
+    fn text(&self, path: &str) -> &str {
+        self.value.pointer(path).and_then(Value::as_str).unwrap_or_default()
+    }
+}
+
+/// Reads the METADATA blocks of a file. `anchors` are its package and rules by line, the package under no name.
+pub(crate) fn annotations(
+    path: &str,
+    text: &str,
+    anchors: &[(u32, Option<String>)],
+) -> Result<Vec<Annotation>, PolicyError> {
+    let mut found = Vec::new();
+    let mut lines = (1u32..).zip(text.lines()).peekable();
+    while let Some((start, line)) = lines.next() {
+        if line
+            .trim_start()
+            .strip_prefix('#')
+            .is_none_or(|rest| rest.trim() != "METADATA")
+        {
+            continue;
+        }
+        let mut block = String::new();
+        let mut last = start;
+        while let Some((number, comment)) = lines
+            .peek()
+            .and_then(|(n, l)| Some((*n, l.trim_start().strip_prefix('#')?)))
+        {
+            block.push_str(comment.strip_prefix(' ').unwrap_or(comment));
+            block.push('\n');
+            last = number;
+            lines.next();
+        }
+        let refuse = |why: String| PolicyError::refused(path, Some(start), format!("METADATA: {why}"));
+        let value = parse_yaml(&block).map_err(refuse)?.swap_remove(0).value;
+        if !value.is_object() {
+            return Err(refuse("is not a mapping".to_owned()));
+        }
+        let next = anchors
+            .iter()
+            .filter(|(line, _)| *line > last)
+            .min_by_key(|(line, _)| *line);
+        let (_, rule) = next.ok_or_else(|| refuse("no package or rule follows it".to_owned()))?;
+        let severity = value.pointer("/custom/severity").and_then(Value::as_str);
+        if let Some(severity) = severity.filter(|severity| Severity::parse(severity).is_none()) {
+            return Err(refuse(format!(
+                "severity {severity} is none of critical, high, medium, low, info"
+            )));
+        }
+        let rule = rule
+            .clone()
+            .filter(|_| value.get("scope").and_then(Value::as_str) != Some("package"));
+        found.push(Annotation { rule, value });
+    }
+    Ok(found)
+}
+
+/// What the annotations of a module say about one of its rules: its own block first, then the package's.
+pub(crate) fn describe(package: &str, name: &str, file: &str, annotations: &[Annotation]) -> Rule {
+    let mut own: Vec<&Annotation> = annotations.iter().filter(|a| a.rule.as_deref() == Some(name)).collect();
+    // Several definitions of one name that each have an id are one rule to Conftest: it takes none of the ids.
+    if own
+        .iter()
+        .map(|annotation| annotation.text("/custom/id"))
+        .any(|id| id != own[0].text("/custom/id"))
+    {
+        own.clear();
+    }
+    let blocks: Vec<&Annotation> = own
+        .into_iter()
+        .chain(annotations.iter().filter(|a| a.rule.is_none()))
+        .collect();
+    let text = |path: &str| {
+        blocks
+            .iter()
+            .map(|block| block.text(path))
+            .find(|text| !text.is_empty())
+            .unwrap_or_default()
+    };
+    let id = match text("/custom/id") {
+        "" => format!("{package}.{name}"),
+        id => id.to_owned(),
+    };
+    let controls = blocks.iter().find_map(|block| block.value.pointer("/custom/controls"));
+    Rule {
+        id,
+        title: text("/title").to_owned(),
+        description: text("/description").trim().to_owned(),
+        severity: Severity::parse(text("/custom/severity")),
+        controls: controls.map(control_ids).unwrap_or_default(),
+        remedy: text("/custom/remedy").trim().to_owned(),
+        package: package.to_owned(),
+        file: file.to_owned(),
+    }
+}
+
+fn control_ids(controls: &Value) -> Vec<String> {
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    match controls {
+        Value::Object(frameworks) => {
+            let mut ids = Vec::new();
+            let rank = |name: &str| {
+                FRAMEWORKS
+                    .iter()
+                    .position(|known| *known == name)
+                    .unwrap_or(FRAMEWORKS.len())
+            };
+            let mut frameworks: Vec<_> = frameworks.iter().collect();
+            frameworks.sort_by_key(|(name, _)| rank(name));
+            for (framework, listed) in frameworks {
+                let listed = listed
+                    .as_array()
+                    .map_or_else(|| vec![listed], |listed| listed.iter().collect());
+                ids.extend(listed.into_iter().map(|id| format!("{framework}:{}", text(id))));
+            }
+            ids
+        }
+        Value::Array(listed) => listed.iter().map(text).collect(),
+        other => vec![text(other)],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "# METADATA\n# title: A package\n# custom:\n#   severity: high\n#   controls:\n#     soc2: [A1.2]\n#     nist-800-53: [CP-9, \"CP-9(1)\"]\npackage main\n\n# METADATA\n# title: One rule\n# custom:\n#   id: X-1\ndeny contains \"x\" if true\n";
+
+    #[test]
+    fn a_rule_has_its_own_words_and_the_rest_from_its_package() {
+        let anchors = [(8, None), (14, Some("deny".to_owned()))];
+        let annotations = annotations("p.rego", TEXT, &anchors).unwrap();
+        let rule = describe("main", "deny", "p.rego", &annotations);
+        assert_eq!(
+            (rule.id.as_str(), rule.title.as_str(), rule.severity),
+            ("X-1", "One rule", Some(Severity::High))
+        );
+        assert_eq!(rule.controls, ["nist-800-53:CP-9", "nist-800-53:CP-9(1)", "soc2:A1.2"]);
+        assert_eq!(describe("main", "warn", "p.rego", &annotations).id, "main.warn");
+    }
+
+    #[test]
+    fn a_block_that_says_nothing_sensible_is_refused_with_its_line() {
+        let broken = "package main\n# METADATA\n# title: [\ndeny contains 1\n";
+        let error = annotations("p.rego", broken, &[(1, None), (4, Some("deny".to_owned()))]).unwrap_err();
+        assert_eq!(error.line(), Some(2));
+        let severity = "# METADATA\n# custom: {severity: dire}\npackage main\n";
+        assert!(
+            annotations("p.rego", severity, &[(3, None)])
+                .unwrap_err()
+                .to_string()
+                .contains("dire")
+        );
+    }
+}

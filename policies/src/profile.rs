@@ -1,0 +1,231 @@
+//! Profiles: rule sets compiled into the binary, over the facts that muster collects.
+//!
+//! A rule is one package. It names its `resources` and sorts each of them, with a message, into one of `pass`, `fail`,
+//! `warn`, `unknown` and `not_applicable`. A pass must be proven like everything else: a resource that a rule names and
+//! does not sort, or sorts twice, is an `error`, and so is a rule without resources. See `docs/format/facts.md`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+use time::OffsetDateTime;
+
+use crate::check::reference;
+use crate::engine::{Engine, Module, Session, on_deep_stack};
+use crate::metadata::{self, Rule};
+use crate::report::{Finding, Report, Verdict};
+use crate::sources::{PolicyError, RegoVersion};
+
+/// The schema name of the facts document.
+pub const FACTS_SCHEMA: &str = "muster.facts/1";
+
+/// A profile: its name and the Rego files in it, tests aside.
+pub(crate) struct Profile {
+    name: &'static str,
+    files: &'static [(&'static str, &'static str)],
+}
+
+/// The files of a profile's folder, by name, as they were when muster was built.
+macro_rules! profile {
+    ($name:literal: $($file:literal)*) => {
+        Profile {
+            name: $name,
+            files: &[$((
+                concat!($name, "/", $file, ".rego"),
+                include_str!(concat!("../profiles/", $name, "/", $file, ".rego")),
+            )),*],
+        }
+    };
+}
+
+static PROFILES: [Profile; 1] = [profile!("dr-baseline":
+    "backup_role_least_privilege"
+    "checks_configured"
+    "duties_separated"
+    "lib"
+    "objectives_set"
+    "postgres_archive_mode"
+    "postgres_archiver_works"
+    "postgres_data_checksums"
+    "postgres_fsync"
+    "postgres_full_page_writes"
+    "postgres_slots_active"
+    "postgres_wal_level"
+    "recovery_point_complete"
+    "recovery_point_exists"
+    "recovery_point_within_rpo"
+    "rehearsal_depth"
+    "rehearsal_isolated"
+    "rehearsal_met_rpo"
+    "rehearsal_met_rto"
+    "rehearsed_recently"
+    "repository_elsewhere"
+    "repository_encrypted"
+    "repository_immutable"
+    "repository_whole"
+    "root_key_offline"
+    "size_plausible"
+)];
+
+const OUTCOMES: [(&str, Verdict); 5] = [
+    ("fail", Verdict::Fail),
+    ("unknown", Verdict::Unknown),
+    ("warn", Verdict::Warn),
+    ("not_applicable", Verdict::NotApplicable),
+    ("pass", Verdict::Pass),
+];
+
+/// The names of the profiles.
+pub fn profiles() -> Vec<&'static str> {
+    PROFILES.iter().map(|profile| profile.name).collect()
+}
+
+/// The Rego files of a profile as `(path, text)`, for a bundle to carry.
+pub fn sources(profile: &str) -> Result<Vec<(&'static str, &'static str)>, PolicyError> {
+    Ok(exists(profile)?.files.to_vec())
+}
+
+/// The rules of a profile, in the order of their ids.
+pub fn rules(profile: &str) -> Result<Vec<Rule>, PolicyError> {
+    let files = exists(profile)?.files;
+    on_deep_stack(|| {
+        let mut engine = Engine::new(OffsetDateTime::UNIX_EPOCH)?;
+        load(&mut engine, files)?;
+        let mut rules: Vec<Rule> = engine.modules().iter().filter_map(rule_of).collect();
+        rules.sort_by(|a, b| a.id.cmp(&b.id));
+        Ok(rules)
+    })?
+}
+
+/// Judges a facts document by these profiles, with the clock at `now`.
+pub fn evaluate_profile(names: &[&str], facts: &Value, now: OffsetDateTime) -> Result<Report, PolicyError> {
+    if names.is_empty() {
+        return Err(PolicyError::NothingSelected);
+    }
+    let (findings, prints) = on_deep_stack(|| evaluate(names, facts, now))??;
+    Ok(Report::new(findings, prints))
+}
+
+/// Whether a document claims to hold facts.
+pub(crate) fn is_facts(document: &Value) -> bool {
+    document.get("schema").and_then(Value::as_str) == Some(FACTS_SCHEMA)
+}
+
+pub(crate) fn evaluate(
+    names: &[&str],
+    facts: &Value,
+    now: OffsetDateTime,
+) -> Result<(Vec<Finding>, Vec<String>), PolicyError> {
+    let mut findings = Vec::new();
+    let mut prints = Vec::new();
+    for name in names.iter().collect::<BTreeSet<_>>() {
+        let mut engine = Engine::new(now)?;
+        load(&mut engine, exists(name)?.files)?;
+        engine.compile()?;
+        if !is_facts(facts) {
+            findings.push(Finding::error(
+                name,
+                name,
+                format!("the facts document is not {FACTS_SCHEMA}"),
+            ));
+            continue;
+        }
+        let mut session = engine.session(Some(facts));
+        for module in engine.modules() {
+            if let Some(rule) = rule_of(module) {
+                findings.extend(judge(&rule, module, &mut session, &mut prints));
+            }
+        }
+    }
+    Ok((findings, prints))
+}
+
+pub(crate) fn exists(name: &str) -> Result<&'static Profile, PolicyError> {
+    let known = || profiles().join(", ");
+    PROFILES
+        .iter()
+        .find(|profile| profile.name == name)
+        .ok_or_else(|| PolicyError::UnknownProfile {
+            name: name.to_owned(),
+            known: known(),
+        })
+}
+
+fn load(engine: &mut Engine, files: &[(&str, &str)]) -> Result<(), PolicyError> {
+    files
+        .iter()
+        .try_for_each(|(path, text)| engine.add_module(path, text, RegoVersion::V1))
+}
+
+/// The rule that a module holds; a module whose package has no id is a library.
+fn rule_of(module: &Module) -> Option<Rule> {
+    let rule = metadata::describe(&module.package, "", &module.path, &module.annotations);
+    module
+        .annotations
+        .iter()
+        .any(|annotation| annotation.has_id())
+        .then_some(rule)
+}
+
+/// One finding for each resource that the rule names.
+fn judge(rule: &Rule, module: &Module, session: &mut Session, prints: &mut Vec<String>) -> Vec<Finding> {
+    let mut evaluate = |name: &str| -> Result<Vec<Value>, String> {
+        if !module.rules.iter().any(|head| head.name == name) {
+            return Ok(Vec::new());
+        }
+        let evaluation = session.evaluate(&reference(&module.package, name))?;
+        prints.extend(evaluation.prints);
+        if let Some(why) = evaluation.suppressed {
+            return Err(format!("{name} leaned on a suppressed error: {why}"));
+        }
+        match evaluation.value {
+            Some(Value::Array(items)) => Ok(items),
+            None => Ok(Vec::new()),
+            Some(_) => Err(format!("{name} is not a set")),
+        }
+    };
+    let whole = |why: String| vec![Finding::new(rule, Verdict::Error, &rule.package, why)];
+    let mut sorted: BTreeMap<String, BTreeMap<Verdict, Vec<String>>> = BTreeMap::new();
+    match evaluate("resources") {
+        Ok(resources) => {
+            sorted.extend(
+                resources
+                    .iter()
+                    .filter_map(Value::as_str)
+                    .map(|name| (name.to_owned(), BTreeMap::new())),
+            );
+        }
+        Err(why) => return whole(why),
+    }
+    if sorted.is_empty() {
+        return whole("names no resource: nothing was evaluated".to_owned());
+    }
+    for (name, verdict) in OUTCOMES {
+        let items = match evaluate(name) {
+            Ok(items) => items,
+            Err(why) => return whole(why),
+        };
+        for item in items {
+            let text = |key: &str| item.get(key).and_then(Value::as_str);
+            let (Some(resource), Some(message)) = (text("resource"), text("message")) else {
+                return whole(format!("{name} holds {item}, which is not a resource with a message"));
+            };
+            let Some(verdicts) = sorted.get_mut(resource) else {
+                return whole(format!("{name} judges {resource}, which is not among its resources"));
+            };
+            verdicts.entry(verdict).or_default().push(message.to_owned());
+        }
+    }
+    sorted
+        .into_iter()
+        .map(|(resource, verdicts)| single(rule, &resource, verdicts))
+        .collect()
+}
+
+fn single(rule: &Rule, resource: &str, mut verdicts: BTreeMap<Verdict, Vec<String>>) -> Finding {
+    let error = |why: String| Finding::new(rule, Verdict::Error, resource, why);
+    match (verdicts.pop_first(), verdicts.is_empty()) {
+        (None, _) => error("the rule says nothing about this resource: a fact that it needs is missing".to_owned()),
+        (Some((verdict, messages)), true) => Finding::new(rule, verdict, resource, messages.join("; ")),
+        (Some(_), false) => error("the rule gives this resource more than one verdict".to_owned()),
+    }
+}

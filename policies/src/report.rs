@@ -1,0 +1,195 @@
+//! Verdicts, findings and what a run of them means as a whole.
+//!
+//! A report always says how much was judged: a selected rule or profile that evaluated nothing stands in it as an
+//! `error`, so that an empty report cannot be taken for a green one.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::metadata::{Rule, Severity};
+
+/// The answer for one rule, resource and message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// The rule was evaluated and holds.
+    Pass,
+    /// The rule was evaluated and does not hold.
+    Fail,
+    /// The rule found something to look at that does not gate.
+    Warn,
+    /// The rule says nothing about this resource, and says why.
+    NotApplicable,
+    /// What the rule needs is not known.
+    Unknown,
+    /// The rule could not be evaluated, or evaluated nothing.
+    Error,
+    /// The rule does not hold and somebody answers for that.
+    Waived,
+}
+
+/// One verdict, with the keys of `muster.check/1`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Finding {
+    /// The rule's id from its METADATA, else `<package>.<rule>`.
+    pub rule: String,
+    /// The verdict.
+    pub verdict: Verdict,
+    /// How bad a failure is, where the rule or its message says so.
+    pub severity: Option<Severity>,
+    /// The controls that the rule speaks for, as `<framework>:<id>`.
+    pub controls: Vec<String>,
+    /// What was judged: a store, the repository, a Kubernetes object, else the file.
+    pub resource: String,
+    /// Why, in one sentence; empty for a plain pass.
+    pub message: String,
+    /// The file that holds the resource; facts have none.
+    pub file: Option<String>,
+    /// The line in that file, one-based, where it is known.
+    pub line: Option<u32>,
+    /// Who answers for a `waived` finding, and why; else null.
+    pub waiver: Option<Value>,
+    /// The built-in error that OPA's lenient evaluation suppressed on the way to this verdict.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub suppressed: Option<String>,
+}
+
+impl Finding {
+    /// A finding of a rule about a resource; the rest is filled in by the caller.
+    pub(crate) fn new(rule: &Rule, verdict: Verdict, resource: &str, message: String) -> Self {
+        Self {
+            rule: rule.id.clone(),
+            verdict,
+            severity: rule.severity,
+            controls: rule.controls.clone(),
+            resource: resource.to_owned(),
+            message,
+            file: None,
+            line: None,
+            waiver: None,
+            suppressed: None,
+        }
+    }
+
+    /// Something that should have been judged and was not.
+    pub(crate) fn error(rule: &str, resource: &str, message: String) -> Self {
+        Self {
+            rule: rule.to_owned(),
+            verdict: Verdict::Error,
+            severity: None,
+            controls: Vec::new(),
+            resource: resource.to_owned(),
+            message,
+            file: None,
+            line: None,
+            waiver: None,
+            suppressed: None,
+        }
+    }
+}
+
+/// How many findings there are of each verdict.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[expect(missing_docs, reason = "each field counts the verdict of its name")]
+pub struct Summary {
+    pub pass: usize,
+    pub fail: usize,
+    pub warn: usize,
+    pub not_applicable: usize,
+    pub unknown: usize,
+    pub error: usize,
+    pub waived: usize,
+}
+
+/// What a run means as a whole, worst first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// At least one rule does not hold.
+    Failed,
+    /// Something could not be evaluated, or nothing was.
+    Incomplete,
+    /// Something is not known.
+    Unknown,
+    /// Everything was evaluated and nothing fails.
+    Clean,
+}
+
+impl Status {
+    /// The process exit code that the command line gives for this status.
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Self::Failed => 6,
+            Self::Incomplete => 8,
+            Self::Unknown => 3,
+            Self::Clean => 0,
+        }
+    }
+}
+
+/// All findings of a run, in a stable order, and what the policies printed.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Report {
+    schema: &'static str,
+    /// The count of each verdict.
+    pub summary: Summary,
+    /// Every finding.
+    pub results: Vec<Finding>,
+    /// What policies printed, as `file:line: text`; for diagnostics, not part of the document.
+    #[serde(skip)]
+    pub prints: Vec<String>,
+}
+
+impl Report {
+    /// Sorts and counts the findings; none at all is an `error`.
+    pub(crate) fn new(mut results: Vec<Finding>, prints: Vec<String>) -> Self {
+        if results.is_empty() {
+            results.push(Finding::error("muster", "", "nothing was evaluated".to_owned()));
+        }
+        results.sort_by(|a, b| {
+            (&a.file, a.line, &a.resource, &a.rule, a.verdict, &a.message).cmp(&(
+                &b.file,
+                b.line,
+                &b.resource,
+                &b.rule,
+                b.verdict,
+                &b.message,
+            ))
+        });
+        let mut summary = Summary::default();
+        for finding in &results {
+            let count = match finding.verdict {
+                Verdict::Pass => &mut summary.pass,
+                Verdict::Fail => &mut summary.fail,
+                Verdict::Warn => &mut summary.warn,
+                Verdict::NotApplicable => &mut summary.not_applicable,
+                Verdict::Unknown => &mut summary.unknown,
+                Verdict::Error => &mut summary.error,
+                Verdict::Waived => &mut summary.waived,
+            };
+            *count += 1;
+        }
+        Self {
+            schema: "muster.check/1",
+            summary,
+            results,
+            prints,
+        }
+    }
+
+    /// What the findings mean together.
+    pub fn status(&self) -> Status {
+        match self.summary {
+            Summary { fail: 1.., .. } => Status::Failed,
+            Summary { error: 1.., .. } => Status::Incomplete,
+            Summary { unknown: 1.., .. } => Status::Unknown,
+            _ => Status::Clean,
+        }
+    }
+
+    /// The rules that stand in this report.
+    pub fn rules(&self) -> BTreeSet<&str> {
+        self.results.iter().map(|finding| finding.rule.as_str()).collect()
+    }
+}

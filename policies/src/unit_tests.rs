@@ -1,0 +1,186 @@
+//! Rego's own unit tests, by the conventions of `opa test`.
+//!
+//! A rule `test_…` passes when it is true, fails when it is false or undefined, and is an error when its evaluation
+//! is; `todo_test_…` is skipped. No test at all is no success: the report says so by its status.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use serde::Serialize;
+use serde_json::Value;
+use time::OffsetDateTime;
+
+use crate::check::reference;
+use crate::engine::{Engine, on_deep_stack};
+use crate::sources::{self, PolicyError, RegoVersion};
+
+/// What to test with.
+#[derive(Debug, Clone)]
+pub struct TestOptions {
+    /// Files and folders of JSON and YAML that become `data`.
+    pub data: Vec<PathBuf>,
+    /// Which version of Rego the policies are written in.
+    pub rego_version: RegoVersion,
+    /// The time that `time.now_ns()` gives.
+    pub now: OffsetDateTime,
+}
+
+/// The outcome of one test.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "UPPERCASE")]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum TestOutcome {
+    Pass,
+    Fail,
+    Error,
+    Skipped,
+}
+
+/// One test.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TestResult {
+    /// The package that holds it, without `data.`.
+    pub package: String,
+    /// The rule's name; a second test of one name carries `#01`, as with OPA.
+    pub name: String,
+    /// What became of it.
+    pub verdict: TestOutcome,
+    /// The file that holds it.
+    pub file: String,
+    /// Its line, one-based.
+    pub line: u32,
+    /// Why, where it did not pass; and what it printed.
+    pub message: String,
+    /// How long it took, by the monotonic clock.
+    pub duration_seconds: f64,
+}
+
+/// How many tests there are of each outcome.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[expect(missing_docs, reason = "each field counts the outcome of its name")]
+pub struct TestSummary {
+    pub pass: usize,
+    pub fail: usize,
+    pub error: usize,
+    pub skipped: usize,
+}
+
+/// The document `muster.policy-test/1`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TestReport {
+    schema: &'static str,
+    /// The count of each outcome.
+    pub summary: TestSummary,
+    /// Every test, in the order of files and lines.
+    pub results: Vec<TestResult>,
+}
+
+impl TestReport {
+    /// The process exit code: a failing test 6, an error or no test at all 8.
+    pub fn exit_code(&self) -> u8 {
+        match self.summary {
+            TestSummary { fail: 1.., .. } => 6,
+            TestSummary { error: 1.., .. } => 8,
+            TestSummary {
+                pass: 0, skipped: 0, ..
+            } => 8,
+            _ => 0,
+        }
+    }
+}
+
+/// Runs every test beneath the paths.
+pub fn test_policies(paths: &[PathBuf], options: &TestOptions) -> Result<TestReport, PolicyError> {
+    on_deep_stack(|| {
+        let mut engine = Engine::new(options.now)?;
+        sources::load_policies(&mut engine, paths, options.rego_version, true)?;
+        sources::load_data(&mut engine, &options.data)?;
+        engine.compile()?;
+        Ok(run(&engine))
+    })?
+}
+
+fn run(engine: &Engine) -> TestReport {
+    let mut results: Vec<TestResult> = Vec::new();
+    for module in engine.modules() {
+        for head in module.rules.iter().filter(|head| !head.function) {
+            let todo = head.name.starts_with("todo_test_");
+            if !todo && !head.name.starts_with("test_") {
+                continue;
+            }
+            // A name that is defined twice is one rule to the engine: its value says nothing about either definition.
+            let twins = engine.modules().iter().filter(|other| other.package == module.package);
+            let twins = twins
+                .flat_map(|other| &other.rules)
+                .filter(|other| other.name == head.name)
+                .count();
+            let earlier = results
+                .iter()
+                .filter(|r| r.package == module.package && r.name.split('#').next() == Some(&head.name));
+            let name = match earlier.count() {
+                0 => head.name.clone(),
+                n => format!("{}#{n:02}", head.name),
+            };
+            let begun = Instant::now();
+            let (verdict, message) = match (todo, twins) {
+                (true, _) => (TestOutcome::Skipped, String::new()),
+                (false, 2..) => (
+                    TestOutcome::Error,
+                    format!(
+                        "{} is defined {twins} times in {}: give each test a name of its own",
+                        head.name, module.package
+                    ),
+                ),
+                _ => outcome(engine, &reference(&module.package, &head.name)),
+            };
+            results.push(TestResult {
+                package: module.package.clone(),
+                name,
+                verdict,
+                file: module.path.clone(),
+                line: head.line,
+                message,
+                duration_seconds: begun.elapsed().as_secs_f64(),
+            });
+        }
+    }
+    results.sort_by(|a, b| (Path::new(&a.file), a.line).cmp(&(Path::new(&b.file), b.line)));
+    let mut summary = TestSummary::default();
+    for result in &results {
+        match result.verdict {
+            TestOutcome::Pass => summary.pass += 1,
+            TestOutcome::Fail => summary.fail += 1,
+            TestOutcome::Error => summary.error += 1,
+            TestOutcome::Skipped => summary.skipped += 1,
+        }
+    }
+    TestReport {
+        schema: "muster.policy-test/1",
+        summary,
+        results,
+    }
+}
+
+fn outcome(engine: &Engine, reference: &str) -> (TestOutcome, String) {
+    let evaluation = match engine.session(None).evaluate(reference) {
+        Ok(evaluation) => evaluation,
+        Err(why) => return (TestOutcome::Error, why),
+    };
+    let (verdict, mut message) = match &evaluation.value {
+        Some(Value::Bool(true)) => (TestOutcome::Pass, String::new()),
+        Some(Value::Bool(false)) => (TestOutcome::Fail, "false".to_owned()),
+        None => (
+            TestOutcome::Fail,
+            "undefined: some expression in it did not hold".to_owned(),
+        ),
+        Some(other) => (TestOutcome::Fail, format!("gave {other}, not true")),
+    };
+    let notes = evaluation.suppressed.iter().map(|why| format!("suppressed: {why}"));
+    for note in notes.chain(evaluation.prints) {
+        if !message.is_empty() {
+            message.push('\n');
+        }
+        message.push_str(&note);
+    }
+    (verdict, message)
+}

@@ -1,0 +1,76 @@
+//! Rego's own unit tests, run by the conventions of `opa test`.
+
+use muster_policies::{RegoVersion, TestOptions, TestOutcome, test_policies};
+
+use crate::{Bench, NOW};
+
+fn options() -> TestOptions {
+    TestOptions {
+        data: Vec::new(),
+        rego_version: RegoVersion::Auto,
+        now: NOW,
+    }
+}
+
+#[test]
+fn tests_pass_fail_err_and_are_skipped_as_under_opa() {
+    let bench = Bench::new();
+    bench.write(
+        "p/main.rego",
+        "package main\n\ndeny[msg] { input.a == 1; msg := \"one\" }\n",
+    );
+    bench.write(
+        "p/main_test.rego",
+        "package main\n\ntest_one { deny[\"one\"] with input as {\"a\": 1} }\n\ntest_two { count(deny) == 1 with input as {\"a\": 2} }\n\ntest_false = false { true }\n\ntodo_test_later { false }\n\ntest_both = x { x := [true, false][_] }\n\ntest_print { print(\"here\"); false }\n",
+    );
+    let report = test_policies(&[bench.path("p")], &options()).unwrap();
+    let seen: Vec<_> = report
+        .results
+        .iter()
+        .map(|r| (r.name.as_str(), r.verdict, r.line))
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            ("test_one", TestOutcome::Pass, 3),
+            ("test_two", TestOutcome::Fail, 5),
+            ("test_false", TestOutcome::Fail, 7),
+            ("todo_test_later", TestOutcome::Skipped, 9),
+            ("test_both", TestOutcome::Error, 11),
+            ("test_print", TestOutcome::Fail, 13),
+        ],
+        "{report:?}"
+    );
+    assert!(report.results[5].message.contains("here"));
+    assert_eq!(report.exit_code(), 6);
+    let document = serde_json::to_value(&report).unwrap();
+    assert_eq!(
+        document["summary"],
+        serde_json::json!({"pass": 1, "fail": 3, "error": 1, "skipped": 1})
+    );
+    assert_eq!(document["results"][0]["verdict"], "PASS");
+    assert_eq!(document["results"][0]["package"], "main");
+}
+
+#[test]
+fn no_test_at_all_is_no_success() {
+    let bench = Bench::new();
+    bench.write(
+        "p/main.rego",
+        "package main\n\ndeny[msg] { input.a == 1; msg := \"one\" }\n",
+    );
+    assert_eq!(test_policies(&[bench.path("p")], &options()).unwrap().exit_code(), 8);
+}
+
+#[test]
+fn a_test_defined_twice_is_not_half_judged() {
+    let bench = Bench::new();
+    bench.write("p/a_test.rego", "package a\n\ntest_x { false }\n\ntest_x { true }\n");
+    let report = test_policies(&[bench.path("p")], &options()).unwrap();
+    let names: Vec<_> = report.results.iter().map(|r| (r.name.as_str(), r.verdict)).collect();
+    assert_eq!(
+        names,
+        [("test_x", TestOutcome::Error), ("test_x#01", TestOutcome::Error)]
+    );
+    assert_eq!(report.exit_code(), 8);
+}
