@@ -80,6 +80,17 @@ fn the_guide_inside_verifies_with_openssl_and_sha256sum_alone() {
 }
 
 #[test]
+fn the_guide_inside_does_without_what_is_not_there() {
+    needs_openssl();
+    let (folder, scratch) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let held = scratch.path().join("held.pub");
+    fs::write(&held, root().to_pem()).unwrap();
+    extract(&minimal(), folder.path());
+    let output = sh(&guide(&minimal()), folder.path(), &held);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
 fn the_guide_inside_finds_what_muster_finds() {
     needs_openssl();
     let (bundle, scratch) = (sealed(), tempfile::tempdir().unwrap());
