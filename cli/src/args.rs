@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
-use crate::commands::{completions, schedule};
+use crate::commands::{
+    backup, check, completions, init, keys, ledger, ls, policy, restore, schedule, snapshots, status, verify,
+};
 
 /// Proves that you can come back.
 ///
@@ -86,6 +88,20 @@ pub(crate) enum LogFormat {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Init(init::Init),
+    Backup(backup::Backup),
+    Snapshots(snapshots::Snapshots),
+    Ls(ls::Ls),
+    Restore(restore::Restore),
+    Check(check::Check),
+    Verify(verify::Verify),
+    #[command(subcommand)]
+    Policy(policy::Policy),
+    #[command(subcommand)]
+    Ledger(ledger::Ledger),
+    #[command(subcommand)]
+    Keys(keys::Keys),
+    Status(status::Status),
     #[command(subcommand)]
     Schedule(schedule::Schedule),
     Completions(completions::Completions),

@@ -1,7 +1,18 @@
 //! One file per command: its arguments, whose doc comments are its help text, and the function that carries it out.
 
+pub(crate) mod backup;
+pub(crate) mod check;
 pub(crate) mod completions;
+pub(crate) mod init;
+pub(crate) mod keys;
+pub(crate) mod ledger;
+pub(crate) mod ls;
+pub(crate) mod policy;
+pub(crate) mod restore;
 pub(crate) mod schedule;
+pub(crate) mod snapshots;
+pub(crate) mod status;
+pub(crate) mod verify;
 
 use std::ffi::OsString;
 
@@ -45,6 +56,17 @@ pub(crate) fn run(arguments: Vec<OsString>) -> Exit {
 
 fn dispatch(context: &Context, command: Command) -> Result<Exit, CommandError> {
     match command {
+        Command::Init(args) => init::run(context, args),
+        Command::Backup(args) => backup::run(context, args),
+        Command::Snapshots(args) => snapshots::run(context, args),
+        Command::Ls(args) => ls::run(context, args),
+        Command::Restore(args) => restore::run(context, args),
+        Command::Check(args) => check::run(context, args),
+        Command::Verify(args) => verify::run(context, args),
+        Command::Policy(args) => policy::run(context, args),
+        Command::Ledger(args) => ledger::run(context, args),
+        Command::Keys(args) => keys::run(context, args),
+        Command::Status(args) => status::run(context, args),
         Command::Schedule(args) => schedule::run(context, args),
         Command::Completions(args) => completions::run(context, args),
     }

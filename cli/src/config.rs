@@ -13,7 +13,6 @@ use std::time::Duration;
 use serde::Deserialize;
 use toml::de::DeTable;
 
-pub(crate) use keys::is_store_name;
 pub(crate) use values::{duration, duration_text, size};
 
 use crate::error::{CommandError, Kind, config as wrong};
@@ -49,7 +48,8 @@ pub(crate) struct Location {
     pub(crate) url: String,
     pub(crate) endpoint: Option<String>,
     pub(crate) region: Option<String>,
-    pub(crate) path_style: bool,
+    /// `None`: wherever an endpoint is given.
+    pub(crate) path_style: Option<bool>,
     pub(crate) profile: Option<String>,
 }
 
@@ -127,8 +127,7 @@ struct RawRepository {
     url: String,
     endpoint: Option<String>,
     region: Option<String>,
-    #[serde(default)]
-    path_style: bool,
+    path_style: Option<bool>,
     profile: Option<String>,
 }
 
@@ -336,7 +335,7 @@ fn location(raw: RawRepository, directory: &Path) -> Result<Location, CommandErr
         .hint("url = \"s3://bucket/prefix\""));
     };
     if url.starts_with("file:")
-        && (raw.endpoint.is_some() || raw.region.is_some() || raw.profile.is_some() || raw.path_style)
+        && (raw.endpoint.is_some() || raw.region.is_some() || raw.profile.is_some() || raw.path_style.is_some())
     {
         return Err(wrong(
             "[repository]: endpoint, region, path_style and profile belong to an s3:// URL",

@@ -1,10 +1,21 @@
-//! What every command starts from: the global options, the printer, the cancel flag, and the configuration when it is asked for.
+//! What every command starts from: the global options, the printer, the cancel flag, and, when asked for, the configuration,
+//! the object store and the repository in it.
 
+use std::future::Future;
 use std::path::Path;
+use std::sync::{Arc, OnceLock};
+
+use muster_archive::Repository;
+use muster_archive::object_store::{self, ObjectStore, S3Options};
+use muster_restore::Session;
+use muster_signing::PublicKey;
+use tokio::runtime::{Builder, Handle, Runtime};
 
 use crate::args::Global;
-use crate::config::Config;
-use crate::error::CommandError;
+use crate::config::{Config, Location};
+use crate::edge::Edge;
+use crate::error::{CommandError, Kind};
+use crate::keyfiles;
 use crate::signals::Cancel;
 use crate::ui::Ui;
 
@@ -13,11 +24,26 @@ pub(crate) struct Context {
     pub(crate) ui: Ui,
     pub(crate) cancel: Cancel,
     global: Global,
+    runtime: OnceLock<Runtime>,
 }
 
 impl Context {
     pub(crate) fn new(global: Global, ui: Ui, cancel: Cancel) -> Self {
-        Self { ui, cancel, global }
+        Self {
+            ui,
+            cancel,
+            global,
+            runtime: OnceLock::new(),
+        }
+    }
+
+    /// The same surroundings with another configuration file.
+    pub(crate) fn with_config(&self, path: &Path) -> Self {
+        let global = Global {
+            config: Some(path.to_owned()),
+            ..self.global.clone()
+        };
+        Self::new(global, self.ui.clone(), self.cancel.clone())
     }
 
     /// The configuration file that was named on the command line or in the environment.
@@ -29,4 +55,87 @@ impl Context {
     pub(crate) fn config(&self) -> Result<Config, CommandError> {
         Config::load(self.named_config())
     }
+
+    /// The runtime of everything that waits for a network or a disk.
+    pub(crate) fn handle(&self) -> Result<&Handle, CommandError> {
+        if let Some(runtime) = self.runtime.get() {
+            return Ok(runtime.handle());
+        }
+        let runtime = Builder::new_multi_thread()
+            .enable_all()
+            .thread_name("muster-io")
+            .build()
+            .map_err(|error| {
+                CommandError::new(Kind::Failed, error).context("start the threads for input and output")
+            })?;
+        Ok(self.runtime.get_or_init(|| runtime).handle())
+    }
+
+    /// Runs a future to its end.
+    pub(crate) fn wait<T, E: Into<CommandError>>(
+        &self,
+        future: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, CommandError> {
+        self.handle()?.block_on(future).map_err(Into::into)
+    }
+
+    /// The place where the repository's objects lie. Nothing is asked of it yet.
+    pub(crate) fn objects(&self, location: &Location) -> Result<Arc<dyn ObjectStore>, CommandError> {
+        let options = S3Options {
+            endpoint: location.endpoint.clone(),
+            region: location.region.clone(),
+            path_style: location.path_style,
+            profile: location.profile.clone(),
+            ..S3Options::default()
+        };
+        self.wait(object_store::open(&location.url, &options))
+            .map_err(|error| CommandError::new(Kind::Config, error.message()).context("[repository] url"))
+    }
+
+    /// Opens the repository under the root key that the configuration names.
+    pub(crate) fn repository(&self, config: &Config) -> Result<Repository, CommandError> {
+        self.repository_under(config, Some(believed(config)?))
+    }
+
+    /// Opens the repository under this root; without one its own word is taken, and every hash still counts.
+    pub(crate) fn repository_under(
+        &self,
+        config: &Config,
+        root: Option<PublicKey>,
+    ) -> Result<Repository, CommandError> {
+        let objects = self.objects(&config.repository)?;
+        let attempt = format!("open the repository {}", objects.url());
+        self.wait(Repository::open(objects, root.as_ref(), &config.state))
+            .map_err(|error| error.context(attempt))
+    }
+
+    /// What a restore or a rehearsal runs on.
+    pub(crate) fn session<'a>(
+        &'a self,
+        repository: &'a Repository,
+        on_event: &'a (dyn Fn(muster_restore::Event) + Sync),
+    ) -> Result<Session<'a>, CommandError> {
+        Ok(Session {
+            repository,
+            handle: self.handle()?,
+            edge: &Edge,
+            cancel: self.cancel.as_bool(),
+            on_event,
+        })
+    }
+}
+
+/// The root key that the configuration says to believe.
+pub(crate) fn believed(config: &Config) -> Result<PublicKey, CommandError> {
+    keyfiles::read_public(&config.trust_root)?.ok_or_else(|| {
+        CommandError::new(
+            Kind::Key,
+            format!(
+                "[trust] root {} does not exist: nobody says who is believed",
+                config.trust_root.display()
+            ),
+        )
+        .hint("copy root.pub from where it is kept")
+        .hint("muster init")
+    })
 }

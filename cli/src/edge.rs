@@ -46,6 +46,27 @@ pub(crate) fn random<const N: usize>() -> Result<[u8; N], CommandError> {
     Ok(bytes)
 }
 
+/// Wall clock and randomness for the libraries.
+pub(crate) struct Edge;
+
+impl muster_archive::Edge for Edge {
+    fn now_ms(&self) -> u64 {
+        u64::try_from(now().unix_timestamp_nanos() / 1_000_000).unwrap_or(0)
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the edge: the one place that draws random bytes"
+    )]
+    #[expect(
+        clippy::expect_used,
+        reason = "without random bytes nothing may be named or signed: there is no way on"
+    )]
+    fn fill(&self, bytes: &mut [u8]) {
+        getrandom::fill(bytes).expect("the operating system's random generator");
+    }
+}
+
 /// A fresh identifier that sorts by `time`.
 pub(crate) fn ulid(time: OffsetDateTime) -> Result<Ulid, CommandError> {
     let milliseconds = u64::try_from(time.unix_timestamp_nanos() / 1_000_000).unwrap_or(0);

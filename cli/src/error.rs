@@ -2,6 +2,8 @@
 //!
 //! Conversions from each library's errors stand in `error/from.rs`, so that one screen answers "which exit code does this give?".
 
+mod from;
+
 use std::error::Error;
 use std::fmt;
 

@@ -9,11 +9,14 @@ mod context;
 mod edge;
 mod error;
 mod exit;
+mod keyfiles;
 mod lock;
 mod logging;
+mod point;
 #[cfg(test)]
 mod reference;
 mod signals;
+mod stores;
 mod ui;
 
 fn main() -> std::process::ExitCode {

@@ -34,6 +34,11 @@ impl Cancel {
         Arc::clone(&self.flag)
     }
 
+    /// The same, borrowed.
+    pub(crate) fn as_bool(&self) -> &AtomicBool {
+        &self.flag
+    }
+
     /// The signal that asked, if any did.
     pub(crate) fn signal(&self) -> Option<u8> {
         if !self.flag.load(Ordering::Relaxed) {

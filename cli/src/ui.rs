@@ -10,11 +10,13 @@ mod values;
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Arc, Mutex};
 
-use serde::Serialize;
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+use serde_json::Value;
 
 pub(crate) use progress::Progress;
 pub(crate) use table::Table;
-pub(crate) use values::{bytes, count, date, percent, printable, rate, ratio, seconds, short_digest};
+pub(crate) use values::{bytes, count, date, printable, rate, ratio, seconds, short_digest};
 
 use crate::args::{Global, When};
 use crate::error::CommandError;
@@ -76,6 +78,14 @@ impl Ui {
         }
     }
 
+    /// The same, printing the JSON document: for a command with an output format of its own.
+    pub(crate) fn as_json(&self) -> Self {
+        Self {
+            json: true,
+            ..self.clone()
+        }
+    }
+
     /// Whether a JSON document is wanted instead of human text.
     pub(crate) fn is_json(&self) -> bool {
         self.json
@@ -104,7 +114,8 @@ impl Ui {
     /// The one document of `--json`. Nothing otherwise.
     pub(crate) fn document(&self, document: &impl Serialize) {
         if self.json {
-            match serde_json::to_string_pretty(document) {
+            let ordered = serde_json::to_value(document).map(SchemaFirst);
+            match ordered.and_then(|ordered| serde_json::to_string_pretty(&ordered)) {
                 Ok(text) => self.out(&text),
                 Err(error) => self.err(&format!("write the result as JSON: {error}")),
             }
@@ -136,6 +147,11 @@ impl Ui {
     /// A failed command: for a human what failed and what to type next; the JSON document with `--json`.
     pub(crate) fn error(&self, error: &CommandError) {
         self.document(&error.document());
+        self.failure(error);
+    }
+
+    /// A failure of one part of a command whose document says the rest.
+    pub(crate) fn failure(&self, error: &CommandError) {
         let label = if self.colour_err {
             paint(Tone::Bad, "error:")
         } else {
@@ -201,6 +217,23 @@ impl Ui {
     }
 }
 
+/// A document as the contract wants it: `schema` is its first key.
+struct SchemaFirst(Value);
+
+impl Serialize for SchemaFirst {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Value::Object(fields) = &self.0 else {
+            return self.0.serialize(serializer);
+        };
+        let mut map = serializer.serialize_map(Some(fields.len()))?;
+        let (schema, rest): (Vec<_>, Vec<_>) = fields.iter().partition(|(key, _)| *key == "schema");
+        for (key, value) in schema.into_iter().chain(rest) {
+            map.serialize_entry(key, value)?;
+        }
+        map.end()
+    }
+}
+
 /// Raw bytes of a result that is not text: `restore --to -`.
 pub(crate) fn raw_output() -> io::Stdout {
     io::stdout()
@@ -215,4 +248,16 @@ fn paint(tone: Tone, text: &str) -> String {
         Tone::Faint => "2",
     };
     format!("\u{1b}[{code}m{text}\u{1b}[0m")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_document_begins_with_its_schema() {
+        let document = serde_json::json!({ "backups": [], "schema": "muster.demo/1" });
+        let text = serde_json::to_string(&SchemaFirst(document)).unwrap();
+        assert_eq!(text, r#"{"schema":"muster.demo/1","backups":[]}"#);
+    }
 }

@@ -102,7 +102,7 @@ pub(super) fn inspect(root: &DeTable<'_>) -> Result<(), WrongKey> {
                         continue;
                     };
                     let store_name = store.get_ref().as_ref();
-                    if !is_store_name(store_name) {
+                    if !muster_archive::layout::is_store_name(store_name) {
                         return Err(WrongKey {
                             offset: store.span().start,
                             message: format!(
@@ -190,16 +190,6 @@ fn table(table: &DeTable<'_>, id: &str, shown: &str) -> Result<(), WrongKey> {
     Ok(())
 }
 
-/// Names become parts of object keys and file names.
-pub(crate) fn is_store_name(name: &str) -> bool {
-    let mut bytes = name.bytes();
-    name.len() <= 64
-        && bytes
-            .next()
-            .is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
-        && bytes.all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_' || byte == b'-')
-}
-
 /// The known word that is nearest to `word`, if any is near enough to be meant.
 pub(crate) fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
     let (distance, near) = known
@@ -245,15 +235,5 @@ mod tests {
         );
         assert_eq!(nearest("pahts", &["kind", "objectives", "path"]), Some("path"));
         assert_eq!(nearest("colour", &["kind", "objectives", "path"]), None);
-    }
-
-    #[test]
-    fn store_names_are_safe_in_keys_and_file_names() {
-        for good in ["a", "accounts", "0-saves_2"] {
-            assert!(is_store_name(good), "{good}");
-        }
-        for bad in ["", "-a", "_a", "A", "a.b", "a/b", "..", "ä", &"a".repeat(65)] {
-            assert!(!is_store_name(bad), "{bad}");
-        }
     }
 }

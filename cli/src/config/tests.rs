@@ -58,7 +58,7 @@ fn with_store(lines: &str) -> String {
 fn every_documented_key_is_read_and_paths_are_relative_to_the_file() {
     let config = parse(WHOLE).unwrap();
     assert_eq!(config.repository.endpoint.as_deref(), Some("http://127.0.0.1:17480"));
-    assert!(config.repository.path_style);
+    assert_eq!(config.repository.path_style, Some(true));
     assert_eq!(config.keys.writer, Path::new("/etc/muster/keys/signing.pem"));
     assert_eq!(config.keys.rehearser, Path::new("/etc/muster/keys/rehearser.pem"));
     assert_eq!(config.keys.auditor, Path::new("/elsewhere/auditor.pem"));

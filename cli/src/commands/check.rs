@@ -1,0 +1,210 @@
+//! `muster check`: policies over files, by Conftest's conventions. Needs no configuration, key, repository or network.
+
+use std::io::Read;
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+use muster_policies::{CheckOptions, Finding, Namespaces, RegoVersion, Report, Status, Verdict};
+
+use crate::context::Context;
+use crate::edge;
+use crate::error::{CommandError, Kind, usage};
+use crate::exit::Exit;
+use crate::ui::{Table, Tone, Ui, printable};
+
+/// The largest document on standard input.
+const MAX_STDIN: u64 = 64 << 20;
+
+/// Judge JSON and YAML files by Rego policies
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Policies follow Conftest's conventions: sets named deny, violation or warn (also deny_…), messages or objects with msg.
+A rule without a message on a document is one pass. A run in which nothing was evaluated is exit 8, not green.
+
+Examples:
+  muster check deployment.yaml                             by the policies in ./policy
+  muster check k8s/ --policy policy/ --namespace kubernetes
+  terraform show -json plan.out | muster check - --policy policy/ --all-namespaces --json
+  muster check facts.json --profile dr-baseline            facts from an evidence bundle"
+)]
+pub(crate) struct Check {
+    /// Files and folders to judge; - is standard input
+    #[arg(value_name = "PATH", required = true)]
+    paths: Vec<PathBuf>,
+    /// Files and folders of .rego policies [default: policy, unless a profile is named]
+    #[arg(long, short, value_name = "DIR")]
+    policy: Vec<PathBuf>,
+    /// A profile that muster carries
+    #[arg(long, value_name = "NAME")]
+    profile: Vec<String>,
+    /// Files and folders that become `data` [default: none]
+    #[arg(long, short, value_name = "FILE|DIR")]
+    data: Vec<PathBuf>,
+    /// The package that holds the rules; may be repeated
+    #[arg(
+        long,
+        short,
+        value_name = "NS",
+        default_value = "main",
+        conflicts_with = "all_namespaces"
+    )]
+    namespace: Vec<String>,
+    /// Judge by every package that holds a rule
+    #[arg(long)]
+    all_namespaces: bool,
+    /// The version of Rego that the policies are written in
+    #[arg(long, value_enum, value_name = "VERSION", default_value = "auto")]
+    rego_version: Rego,
+    /// How to print the verdicts
+    #[arg(long, short, value_enum, value_name = "FORMAT", default_value = "table")]
+    output: Output,
+    /// A verdict that leaned on a suppressed error of a built-in function is an error
+    #[arg(long)]
+    strict: bool,
+}
+
+/// A version of Rego.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Rego {
+    Auto,
+    V0,
+    V1,
+}
+
+impl From<Rego> for RegoVersion {
+    fn from(version: Rego) -> Self {
+        match version {
+            Rego::Auto => Self::Auto,
+            Rego::V0 => Self::V0,
+            Rego::V1 => Self::V1,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Output {
+    Table,
+    Json,
+}
+
+pub(crate) fn run(context: &Context, args: Check) -> Result<Exit, CommandError> {
+    let mut options = CheckOptions::new(edge::now());
+    options.policies = args.policy;
+    if options.policies.is_empty() && args.profile.is_empty() {
+        let usual = PathBuf::from("policy");
+        if !usual.exists() {
+            return Err(usage("nothing to judge by: there is no folder ./policy")
+                .hint("muster check PATH --policy DIR")
+                .hint("muster check PATH --profile dr-baseline"));
+        }
+        options.policies.push(usual);
+    }
+    options.profiles = args.profile;
+    options.data = args.data;
+    options.namespaces = if args.all_namespaces {
+        Namespaces::All
+    } else {
+        Namespaces::Named(args.namespace)
+    };
+    options.rego_version = args.rego_version.into();
+    options.strict = args.strict;
+    if args.paths.iter().any(|path| path.as_os_str() == "-") {
+        let failed = |error| CommandError::new(Kind::CouldNotRun, error).context("read standard input");
+        std::io::stdin()
+            .lock()
+            .take(MAX_STDIN + 1)
+            .read_to_end(&mut options.stdin)
+            .map_err(failed)?;
+        if options.stdin.len() as u64 > MAX_STDIN {
+            return Err(CommandError::new(
+                Kind::CouldNotRun,
+                "standard input is longer than 64 MiB",
+            ));
+        }
+    }
+    let report = muster_policies::check(&args.paths, &options)?;
+    let ui = if args.output == Output::Json {
+        context.ui.as_json()
+    } else {
+        context.ui.clone()
+    };
+    for line in &report.prints {
+        ui.note(printable(line.as_bytes()));
+    }
+    ui.document(&report);
+    show(&ui, &report);
+    Ok(exit(&report))
+}
+
+/// What the whole report means to a script.
+pub(crate) fn exit(report: &Report) -> Exit {
+    match report.status() {
+        Status::Failed => Exit::PolicyFailed,
+        Status::Incomplete => Exit::CouldNotRun,
+        Status::Unknown => Exit::Incomplete,
+        Status::Clean => Exit::Done,
+    }
+}
+
+/// The verdicts for a human: everything that is not a plain pass, then the count.
+pub(crate) fn show(ui: &Ui, report: &Report) {
+    let mut table = Table::new(&["verdict", "severity", "rule", "resource", "message"]);
+    for finding in report.results.iter().filter(|finding| finding.verdict != Verdict::Pass) {
+        let place = match (&finding.file, finding.line) {
+            (Some(file), Some(line)) if finding.resource == *file => format!("{file}:{line}"),
+            _ => finding.resource.clone(),
+        };
+        let severity = finding
+            .severity
+            .map(|severity| format!("{severity:?}").to_lowercase())
+            .unwrap_or_default();
+        table.row([
+            (word(finding).to_owned(), Some(tone(finding.verdict))),
+            (severity, None),
+            (printable(finding.rule.as_bytes()), None),
+            (printable(place.as_bytes()), None),
+            (printable(finding.message.as_bytes()), None),
+        ]);
+    }
+    if !table.is_empty() {
+        ui.table(&table);
+        ui.say("");
+    }
+    let summary = &report.summary;
+    let counts = [
+        ("pass", summary.pass, Tone::Good),
+        ("fail", summary.fail, Tone::Bad),
+        ("warn", summary.warn, Tone::Doubtful),
+        ("not applicable", summary.not_applicable, Tone::Faint),
+        ("unknown", summary.unknown, Tone::Doubtful),
+        ("error", summary.error, Tone::Bad),
+        ("waived", summary.waived, Tone::Faint),
+    ];
+    let counts: Vec<String> = counts
+        .into_iter()
+        .filter(|(name, count, _)| *count > 0 || *name == "pass" || *name == "fail")
+        .map(|(name, count, tone)| ui.paint(if count > 0 { tone } else { Tone::Faint }, &format!("{count} {name}")))
+        .collect();
+    ui.say(counts.join(", "));
+}
+
+fn word(finding: &Finding) -> &'static str {
+    match finding.verdict {
+        Verdict::Pass => "pass",
+        Verdict::Fail => "FAIL",
+        Verdict::Warn => "warn",
+        Verdict::NotApplicable => "n/a",
+        Verdict::Unknown => "unknown",
+        Verdict::Error => "ERROR",
+        Verdict::Waived => "waived",
+    }
+}
+
+fn tone(verdict: Verdict) -> Tone {
+    match verdict {
+        Verdict::Pass => Tone::Good,
+        Verdict::Fail | Verdict::Error => Tone::Bad,
+        Verdict::Warn | Verdict::Unknown => Tone::Doubtful,
+        Verdict::NotApplicable | Verdict::Waived => Tone::Faint,
+    }
+}

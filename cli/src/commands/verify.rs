@@ -1,0 +1,281 @@
+//! `muster verify`: a bundle, offline and with the public root key alone; or the archives of a repository.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use muster_archive::{Verification, VerifyDepth, VerifyEvent};
+use muster_evidence::Failure;
+use muster_signing::PublicKey;
+use serde_json::{Value, json};
+
+use crate::config::Config;
+use crate::context::Context;
+use crate::error::{CommandError, Kind, usage};
+use crate::exit::Exit;
+use crate::keyfiles;
+use crate::point::Target;
+use crate::ui::{Tone, bytes, count, printable};
+
+/// A bundle larger than this is not read.
+const MAX_BUNDLE: u64 = 1 << 30;
+
+/// Verify an evidence bundle offline, or the archives of the repository
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Without --key, and without the [trust] root of a configuration, the best answer is \"intact, signer unknown\": exit 12.
+A wrong signature, digest or byte is exit 7, and names the place.
+
+Examples:
+  muster verify audit.tar --key root.pub             an auditor's machine: no configuration, no network
+  muster verify --repository                         signatures, logs, lists, and that every object is there
+  muster verify --repository --read-data             every byte
+  muster verify --repository accounts@latest --read-data"
+)]
+pub(crate) struct Verify {
+    /// The bundle
+    #[arg(
+        value_name = "BUNDLE",
+        required_unless_present = "repository",
+        conflicts_with = "repository"
+    )]
+    bundle: Option<PathBuf>,
+    /// The public root key to believe [default: the configuration's trust root]
+    #[arg(long, value_name = "ROOT_PUB")]
+    key: Option<PathBuf>,
+    /// Verify the repository, one store or one recovery point instead of a bundle
+    #[arg(long, value_name = "STORE[@POINT]", num_args = 0..=1, default_missing_value = "")]
+    repository: Option<String>,
+    /// Read every byte instead of asking only whether each object is there
+    #[arg(long, requires = "repository")]
+    read_data: bool,
+}
+
+pub(crate) fn run(context: &Context, args: Verify) -> Result<Exit, CommandError> {
+    let key = args.key.as_deref().map(named_root).transpose()?;
+    match (args.bundle, args.repository) {
+        (Some(bundle), _) => verify_bundle(context, &bundle, key),
+        (None, Some(target)) => {
+            let depth = if args.read_data {
+                VerifyDepth::ReadData
+            } else {
+                VerifyDepth::Inventory
+            };
+            verify_repository(context, &target, key, depth)
+        }
+        (None, None) => Err(usage("nothing to verify")
+            .hint("muster verify BUNDLE --key root.pub")
+            .hint("muster verify --repository")),
+    }
+}
+
+fn named_root(path: &Path) -> Result<PublicKey, CommandError> {
+    keyfiles::read_public(path)?
+        .ok_or_else(|| CommandError::new(Kind::Key, format!("there is no public key at {}", path.display())))
+}
+
+/// Reads a bundle, bounded.
+pub(crate) fn read_bundle(path: &Path) -> Result<Vec<u8>, CommandError> {
+    let attempt = || format!("read the bundle {}", path.display());
+    let failed = |error: std::io::Error| CommandError::new(Kind::Failed, error).context(attempt());
+    let mut content = Vec::new();
+    std::fs::File::open(path)
+        .and_then(|file| file.take(MAX_BUNDLE + 1).read_to_end(&mut content))
+        .map_err(failed)?;
+    if content.len() as u64 > MAX_BUNDLE {
+        return Err(CommandError::new(Kind::Damaged, "it is larger than any bundle").context(attempt()));
+    }
+    Ok(content)
+}
+
+fn verify_bundle(context: &Context, path: &Path, key: Option<PublicKey>) -> Result<Exit, CommandError> {
+    let root = match key {
+        Some(key) => Some(key),
+        // A configuration is a convenience here: an auditor has none.
+        None => match Config::locate(context.named_config()) {
+            Some(_) => keyfiles::read_public(&context.config()?.trust_root)?,
+            None => None,
+        },
+    };
+    let found = muster_evidence::verify_bundle(&read_bundle(path)?, root.as_ref());
+    context.ui.document(&found);
+    for check in &found.checks {
+        let (mark, tone) = if check.passed {
+            ("ok  ", Tone::Good)
+        } else {
+            ("FAIL", Tone::Bad)
+        };
+        context.ui.say(format!(
+            "{}  {}: {}",
+            context.ui.paint(tone, mark),
+            check.name,
+            printable(check.detail.as_bytes())
+        ));
+    }
+    for signer in &found.signed_by {
+        context.ui.say(format!(
+            "signed by the {} key {} ({})",
+            signer.role,
+            signer.key_id,
+            printable(signer.name.as_bytes())
+        ));
+    }
+    context.ui.say(format!("removal: {}", found.removal));
+    for line in &found.not_shown {
+        context.ui.say(format!("not shown: {}", printable(line.as_bytes())));
+    }
+    let (text, tone, exit) = match found.failure {
+        None => ("valid", Tone::Good, Exit::Done),
+        Some(Failure::SignerUnknown) => ("intact, signer unknown", Tone::Doubtful, Exit::Key),
+        Some(Failure::Wrong) => ("NOT VALID", Tone::Bad, Exit::Damaged),
+    };
+    context
+        .ui
+        .say(format!("\n{}: {text}", path.display()).replace(text, &context.ui.paint(tone, text)));
+    if exit == Exit::Key {
+        context
+            .ui
+            .note("name the root key that you hold: muster verify BUNDLE --key root.pub");
+    }
+    Ok(exit)
+}
+
+fn verify_repository(
+    context: &Context,
+    target: &str,
+    key: Option<PublicKey>,
+    depth: VerifyDepth,
+) -> Result<Exit, CommandError> {
+    let target = (!target.is_empty()).then(|| Target::parse(target)).transpose()?;
+    let config = context.config()?;
+    let root = match key {
+        Some(key) => Some(key),
+        None => keyfiles::read_public(&config.trust_root)?,
+    };
+    let repository = context.repository_under(&config, root)?;
+    let progress = context.ui.progress("verify", None);
+    let only = target
+        .as_ref()
+        .map(|target| (target.store.as_str(), target.point.as_deref()));
+    let latest;
+    let only = match only {
+        // `STORE@latest` is one point; `STORE` alone is all of them.
+        Some((store, None)) if target.as_ref().is_some_and(|target| target.named_latest) => {
+            latest = context.wait(repository.point(store, None))?.snapshot;
+            Some((store, Some(latest.as_str())))
+        }
+        other => other,
+    };
+    let on_event = |event: VerifyEvent| {
+        let VerifyEvent::Read { done, total } = event;
+        progress.expect(total);
+        progress.set(done);
+    };
+    let found = context.wait(repository.verify(only, depth, &on_event))?;
+    drop(progress);
+    context.cancel.check()?;
+    report(context, &repository, &found, depth)
+}
+
+fn report(
+    context: &Context,
+    repository: &muster_archive::Repository,
+    found: &Verification,
+    depth: VerifyDepth,
+) -> Result<Exit, CommandError> {
+    let check = |name: &str, passed: bool, detail: String| json!({ "name": name, "passed": passed, "detail": detail });
+    let anchored = repository.is_anchored();
+    let mut checks = vec![check(
+        "trust",
+        anchored,
+        match anchored {
+            true => format!("root {}, key epoch {}", repository.root().id(), repository.keys().epoch),
+            false => "intact, signer unknown: no root key was named".to_owned(),
+        },
+    )];
+    let damaged = |error: &muster_archive::ArchiveError| check("object", false, chain(error));
+    checks.extend(found.damaged.iter().map(damaged));
+    checks.extend(
+        found
+            .unreadable
+            .iter()
+            .map(|error| check("could not read", false, chain(error))),
+    );
+    let whole = found.damaged.is_empty() && found.unreadable.is_empty();
+    checks.push(check(
+        "snapshots",
+        whole,
+        format!(
+            "{} snapshots and {} scorecards",
+            count(found.snapshots),
+            count(found.rehearsals)
+        ),
+    ));
+    checks.push(check(
+        "objects",
+        whole,
+        match depth {
+            VerifyDepth::Inventory => format!("{} objects are there with their sizes", count(found.objects)),
+            VerifyDepth::ReadData => format!(
+                "{} objects, {} read whole",
+                count(found.objects),
+                bytes(found.read_bytes)
+            ),
+        },
+    ));
+    let exit = match (found.damaged.is_empty(), anchored, found.unreadable.is_empty()) {
+        (false, _, _) => Exit::Damaged,
+        (true, false, _) => Exit::Key,
+        (true, true, false) => Exit::Incomplete,
+        (true, true, true) => Exit::Done,
+    };
+    let mut not_shown = vec!["that nothing was removed before this host first saw the logs"];
+    if depth == VerifyDepth::Inventory {
+        not_shown.push("that the objects' bytes are right: --read-data reads them");
+    }
+    not_shown.push("that a store starts from them: muster rehearse");
+    let signers: Vec<Value> = repository
+        .keys()
+        .keys
+        .iter()
+        .map(|entry| json!({ "role": entry.role.as_str(), "key_id": entry.key_id.to_string(), "name": entry.name }))
+        .collect();
+    context.ui.document(&json!({
+        "schema": "muster.verify/1",
+        "valid": exit == Exit::Done,
+        "repository": repository.id(),
+        "url": repository.url(),
+        "checks": checks,
+        "signed_by": signers,
+        "subject": [],
+        "removal": "self-asserted",
+        "not_shown": not_shown,
+    }));
+    for check in &checks {
+        let (mark, tone) = if check["passed"] == true {
+            ("ok  ", Tone::Good)
+        } else {
+            ("FAIL", Tone::Bad)
+        };
+        let text = |key: &str| printable(check[key].as_str().unwrap_or_default().as_bytes());
+        context.ui.say(format!(
+            "{}  {}: {}",
+            context.ui.paint(tone, mark),
+            text("name"),
+            text("detail")
+        ));
+    }
+    for line in not_shown {
+        context.ui.say(format!("not shown: {line}"));
+    }
+    Ok(exit)
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,137 @@
+//! Which exit code and which advice each library's errors give. One screen, so that nobody has to search for it.
+
+use muster_archive::ArchiveError;
+use muster_archive::object_store::{ErrorKind, StorageError};
+use muster_backup::BackupError;
+use muster_policies::PolicyError;
+use muster_restore::RestoreError;
+use muster_stores::StoreError;
+
+use super::{CommandError, Kind};
+
+impl From<ArchiveError> for CommandError {
+    fn from(error: ArchiveError) -> Self {
+        let (kind, hints): (Kind, Vec<String>) = match &error {
+            ArchiveError::NoRepository { .. } => (Kind::RepositoryMissing, vec!["muster init".into()]),
+            ArchiveError::AlreadyThere { .. } => (
+                Kind::Failed,
+                vec![
+                    "give [repository] url another prefix".into(),
+                    "muster ledger show".into(),
+                ],
+            ),
+            ArchiveError::Damaged { .. }
+            | ArchiveError::Missing { .. }
+            | ArchiveError::Untrusted { .. }
+            | ArchiveError::Trust { .. }
+            | ArchiveError::Log { .. } => (Kind::Damaged, vec!["muster verify --repository --read-data".into()]),
+            ArchiveError::OtherRoot { .. } => (
+                Kind::Key,
+                vec![
+                    "check [trust] root and [repository] url: they belong to different repositories".into(),
+                    "muster restore STORE --to DIR --accept-unknown-signer".into(),
+                ],
+            ),
+            ArchiveError::WrongKey { .. } => (
+                Kind::Key,
+                vec![
+                    "muster keys list".into(),
+                    "muster init   (where the root key is at hand, it adds this host's keys)".into(),
+                ],
+            ),
+            ArchiveError::TooNew { .. } => (Kind::Failed, vec!["install a newer muster".into()]),
+            ArchiveError::NoPoint { store, .. } => (
+                Kind::NothingEligible,
+                vec![format!("muster snapshots {store}"), format!("muster backup {store}")],
+            ),
+            ArchiveError::Storage(storage) => match storage.kind {
+                ErrorKind::NoContainer => (Kind::RepositoryMissing, vec!["muster init".into()]),
+                ErrorKind::Invalid => (Kind::Config, Vec::new()),
+                ErrorKind::NoSpace => (
+                    Kind::Failed,
+                    vec!["make room where the repository lies, then run it again".into()],
+                ),
+                _ => (Kind::Failed, Vec::new()),
+            },
+            _ => (Kind::Failed, Vec::new()),
+        };
+        hints.into_iter().fold(Self::new(kind, error), Self::hint)
+    }
+}
+
+impl From<StorageError> for CommandError {
+    fn from(error: StorageError) -> Self {
+        ArchiveError::from(error).into()
+    }
+}
+
+impl From<StoreError> for CommandError {
+    fn from(error: StoreError) -> Self {
+        let (kind, hint) = match &error {
+            StoreError::Refused { hint, .. } => (Kind::Failed, hint.clone()),
+            StoreError::Settings { .. } => (Kind::Config, None),
+            StoreError::ProgramMissing { hint, .. } => (Kind::CouldNotRun, Some(hint.clone())),
+            _ => (Kind::Failed, None),
+        };
+        hint.into_iter().fold(Self::new(kind, error), Self::hint)
+    }
+}
+
+impl From<PolicyError> for CommandError {
+    fn from(error: PolicyError) -> Self {
+        // Nothing was judged in any of these cases: policies or data are to be mended first.
+        let hint = match &error {
+            PolicyError::UnknownProfile { .. } => Some("muster policy list"),
+            PolicyError::NothingSelected => Some("muster check PATH --policy DIR"),
+            _ => None,
+        };
+        let kind = match &error {
+            PolicyError::Clock | PolicyError::Thread(_) | PolicyError::Panic => Kind::CouldNotRun,
+            _ => Kind::Usage,
+        };
+        let error = Self::new(kind, error);
+        match hint {
+            Some(hint) => error.hint(hint),
+            None => error,
+        }
+    }
+}
+
+impl From<BackupError> for CommandError {
+    fn from(error: BackupError) -> Self {
+        let attempt = error.to_string();
+        match error {
+            BackupError::Source { source, .. } => Self::from(source).context(attempt),
+            BackupError::Archive { source, .. } => Self::from(source).context(attempt),
+            other => Self::new(Kind::Failed, other),
+        }
+    }
+}
+
+impl From<RestoreError> for CommandError {
+    fn from(error: RestoreError) -> Self {
+        match error {
+            RestoreError::Archive(error) => error.into(),
+            RestoreError::Store(error) => error.into(),
+            RestoreError::NotEmpty { ref target, unfinished } => {
+                let hint = if unfinished {
+                    format!("remove {} and restore again", target.display())
+                } else {
+                    format!(
+                        "muster restore … --to {}-restored   (nothing is written over)",
+                        target.display()
+                    )
+                };
+                Self::new(Kind::Failed, error).hint(hint)
+            }
+            RestoreError::NoRoom { .. } | RestoreError::Full { .. } => {
+                Self::new(Kind::Failed, error).hint("make room, or restore into another file system with --to")
+            }
+            RestoreError::NothingMatches { ref snapshot, .. } => {
+                let hint = format!("muster ls STORE@{snapshot}");
+                Self::new(Kind::Failed, error).hint(hint)
+            }
+            other => Self::new(Kind::Failed, other),
+        }
+    }
+}
