@@ -88,6 +88,13 @@ impl Applier {
         self.root
     }
 
+    /// The owner alone, to an open directory.
+    pub(crate) fn owner_only(&self, file: BorrowedFd<'_>, path: &[u8], attributes: &Attributes) {
+        if let Some((uid, gid)) = self.owner(attributes) {
+            self.noted(path, "owner", rustix::fs::fchown(file, Some(uid), Some(gid)));
+        }
+    }
+
     /// To an open file or directory.
     pub(crate) fn to_open(&self, file: BorrowedFd<'_>, path: &[u8], attributes: &Attributes) {
         if let Some((uid, gid)) = self.owner(attributes) {

@@ -175,6 +175,11 @@ impl RestorePlan {
         Ok(())
     }
 
+    /// Whether patterns leave anything out.
+    pub fn is_partial(&self) -> bool {
+        !self.options.include.is_empty()
+    }
+
     /// The entry as it will be restored; `None` when it is not taken.
     pub(crate) fn select(&self, entry: TreeEntry) -> Option<TreeEntry> {
         self.selection.take(entry)

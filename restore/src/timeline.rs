@@ -10,6 +10,8 @@ use std::time::Duration;
 use muster_archive::Edge;
 use serde::{Deserialize, Serialize};
 
+use crate::rehearsal::Started;
+
 /// One finished phase.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Phase {
@@ -37,6 +39,8 @@ pub(crate) struct Timeline<'a> {
     open: Option<(String, String, Duration)>,
     phases: Vec<Phase>,
     journal: Option<File>,
+    /// When the first phase is to have begun.
+    first: Option<(String, Duration)>,
 }
 
 impl<'a> Timeline<'a> {
@@ -47,7 +51,17 @@ impl<'a> Timeline<'a> {
             open: None,
             phases: Vec::new(),
             journal: None,
+            first: None,
         }
+    }
+
+    /// Begins where `started` says, with no phase open; the first phase takes in the time since.
+    pub(crate) fn since(edge: &'a dyn Edge, started: &Started) -> Self {
+        let mut timeline = Self::new(edge);
+        timeline.began = started.boot;
+        timeline.open = None;
+        timeline.first = Some((started.at.clone(), started.boot));
+        timeline
     }
 
     /// From now on each step is written to `journal`; those that are past follow at once.
@@ -64,9 +78,9 @@ impl<'a> Timeline<'a> {
     /// Begins a phase; one that is open ends well.
     pub(crate) fn begin(&mut self, name: &str) {
         self.end("ok");
-        let at = self.edge.now();
+        let (at, boot) = self.first.take().unwrap_or_else(|| (self.edge.now(), boot_clock()));
         self.note_begin(name, &at);
-        self.open = Some((name.to_owned(), at, boot_clock()));
+        self.open = Some((name.to_owned(), at, boot));
     }
 
     /// Ends the open phase, if there is one.
@@ -74,7 +88,7 @@ impl<'a> Timeline<'a> {
         let Some((name, started_at, began)) = self.open.take() else {
             return;
         };
-        let duration_seconds = (boot_clock().saturating_sub(began)).as_secs_f64();
+        let duration_seconds = (boot_clock().saturating_sub(began).as_secs_f64() * 1e6).round() / 1e6;
         let phase = Phase {
             name,
             started_at,
@@ -88,10 +102,6 @@ impl<'a> Timeline<'a> {
     /// Time since the beginning.
     pub(crate) fn elapsed(&self) -> f64 {
         (boot_clock().saturating_sub(self.began)).as_secs_f64()
-    }
-
-    pub(crate) fn phases(&self) -> &[Phase] {
-        &self.phases
     }
 
     pub(crate) fn into_phases(mut self) -> Vec<Phase> {

@@ -27,13 +27,18 @@ pub(super) struct Later {
     pub(super) names: Vec<TreeEntry>,
     /// Files that are written under another name until the end.
     staged: Vec<Vec<u8>>,
+    /// Who owns the cluster: the tree's own root is not an entry, and PostgreSQL starts for its owner only.
+    owner: Option<Attributes>,
 }
 
 impl Later {
     /// Where a file that makes a store startable is written until everything is right; `None` for all others.
     ///
     /// PostgreSQL does not start without `global/pg_control`; an `sqlite` store is its one file.
-    pub(super) fn stage(&mut self, kind: &str, path: &[u8]) -> Option<Vec<u8>> {
+    pub(super) fn stage(&mut self, kind: &str, path: &[u8], attributes: &Attributes) -> Option<Vec<u8>> {
+        if kind == "postgres" && path == b"PG_VERSION" {
+            self.owner = Some(attributes.clone());
+        }
         let decides = match kind {
             "postgres" => path == CONTROL,
             "sqlite" => !path.contains(&b'/') && path.len() < 200,
@@ -75,6 +80,13 @@ impl Run<'_> {
                 .open_directory(path)
                 .map_err(|error| self.target_error(path, error))?;
             self.applier.to_open(directory.as_fd(), path, attributes);
+        }
+        if let Some(owner) = &later.owner {
+            let root = self
+                .target
+                .open_directory(b"")
+                .map_err(|error| self.target_error(b".", error))?;
+            self.applier.owner_only(root.as_fd(), b".", owner);
         }
         Ok(())
     }

@@ -155,7 +155,7 @@ impl Producer<'_> {
         else {
             return Ok(());
         };
-        let staged = self.later.stage(&self.run.plan.kind, &path);
+        let staged = self.later.stage(&self.run.plan.kind, &path, &attributes);
         let task = Arc::new(FileTask::new(path, staged, size, sparse, attributes));
         let mut check = ContentCheck::new(size);
         let mut whole = true;

@@ -1,0 +1,293 @@
+//! The private place of one rehearsal, and the removal of what dead rehearsals left.
+//!
+//! Invariants: it carries a lock that ends with its process, so that whoever comes next knows the dead from the living; it is removed when
+//! it is dropped, with every process that still works in it.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal};
+
+use crate::RestoreError;
+use crate::target::free_of;
+
+const PREFIX: &str = "muster-rehearsal-";
+const LOCK: &str = "lock";
+const RUN_AT: &str = "run-at";
+/// Longest path of a directory for sockets: an address holds 107 bytes, and a socket's name takes up to 30 of them.
+const RUN_MAX: usize = 70;
+
+/// A sandbox.
+pub(super) struct Place {
+    path: PathBuf,
+    run: PathBuf,
+    lock: Option<File>,
+}
+
+impl Place {
+    /// Makes the sandbox `id` beneath `work_dir`. `passable`: the engine may run as
+    /// another user, who passes through it.
+    pub(super) fn make(work_dir: &Path, id: &str, passable: bool) -> Result<Self, RestoreError> {
+        let path = work_dir.join(format!("{PREFIX}{id}"));
+        let failed = |error: io::Error| RestoreError::local(format!("make the sandbox {}", path.display()), error);
+        // Under another name until it carries its lock: nobody takes it for a dead one.
+        let fresh = work_dir.join(format!(".{PREFIX}{id}.new"));
+        let made = || -> io::Result<File> {
+            fs::create_dir_all(work_dir)?;
+            // Nobody lists it.
+            let mode = if passable { 0o711 } else { 0o700 };
+            DirBuilder::new().mode(0o700).create(&fresh)?;
+            fs::set_permissions(&fresh, fs::Permissions::from_mode(mode))?;
+            let lock = OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(fresh.join(LOCK))?;
+            lock.try_lock().map_err(io::Error::from)?;
+            fs::rename(&fresh, &path)?;
+            Ok(lock)
+        };
+        let lock = made()
+            .inspect_err(|_| drop(fs::remove_dir_all(&fresh)))
+            .map_err(failed)?;
+        let mut place = Self {
+            run: path.join("run"),
+            path: path.clone(),
+            lock: Some(lock),
+        };
+        if place.run.as_os_str().len() > RUN_MAX {
+            place.run = std::env::temp_dir().join(format!("muster-{}", &id[id.len().saturating_sub(10)..]));
+            fs::write(path.join(RUN_AT), place.run.as_os_str().as_encoded_bytes()).map_err(failed)?;
+        }
+        DirBuilder::new().mode(0o700).create(&place.run).map_err(failed)?;
+        Ok(place)
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where the restored tree goes.
+    pub(super) fn data(&self) -> PathBuf {
+        self.path.join("data")
+    }
+
+    /// Where sockets, logs and pid files go.
+    pub(super) fn run(&self) -> PathBuf {
+        self.run.clone()
+    }
+
+    /// Where the phases are noted while they happen.
+    pub(super) fn journal(&self) -> Option<File> {
+        let path = self.path.join("journal");
+        OpenOptions::new().append(true).create(true).mode(0o600).open(path).ok()
+    }
+
+    pub(super) fn free(&self) -> Result<u64, RestoreError> {
+        let failed = |error: io::Error| RestoreError::local(format!("ask how full {} is", self.path.display()), error);
+        let directory = File::open(&self.path).map_err(failed)?;
+        free_of(&directory).map_err(|error| failed(error.into()))
+    }
+
+    /// Removes it, and says what stands in the way.
+    pub(super) fn remove(mut self) -> Result<(), RestoreError> {
+        self.clear()
+    }
+
+    fn clear(&mut self) -> Result<(), RestoreError> {
+        if self.lock.take().is_none() {
+            return Ok(());
+        }
+        clear(&self.path, &self.run)
+            .map_err(|error| RestoreError::local(format!("remove the sandbox {}", self.path.display()), error))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Err(error) = self.clear() {
+            tracing::error!(%error, "a sandbox was not removed");
+        }
+    }
+}
+
+/// Removes the sandboxes beneath `work_dir` whose processes are dead. Returns those that it removed.
+pub(super) fn reap(work_dir: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(work_dir) else {
+        return Vec::new();
+    };
+    let me = rustix::process::geteuid().as_raw();
+    let mut reaped = Vec::new();
+    for entry in entries.flatten() {
+        let path = entry.path();
+        let named = entry.file_name().to_str().is_some_and(|name| name.starts_with(PREFIX));
+        let mine = path
+            .symlink_metadata()
+            .is_ok_and(|metadata| metadata.is_dir() && metadata.uid() == me);
+        if !named || !mine {
+            continue;
+        }
+        let Ok(lock) = OpenOptions::new()
+            .write(true)
+            .custom_flags(no_follow())
+            .open(path.join(LOCK))
+        else {
+            continue;
+        };
+        if lock.try_lock().is_err() {
+            continue;
+        }
+        let run = run_of(&path, me);
+        match clear(&path, &run) {
+            Ok(()) => reaped.push(path),
+            Err(error) => tracing::warn!(place = %path.display(), %error, "a dead rehearsal's sandbox was not removed"),
+        }
+    }
+    reaped
+}
+
+fn no_follow() -> i32 {
+    i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or(0)
+}
+
+/// Where a dead sandbox's sockets are: in it, or where it noted and nowhere else.
+fn run_of(path: &Path, me: u32) -> PathBuf {
+    use std::os::unix::ffi::OsStringExt as _;
+    let inside = path.join("run");
+    let Ok(noted) = fs::read(path.join(RUN_AT)) else {
+        return inside;
+    };
+    let noted = PathBuf::from(std::ffi::OsString::from_vec(noted));
+    let plausible = noted
+        .file_name()
+        .and_then(|name| name.to_str())
+        .is_some_and(|name| name.starts_with("muster-"));
+    let mine = noted
+        .symlink_metadata()
+        .is_ok_and(|metadata| metadata.is_dir() && (metadata.uid() == me || me == 0));
+    if plausible && mine && noted.parent() == Some(&*std::env::temp_dir()) {
+        noted
+    } else {
+        inside
+    }
+}
+
+fn clear(path: &Path, run: &Path) -> io::Result<()> {
+    end_processes_in(path);
+    if !run.starts_with(path) {
+        remove_tree(run)?;
+    }
+    remove_tree(path)
+}
+
+/// Removes a tree whose directories may have been restored without permission to change them.
+fn remove_tree(path: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            open_up(path);
+            fs::remove_dir_all(path)
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        done => done,
+    }
+}
+
+fn open_up(path: &Path) {
+    if !path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir()) {
+        return;
+    }
+    // What cannot be opened up is told by the removal that follows.
+    let _ = fs::set_permissions(path, fs::Permissions::from_mode(0o700));
+    for entry in fs::read_dir(path).into_iter().flatten().flatten() {
+        open_up(&entry.path());
+    }
+}
+
+/// Ends what an engine that outlived its rehearsal left running: processes whose working directory lies in the sandbox.
+fn end_processes_in(path: &Path) {
+    let Ok(path) = path.canonicalize() else { return };
+    for (signal, wait) in [(Signal::QUIT, 50), (Signal::KILL, 20)] {
+        let found = processes_in(&path);
+        if found.is_empty() {
+            return;
+        }
+        for pid in found {
+            let _ = rustix::process::kill_process(pid, signal);
+        }
+        for _ in 0..wait {
+            if processes_in(&path).is_empty() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+}
+
+fn processes_in(path: &Path) -> Vec<Pid> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let numbered = entries.filter_map(|entry| Some((entry.file_name().to_str()?.parse::<i32>().ok()?, entry.path())));
+    let me = i32::try_from(std::process::id()).unwrap_or(0);
+    numbered
+        .filter(|(pid, _)| *pid != me)
+        .filter(|(_, entry)| fs::read_link(entry.join("cwd")).is_ok_and(|cwd| cwd.starts_with(path)))
+        .filter_map(|(pid, _)| Pid::from_raw(pid))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    const ID: &str = "01JDAAAAAAAAAAAAAAAAAAAAAA";
+
+    #[test]
+    fn it_is_private_and_gone_when_it_is_dropped() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = Place::make(dir.path(), ID, false).unwrap();
+        assert_eq!(place.path().metadata().unwrap().permissions().mode() & 0o777, 0o700);
+        assert_eq!(place.run().metadata().unwrap().permissions().mode() & 0o777, 0o700);
+        assert!(place.run().as_os_str().len() <= RUN_MAX && place.free().unwrap() > 0);
+        fs::create_dir_all(place.data().join("sealed/inner")).unwrap();
+        fs::set_permissions(place.data().join("sealed"), fs::Permissions::from_mode(0o500)).unwrap();
+        drop(place);
+        assert!(fs::read_dir(dir.path()).unwrap().next().is_none());
+    }
+
+    #[test]
+    fn a_long_path_gets_a_short_place_for_sockets_and_loses_it_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = Place::make(&dir.path().join("d".repeat(80)), ID, false).unwrap();
+        let run = place.run();
+        assert!(run.is_dir() && run.as_os_str().len() <= RUN_MAX);
+        place.remove().unwrap();
+        assert!(!run.exists());
+    }
+
+    #[test]
+    fn what_a_dead_rehearsal_left_is_removed_and_a_living_one_is_let_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let living = Place::make(dir.path(), ID, false).unwrap();
+        let mut dead = Place::make(dir.path(), "01JDBBBBBBBBBBBBBBBBBBBBBB", false).unwrap();
+        fs::create_dir(dead.data()).unwrap();
+        let mut left = Command::new("sleep")
+            .arg("600")
+            .current_dir(dead.data())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        // As the kernel does when the process is killed.
+        dead.lock = None;
+        assert_eq!(reap(dir.path()), [dead.path().to_owned()]);
+        assert!(
+            left.wait().unwrap().code().is_none(),
+            "its engine was ended by a signal"
+        );
+        assert!(living.path().exists() && !dead.path().exists());
+        assert!(reap(dir.path()).is_empty());
+    }
+}
