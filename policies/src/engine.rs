@@ -28,8 +28,10 @@ use crate::sources::{PolicyError, RegoVersion};
 const MAX_POLICY: usize = 1 << 20;
 const MAX_LINES: usize = 50_000;
 const MAX_COLUMNS: u32 = 16_384;
-/// regorus's own bound on nested expressions; reaching it takes its parser long when brackets are nested deeper.
-const MAX_BRACKETS: usize = 32;
+/// How deep brackets nest, and the sum over brackets of two to the power of their depth: what regorus's parser can do
+/// in seconds.
+const MAX_BRACKETS: usize = 20;
+const MAX_PARSE_WORK: u64 = 1 << 22;
 /// The time that the evaluation of one rule on one document may take.
 const DEADLINE: Duration = Duration::from_secs(30);
 /// Enough for the deepest module that the limits above let in.

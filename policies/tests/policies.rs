@@ -2,6 +2,11 @@
 //!
 //! One file per promise, one binary.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test may stop at the first surprise, in its helpers too"
+)]
+
 #[path = "policies/conftest.rs"]
 mod conftest;
 #[path = "policies/hostile.rs"]

@@ -21,22 +21,19 @@ import rego.v1
 
 resources := lib.stores
 
-asked contains store if {
-	some store in input.stores
-	not store.kind in {"files", "s3"}
-}
-
 pass contains lib.says(store.name, sprintf("%d configured", [store.checks_count])) if {
-	some store in asked
+	some store in input.stores
 	store.checks_count > 0
 }
 
 fail contains lib.says(store.name, "has no check of its own") if {
-	some store in asked
+	some store in input.stores
 	store.checks_count == 0
+	not lib.without_engine(store)
 }
 
-not_applicable contains lib.says(store.name, "compared with its signed digest") if {
+not_applicable contains lib.says(store.name, "is compared with its signed digest") if {
 	some store in input.stores
-	store.kind in {"files", "s3"}
+	store.checks_count == 0
+	lib.without_engine(store)
 }

@@ -23,7 +23,7 @@ repository := input.repository
 
 needed := {"writer", "rehearser", "auditor"}
 
-held := {role | some role, n in repository.roles; n > 0}
+held := {role | some role, n in repository.roles; n > 0} if is_object(repository.roles)
 
 pass contains lib.says("repository", "writer, rehearser and auditor have keys of their own") if {
 	is_object(repository.roles)

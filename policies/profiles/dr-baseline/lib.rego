@@ -43,6 +43,9 @@ archiver(store) := store.settings.archiver
 
 role(store) := store.settings.role
 
+# Stores that are trees of files: there is no engine to start or to ask.
+without_engine(store) if store.kind in {"files", "s3"}
+
 any_null(values) if {
 	some value in values
 	value == null

@@ -21,14 +21,24 @@ import rego.v1
 
 resources := lib.stores
 
-pass contains lib.says(store.name, sprintf("archive_mode = %s", [lib.setting(store, "archive_mode")])) if {
+good := {"on", "always"}
+
+value(store) := lib.setting(store, "archive_mode")
+
+pass contains lib.says(store.name, sprintf("archive_mode = %s", [value(store)])) if {
 	some store in lib.postgres
-	lib.setting(store, "archive_mode") in {"on", "always"}
+	value(store) in good
 }
 
-warn contains lib.says(store.name, sprintf("archive_mode = %s", [lib.setting(store, "archive_mode")])) if {
+warn contains lib.says(store.name, sprintf("archive_mode = %s", [value(store)])) if {
 	some store in lib.postgres
-	not lib.setting(store, "archive_mode") in {"on", "always"}
+	is_string(value(store))
+	not value(store) in good
+}
+
+unknown contains lib.says(store.name, "the server does not show archive_mode") if {
+	some store in lib.postgres
+	value(store) == null
 }
 
 not_applicable contains lib.says(store.name, "is not a PostgreSQL store") if {

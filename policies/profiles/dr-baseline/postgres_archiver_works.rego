@@ -36,7 +36,12 @@ unknown contains lib.says(store.name, "pg_stat_archiver could not be read") if {
 
 not_applicable contains lib.says(store.name, "archives no log (DR-205)") if {
 	some store in lib.postgres
-	not store in lib.archiving
+	lib.setting(store, "archive_mode") == "off"
+}
+
+unknown contains lib.says(store.name, "the server does not show archive_mode") if {
+	some store in lib.postgres
+	lib.setting(store, "archive_mode") == null
 }
 
 not_applicable contains lib.says(store.name, "is not a PostgreSQL store") if {

@@ -19,14 +19,24 @@ import rego.v1
 
 resources := lib.stores
 
-pass contains lib.says(store.name, sprintf("data_checksums = %s", [lib.setting(store, "data_checksums")])) if {
+good := {"on"}
+
+value(store) := lib.setting(store, "data_checksums")
+
+pass contains lib.says(store.name, sprintf("data_checksums = %s", [value(store)])) if {
 	some store in lib.postgres
-	lib.setting(store, "data_checksums") in {"on"}
+	value(store) in good
 }
 
-fail contains lib.says(store.name, sprintf("data_checksums = %s", [lib.setting(store, "data_checksums")])) if {
+fail contains lib.says(store.name, sprintf("data_checksums = %s", [value(store)])) if {
 	some store in lib.postgres
-	not lib.setting(store, "data_checksums") in {"on"}
+	is_string(value(store))
+	not value(store) in good
+}
+
+unknown contains lib.says(store.name, "the server does not show data_checksums") if {
+	some store in lib.postgres
+	value(store) == null
 }
 
 not_applicable contains lib.says(store.name, "is not a PostgreSQL store") if {

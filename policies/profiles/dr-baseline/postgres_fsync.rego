@@ -20,14 +20,24 @@ import rego.v1
 
 resources := lib.stores
 
-pass contains lib.says(store.name, sprintf("fsync = %s", [lib.setting(store, "fsync")])) if {
+good := {"on"}
+
+value(store) := lib.setting(store, "fsync")
+
+pass contains lib.says(store.name, sprintf("fsync = %s", [value(store)])) if {
 	some store in lib.postgres
-	lib.setting(store, "fsync") in {"on"}
+	value(store) in good
 }
 
-fail contains lib.says(store.name, sprintf("fsync = %s", [lib.setting(store, "fsync")])) if {
+fail contains lib.says(store.name, sprintf("fsync = %s", [value(store)])) if {
 	some store in lib.postgres
-	not lib.setting(store, "fsync") in {"on"}
+	is_string(value(store))
+	not value(store) in good
+}
+
+unknown contains lib.says(store.name, "the server does not show fsync") if {
+	some store in lib.postgres
+	value(store) == null
 }
 
 not_applicable contains lib.says(store.name, "is not a PostgreSQL store") if {

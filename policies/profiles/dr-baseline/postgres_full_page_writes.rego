@@ -20,14 +20,24 @@ import rego.v1
 
 resources := lib.stores
 
-pass contains lib.says(store.name, sprintf("full_page_writes = %s", [lib.setting(store, "full_page_writes")])) if {
+good := {"on"}
+
+value(store) := lib.setting(store, "full_page_writes")
+
+pass contains lib.says(store.name, sprintf("full_page_writes = %s", [value(store)])) if {
 	some store in lib.postgres
-	lib.setting(store, "full_page_writes") in {"on"}
+	value(store) in good
 }
 
-fail contains lib.says(store.name, sprintf("full_page_writes = %s", [lib.setting(store, "full_page_writes")])) if {
+fail contains lib.says(store.name, sprintf("full_page_writes = %s", [value(store)])) if {
 	some store in lib.postgres
-	not lib.setting(store, "full_page_writes") in {"on"}
+	is_string(value(store))
+	not value(store) in good
+}
+
+unknown contains lib.says(store.name, "the server does not show full_page_writes") if {
+	some store in lib.postgres
+	value(store) == null
 }
 
 not_applicable contains lib.says(store.name, "is not a PostgreSQL store") if {

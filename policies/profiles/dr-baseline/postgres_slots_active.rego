@@ -18,7 +18,9 @@ import rego.v1
 
 resources := lib.stores
 
-idle(store) := [slot.name | some slot in store.settings.replication_slots; slot.active == false]
+idle(store) := [slot.name | some slot in store.settings.replication_slots; slot.active == false] if {
+	is_array(store.settings.replication_slots)
+}
 
 pass contains lib.says(store.name, "no inactive slot") if {
 	some store in lib.postgres

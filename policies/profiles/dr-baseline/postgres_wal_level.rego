@@ -19,14 +19,24 @@ import rego.v1
 
 resources := lib.stores
 
-pass contains lib.says(store.name, sprintf("wal_level = %s", [lib.setting(store, "wal_level")])) if {
+good := {"replica", "logical"}
+
+value(store) := lib.setting(store, "wal_level")
+
+pass contains lib.says(store.name, sprintf("wal_level = %s", [value(store)])) if {
 	some store in lib.postgres
-	lib.setting(store, "wal_level") in {"replica", "logical"}
+	value(store) in good
 }
 
-fail contains lib.says(store.name, sprintf("wal_level = %s", [lib.setting(store, "wal_level")])) if {
+fail contains lib.says(store.name, sprintf("wal_level = %s", [value(store)])) if {
 	some store in lib.postgres
-	not lib.setting(store, "wal_level") in {"replica", "logical"}
+	is_string(value(store))
+	not value(store) in good
+}
+
+unknown contains lib.says(store.name, "the server does not show wal_level") if {
+	some store in lib.postgres
+	value(store) == null
 }
 
 not_applicable contains lib.says(store.name, "is not a PostgreSQL store") if {

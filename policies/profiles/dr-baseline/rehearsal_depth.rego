@@ -23,9 +23,9 @@ resources := lib.stores
 
 levels := {"L0": 0, "L1": 1, "L2": 2, "L3": 3, "L4": 4}
 
-needed(store) := 2 if store.kind in {"files", "s3"}
+needed(store) := 2 if lib.without_engine(store)
 
-needed(store) := 3 if not store.kind in {"files", "s3"}
+needed(store) := 3 if not lib.without_engine(store)
 
 pass contains lib.says(store.name, sprintf("rehearsed to %s", [store.last_rehearsal.depth])) if {
 	some store in lib.rehearsed

@@ -4,7 +4,7 @@
 
 use regorus::unstable::{Expr, Module as Ast, Ref, Rule, RuleHead};
 
-use super::{MAX_BRACKETS, MAX_POLICY, expression, references::References, refusal};
+use super::{MAX_BRACKETS, MAX_PARSE_WORK, MAX_POLICY, expression, references::References, refusal};
 use crate::metadata::{self, Annotation};
 use crate::sources::{PolicyError, RegoVersion};
 
@@ -43,8 +43,8 @@ impl Module {
             let why = format!("{} bytes, the limit is {MAX_POLICY}", text.len());
             return Err(PolicyError::refused(path, None, why));
         }
-        if let Some(line) = deeper_than(text, MAX_BRACKETS) {
-            let why = format!("brackets nested deeper than {MAX_BRACKETS}");
+        if let Some(line) = deeper_than(text, MAX_BRACKETS, MAX_PARSE_WORK) {
+            let why = "brackets are nested too deeply to be parsed in reasonable time".to_owned();
             return Err(PolicyError::refused(path, Some(line), why));
         }
         match version {
@@ -119,16 +119,18 @@ pub(super) fn head(rule: &Rule) -> Option<Head> {
     }
 }
 
-/// The first line on which brackets are nested deeper than `limit`, outside strings and comments.
-fn deeper_than(text: &str, limit: usize) -> Option<u32> {
-    let (mut depth, mut line) = (0usize, 1u32);
+/// The first line on which brackets outside strings and comments are nested deeper than `limit`, or that makes the
+/// parser's work exceed its budget: it reads each bracket twice, once as a comprehension, so that nesting doubles it.
+fn deeper_than(text: &str, limit: usize, budget: u64) -> Option<u32> {
+    let (mut depth, mut line, mut work) = (0usize, 1u32, 0u64);
     let mut chars = text.chars();
     while let Some(c) = chars.next() {
         match c {
             '\n' => line += 1,
             '(' | '[' | '{' => {
                 depth += 1;
-                if depth > limit {
+                work = work.saturating_add(1 << depth.min(limit));
+                if depth > limit || work > budget {
                     return Some(line);
                 }
             }
@@ -196,8 +198,9 @@ mod tests {
 
     #[test]
     fn brackets_in_strings_and_comments_do_not_nest() {
-        assert_eq!(deeper_than("a := \"((((\" # ((((\nb := `((((\n((((`\n", 2), None);
-        assert_eq!(deeper_than("a := \"\\\"((((\"\n", 2), None);
-        assert_eq!(deeper_than("package a\n\nb := [[[1]]]\n", 2), Some(3));
+        assert_eq!(deeper_than("a := \"((((\" # ((((\nb := `((((\n((((`\n", 2, 99), None);
+        assert_eq!(deeper_than("a := \"\\\"((((\"\n", 2, 99), None);
+        assert_eq!(deeper_than("package a\n\nb := [[[1]]]\n", 2, 99), Some(3));
+        assert_eq!(deeper_than("a := [1]\nb := [[1]]\n", 9, 5), Some(2));
     }
 }

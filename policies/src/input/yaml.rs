@@ -391,8 +391,8 @@ mod tests {
 
     #[test]
     fn merge_keys_yield_to_the_mapping_itself() {
-        let text = "base: &b {x: 1, y: 1}\nother: &o {y: 3, z: 3}\nboth:\n  <<: [*b, *o]\n  x: 2\n";
-        assert_eq!(one(text)["both"], json!({"x": 2, "y": 1, "z": 3}));
+        let text = "base: &b {p: 1, q: 1}\nother: &o {q: 3, r: 3}\nboth:\n  <<: [*b, *o]\n  p: 2\n";
+        assert_eq!(one(text)["both"], json!({"p": 2, "q": 1, "r": 3}));
     }
 
     #[test]

@@ -105,16 +105,10 @@ fn the_document_has_exactly_the_keys_of_the_contract() {
     );
     let document = serde_json::to_value(&report).unwrap();
     let result = document["results"][0].as_object().unwrap();
-    let keys: Vec<_> = serde_json::to_string(&report)
-        .unwrap()
-        .chars()
-        .take(27)
-        .collect::<String>()
-        .chars()
-        .collect();
-    assert_eq!(
-        keys.into_iter().collect::<String>(),
-        "{\"schema\":\"muster.check/1\",\""
+    assert!(
+        serde_json::to_string(&report)
+            .unwrap()
+            .starts_with("{\"schema\":\"muster.check/1\",\"summary\"")
     );
     assert_eq!(
         result
@@ -184,7 +178,7 @@ fn nothing_evaluated_is_never_green() {
     );
     let mut options = bench.options();
     options.namespaces = Namespaces::Named(vec!["other".into(), "typo".into()]);
-    let report = check(&[input.clone()], &options).unwrap();
+    let report = check(std::slice::from_ref(&input), &options).unwrap();
     assert_eq!((report.summary.pass, report.summary.error), (1, 1), "{report:?}");
     options.namespaces = Namespaces::All;
     assert_eq!(check(&[input], &options).unwrap().status().exit_code(), 0);
