@@ -31,6 +31,8 @@ pub(super) struct Assembler {
     edge: Arc<dyn Edge>,
     pack: Option<PackBuilder>,
     packs_closed: u64,
+    /// Where the frames of the batch in hand went, as far as they were placed.
+    placed: Vec<Option<Location>>,
     seen: Table,
     seen_most: usize,
     tree: TreeBuilder,
@@ -46,6 +48,7 @@ impl Assembler {
             edge,
             pack: None,
             packs_closed: 0,
+            placed: Vec::new(),
             seen: Table::default(),
             seen_most: usize::try_from(table_bytes / 200).unwrap_or(usize::MAX),
             tree: TreeBuilder::new(),
@@ -95,7 +98,7 @@ impl Assembler {
             stored,
             ..
         } = batch;
-        let mut placed: Vec<Option<Location>> = vec![None; frames.len()];
+        self.placed = vec![None; frames.len()];
         let mut blocks = blocks.into_iter();
         for item in items {
             match item {
@@ -107,7 +110,7 @@ impl Assembler {
                     let block = blocks
                         .next()
                         .ok_or_else(|| ArchiveError::Invalid("a worker lost a block".to_owned()))?;
-                    let extent = self.extent(&block, &frames, &stored, &mut placed)?;
+                    let extent = self.extent(&block, &frames, &stored)?;
                     self.tree.extent(extent);
                 }
             }
@@ -121,13 +124,7 @@ impl Assembler {
         Ok(data)
     }
 
-    fn extent(
-        &mut self,
-        block: &Block,
-        frames: &[NewFrame],
-        stored: &[u8],
-        placed: &mut [Option<Location>],
-    ) -> Result<Extent, ArchiveError> {
+    fn extent(&mut self, block: &Block, frames: &[NewFrame], stored: &[u8]) -> Result<Extent, ArchiveError> {
         let found = match block.placement {
             Placement::Zeros => None,
             Placement::Known(location) => Some(location),
@@ -135,7 +132,7 @@ impl Assembler {
                 let location = match self.seen.get(&block.hash).filter(|seen| seen.0 == block.length) {
                     Some(seen) => seen.1,
                     None => {
-                        let frame = self.place(frame, frames, stored, placed)?;
+                        let frame = self.place(frame, frames, stored)?;
                         let location = Location { within, ..frame };
                         if self.seen.len() < self.seen_most {
                             self.seen.insert(block.hash, (block.length, location));
@@ -154,15 +151,9 @@ impl Assembler {
     }
 
     /// The location of a new frame, which is put into the open pack the first time it is asked for.
-    fn place(
-        &mut self,
-        number: usize,
-        frames: &[NewFrame],
-        stored: &[u8],
-        placed: &mut [Option<Location>],
-    ) -> Result<Location, ArchiveError> {
+    fn place(&mut self, number: usize, frames: &[NewFrame], stored: &[u8]) -> Result<Location, ArchiveError> {
         let lost = || ArchiveError::Invalid("a worker lost a frame".to_owned());
-        if let Some(location) = placed.get(number).ok_or_else(lost)? {
+        if let Some(location) = self.placed.get(number).ok_or_else(lost)? {
             return Ok(*location);
         }
         if self.pack.as_ref().is_some_and(PackBuilder::is_full) {
@@ -187,7 +178,7 @@ impl Assembler {
             frame_length: frame.length,
             within: 0,
         };
-        placed[number] = Some(location);
+        self.placed[number] = Some(location);
         Ok(location)
     }
 
@@ -198,7 +189,8 @@ impl Assembler {
         let (id, bytes) = pack.finish();
         let from = placeholder(self.packs_closed);
         self.packs_closed += 1;
-        for (_, location) in self.seen.values_mut() {
+        let seen = self.seen.values_mut().map(|(_, location)| location);
+        for location in seen.chain(self.placed.iter_mut().flatten()) {
             if location.pack == from {
                 location.pack = id;
             }
