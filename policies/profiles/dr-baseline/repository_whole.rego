@@ -27,6 +27,7 @@ pass contains lib.says("repository", sprintf("%d snapshots, each with its manife
 }
 
 fail contains lib.says("repository", sprintf("missing: %s", [concat(", ", repository.missing_manifests)])) if {
+	is_array(repository.missing_manifests)
 	count(repository.missing_manifests) > 0
 }
 
