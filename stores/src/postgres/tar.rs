@@ -35,7 +35,7 @@ pub(crate) enum Piece<'a> {
 /// A member's header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Member {
-    /// Without the `/` that a directory ends with.
+    /// Without the `/` that a directory or a tablespace's link ends with.
     pub(crate) path: Vec<u8>,
     pub(crate) kind: MemberKind,
     pub(crate) mode: u32,
@@ -187,7 +187,7 @@ fn member(header: &[u8; BLOCK]) -> Result<Member, TarError> {
     if size != 0 && !matches!(kind, MemberKind::File { .. }) {
         return Err(wrong("a directory or link with content"));
     }
-    if kind == MemberKind::Directory && path.last() == Some(&b'/') {
+    if !matches!(kind, MemberKind::File { .. }) && path.last() == Some(&b'/') {
         path.pop();
     }
     // PostgreSQL names one directory of each archive this way: ./pg_wal/archive_status.

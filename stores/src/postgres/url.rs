@@ -139,6 +139,15 @@ impl PostgresUrl {
         }
     }
 
+    /// With a database that every cluster has where the URL names none.
+    pub(crate) fn in_some_database(&self) -> PostgresUrl {
+        let database = self.database.clone().or_else(|| Some("postgres".into()));
+        PostgresUrl {
+            database,
+            ..self.clone()
+        }
+    }
+
     /// The role that muster logs in as.
     pub fn user(&self) -> &str {
         &self.user

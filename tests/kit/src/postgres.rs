@@ -16,8 +16,8 @@ pub struct Options {
     pub settings: Vec<String>,
     /// Lines that come before `trust` for everyone in `pg_hba.conf`.
     pub hba: Vec<String>,
-    /// Further arguments of `initdb`.
-    pub initdb: Vec<String>,
+    /// Name of the bootstrap superuser in place of `postgres`.
+    pub superuser: Option<String>,
     /// Keep `postgresql.conf` and its companions outside the data directory, as Debian does.
     pub configuration_outside: bool,
 }
@@ -43,6 +43,12 @@ pub fn server_user() -> Option<(u32, u32)> {
         .expect("user postgres is missing: apt-get install postgresql-15");
     let fields: Vec<&str> = line.split(':').collect();
     Some((fields[2].parse().expect("uid"), fields[3].parse().expect("gid")))
+}
+
+fn owner() -> String {
+    let (uid, gid) =
+        server_user().unwrap_or((rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw()));
+    format!("{uid}:{gid}")
 }
 
 /// A PostgreSQL 15 program.
@@ -91,33 +97,20 @@ pub fn give(path: &Path) {
 }
 
 impl Server {
-    /// Makes a cluster and starts it. Superuser: `postgres`; page checksums on.
+    /// Makes a cluster and starts it. Superuser: `postgres` unless named otherwise; page checksums on.
     pub fn start(options: Options) -> Server {
         let directory = scratch();
         let data = directory.path().join("data");
         let mut initdb = command(&program("initdb"));
-        initdb
-            .args([
-                "-k",
-                "--no-sync",
-                "-A",
-                "trust",
-                "-U",
-                "postgres",
-                "-E",
-                "UTF8",
-                "--locale",
-                "C",
-                "-D",
-            ])
-            .arg(&data)
-            .args(&options.initdb);
+        initdb.args("-k --no-sync -A trust -E UTF8 --locale C".split(' '));
+        initdb.arg("-U").arg(options.superuser()).arg("-D").arg(&data);
         succeed(&mut initdb);
-        let hba = format!(
-            "{}\nlocal all all trust\nlocal replication all trust\nhost all all 127.0.0.1/32 trust\nhost replication all 127.0.0.1/32 trust\n",
-            options.hba.join("\n")
-        );
-        std::fs::write(data.join("pg_hba.conf"), hba).expect("pg_hba.conf");
+        let mut hba = options.hba.join("\n");
+        for line in ["local all", "local replication", "host all", "host replication"] {
+            let address = if line.starts_with("host") { "127.0.0.1/32" } else { "" };
+            hba.push_str(&format!("\n{line} all {address} trust"));
+        }
+        std::fs::write(data.join("pg_hba.conf"), hba + "\n").expect("pg_hba.conf");
         if options.configuration_outside {
             let outside = directory.path().join("etc");
             std::fs::create_dir(&outside).expect("etc");
@@ -126,26 +119,50 @@ impl Server {
                 std::fs::rename(data.join(name), outside.join(name)).expect("move configuration");
             }
         }
-        // Free now; nothing else on the machine hurries to take it.
-        let port = TcpListener::bind("127.0.0.1:0")
-            .and_then(|listener| listener.local_addr())
-            .expect("free port")
-            .port();
-        let child = spawn(directory.path(), port, &options);
-        let mut server = Server {
-            directory,
-            child,
-            port,
-            options,
-        };
-        server.wait_until_ready();
-        server
+        Server::run(directory, options)
+    }
+
+    /// Starts a data directory that exists, in place, as its owner would: with `postgres` and options of their own. The folder
+    /// becomes [`server_user`]'s.
+    pub fn start_restored(data: &Path, options: Options) -> Server {
+        let directory = scratch();
+        std::fs::rename(data, directory.path().join("data")).expect("move the data directory");
+        succeed(Command::new("chown").arg("-R").arg(owner()).arg(directory.path()));
+        Server::run(directory, options)
+    }
+
+    fn run(mut directory: tempfile::TempDir, mut options: Options) -> Server {
+        // Free when asked; should something else take it meanwhile, the next one is tried.
+        for _ in 0..5 {
+            let listener = TcpListener::bind("127.0.0.1:0").expect("free port");
+            let port = listener.local_addr().expect("free port").port();
+            drop(listener);
+            let child = spawn(directory.path(), port, &options);
+            let mut server = Server {
+                directory,
+                child,
+                port,
+                options,
+            };
+            match server.wait_until_ready() {
+                Ok(()) => return server,
+                Err(why) if why.contains("Address already in use") => {
+                    let _ = server.child.wait();
+                    directory = std::mem::replace(&mut server.directory, scratch());
+                    options = server.options.clone();
+                }
+                Err(why) => panic!("{why}"),
+            }
+        }
+        panic!("no free port was found");
     }
 
     /// Starts it again after [`Server::kill9`].
     pub fn start_again(&mut self) {
         self.child = spawn(self.directory.path(), self.port, &self.options);
-        self.wait_until_ready();
+        if let Err(why) = self.wait_until_ready() {
+            panic!("{why}");
+        }
     }
 
     /// Its TCP port on 127.0.0.1.
@@ -195,7 +212,7 @@ impl Server {
             "-v",
             "ON_ERROR_STOP=1",
             "-U",
-            "postgres",
+            self.options.superuser(),
             "-d",
             "postgres",
             "-p",
@@ -234,24 +251,32 @@ impl Server {
             .collect()
     }
 
-    fn wait_until_ready(&mut self) {
+    fn wait_until_ready(&mut self) -> Result<(), String> {
         for _ in 0..3000 {
             if let Ok(Some(status)) = self.child.try_wait() {
-                panic!("postgres ended with {status}: {}", self.log());
+                return Err(format!("postgres ended with {status}: {}", self.log()));
             }
-            if self.try_sql("select 1").status.success() {
-                return;
+            if self.try_sql("select 1 where not pg_is_in_recovery()").stdout == b"1\n" {
+                return Ok(());
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        panic!("postgres does not start: {}", self.log());
+        Err(format!("postgres does not start: {}", self.log()))
+    }
+}
+
+impl Options {
+    fn superuser(&self) -> &str {
+        self.superuser.as_deref().unwrap_or("postgres")
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // SIGQUIT: at once, children included.
-        signal(self.child.id(), rustix::process::Signal::QUIT);
+        // SIGQUIT: at once, children included. A process that has been waited for may have given its id away.
+        if matches!(self.child.try_wait(), Ok(None)) {
+            signal(self.child.id(), rustix::process::Signal::QUIT);
+        }
         let _ = self.child.wait();
     }
 }
