@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    backup, check, completions, init, keys, ledger, ls, policy, restore, schedule, snapshots, status, verify,
+    audit, backup, check, completions, init, keys, ledger, ls, policy, rehearse, restore, schedule, snapshots, status,
+    verify,
 };
 
 /// Proves that you can come back.
@@ -93,7 +94,9 @@ pub(crate) enum Command {
     Snapshots(snapshots::Snapshots),
     Ls(ls::Ls),
     Restore(restore::Restore),
+    Rehearse(rehearse::Rehearse),
     Check(check::Check),
+    Audit(audit::Audit),
     Verify(verify::Verify),
     #[command(subcommand)]
     Policy(policy::Policy),

@@ -1,5 +1,6 @@
 //! One file per command: its arguments, whose doc comments are its help text, and the function that carries it out.
 
+pub(crate) mod audit;
 pub(crate) mod backup;
 pub(crate) mod check;
 pub(crate) mod completions;
@@ -8,6 +9,7 @@ pub(crate) mod keys;
 pub(crate) mod ledger;
 pub(crate) mod ls;
 pub(crate) mod policy;
+pub(crate) mod rehearse;
 pub(crate) mod restore;
 pub(crate) mod schedule;
 pub(crate) mod snapshots;
@@ -61,7 +63,9 @@ fn dispatch(context: &Context, command: Command) -> Result<Exit, CommandError> {
         Command::Snapshots(args) => snapshots::run(context, args),
         Command::Ls(args) => ls::run(context, args),
         Command::Restore(args) => restore::run(context, args),
+        Command::Rehearse(args) => rehearse::run(context, args),
         Command::Check(args) => check::run(context, args),
+        Command::Audit(args) => audit::run(context, args),
         Command::Verify(args) => verify::run(context, args),
         Command::Policy(args) => policy::run(context, args),
         Command::Ledger(args) => ledger::run(context, args),

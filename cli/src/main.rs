@@ -9,6 +9,7 @@ mod context;
 mod edge;
 mod error;
 mod exit;
+mod facts;
 mod keyfiles;
 mod lock;
 mod logging;

@@ -41,5 +41,6 @@ pub(crate) fn postgres_url(store: &StoreConfig) -> Result<PostgresUrl, CommandEr
         let text = Zeroizing::new(std::fs::read_to_string(path).map_err(failed)?);
         environment = environment.with_password(text.trim_end_matches(['\n', '\r']));
     }
-    Ok(PostgresUrl::parse_with(url, environment)?)
+    let named = |error| CommandError::from(error).context(format!("[store.{}] url", store.name));
+    PostgresUrl::parse_with(url, environment).map_err(named)
 }

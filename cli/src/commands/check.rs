@@ -146,10 +146,15 @@ pub(crate) fn exit(report: &Report) -> Exit {
     }
 }
 
-/// The verdicts for a human: everything that is not a plain pass, then the count.
+/// The verdicts for a human: everything that asks for attention, then the count.
 pub(crate) fn show(ui: &Ui, report: &Report) {
     let mut table = Table::new(&["verdict", "severity", "rule", "resource", "message"]);
-    for finding in report.results.iter().filter(|finding| finding.verdict != Verdict::Pass) {
+    let quiet = [Verdict::Pass, Verdict::NotApplicable];
+    for finding in report
+        .results
+        .iter()
+        .filter(|finding| !quiet.contains(&finding.verdict))
+    {
         let place = match (&finding.file, finding.line) {
             (Some(file), Some(line)) if finding.resource == *file => format!("{file}:{line}"),
             _ => finding.resource.clone(),

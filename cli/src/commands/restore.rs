@@ -3,10 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use muster_archive::{ArchiveError, Manifest, Point, Repository};
-use muster_restore::{Event, RestoreOptions, RestorePlan, RestoreReport};
+use muster_restore::{Event, FinishOptions, RestoreOptions, RestorePlan, RestoreReport};
 use muster_signing::Verified;
 use muster_stores::ConsistencyPoint;
-use muster_stores::postgres::RecoveryOptions;
 use serde_json::json;
 
 use crate::context::{Context, believed};
@@ -88,9 +87,13 @@ pub(crate) fn run(context: &Context, args: Restore) -> Result<Exit, CommandError
     }
     let report = muster_restore::execute(&session, &plan, &to)?;
     drop(progress);
-    if manifest.kind == "postgres" && options.include.is_empty() && (report.lost.is_empty() || args.allow_loss) {
-        let point = consistency_point(&manifest)?;
-        muster_stores::postgres::prepare(&to, &point, RecoveryOptions::default())?;
+    if options.include.is_empty() && (report.lost.is_empty() || args.allow_loss) {
+        muster_restore::finish(
+            &manifest.kind,
+            &to,
+            &manifest.consistency_point,
+            FinishOptions::default(),
+        )?;
     }
     Ok(show(
         context,

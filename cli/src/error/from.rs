@@ -3,6 +3,7 @@
 use muster_archive::ArchiveError;
 use muster_archive::object_store::{ErrorKind, StorageError};
 use muster_backup::BackupError;
+use muster_evidence::BundleError;
 use muster_policies::PolicyError;
 use muster_restore::RestoreError;
 use muster_stores::StoreError;
@@ -49,7 +50,7 @@ impl From<ArchiveError> for CommandError {
                 ErrorKind::Invalid => (Kind::Config, Vec::new()),
                 ErrorKind::NoSpace => (
                     Kind::Failed,
-                    vec!["make room where the repository lies, then run it again".into()],
+                    vec!["make space where the repository lies, then run it again".into()],
                 ),
                 _ => (Kind::Failed, Vec::new()),
             },
@@ -125,7 +126,7 @@ impl From<RestoreError> for CommandError {
                 Self::new(Kind::Failed, error).hint(hint)
             }
             RestoreError::NoRoom { .. } | RestoreError::Full { .. } => {
-                Self::new(Kind::Failed, error).hint("make room, or restore into another file system with --to")
+                Self::new(Kind::Failed, error).hint("make space, or restore into another file system with --to")
             }
             RestoreError::NothingMatches { ref snapshot, .. } => {
                 let hint = format!("muster ls STORE@{snapshot}");
@@ -133,5 +134,16 @@ impl From<RestoreError> for CommandError {
             }
             other => Self::new(Kind::Failed, other),
         }
+    }
+}
+
+impl From<BundleError> for CommandError {
+    fn from(error: BundleError) -> Self {
+        let kind = match &error {
+            // What was read from the repository does not hold.
+            BundleError::Trust(_) | BundleError::Document { .. } | BundleError::Unlisted { .. } => Kind::Damaged,
+            _ => Kind::Failed,
+        };
+        Self::new(kind, error).context("make the evidence bundle")
     }
 }

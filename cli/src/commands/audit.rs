@@ -1,0 +1,234 @@
+//! `muster audit`: collect, judge, and sign a bundle that an auditor verifies offline.
+
+use std::collections::BTreeMap;
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use muster_archive::{Repository, layout};
+use muster_evidence::{Audit as Predicate, Bundle, Tool};
+use muster_policies::Report;
+use muster_signing::{Digest, Role};
+use serde_json::{Value, json};
+
+use super::check;
+use crate::config::Config;
+use crate::context::Context;
+use crate::edge::{self, Edge};
+use crate::error::{CommandError, Kind};
+use crate::exit::Exit;
+use crate::facts::{self, Collected};
+use crate::keyfiles;
+
+/// The profile that is judged when none is named.
+const DEFAULT_PROFILE: &str = "dr-baseline";
+
+/// Collect live configuration, judge it, and write a signed evidence bundle
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "The bundle is written whatever the verdicts are. By default it lies in the folder `evidence` beside the configuration.
+
+Examples:
+  muster audit
+  muster audit --out q3.tar
+  muster verify q3.tar --key root.pub                what an auditor types
+  muster audit --json | jq '.results[] | select(.verdict == \"fail\")'"
+)]
+pub(crate) struct Audit {
+    /// A profile to judge by; may be repeated [default: dr-baseline]
+    #[arg(long, value_name = "NAME")]
+    profile: Vec<String>,
+    /// Where to write the bundle
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+/// A bundle that was written.
+pub(crate) struct Audited {
+    pub(crate) report: Report,
+    pub(crate) bundle: PathBuf,
+    pub(crate) digest: Digest,
+}
+
+pub(crate) fn run(context: &Context, args: Audit) -> Result<Exit, CommandError> {
+    let config = context.config()?;
+    config.select(&[])?;
+    let repository = context.repository(&config)?;
+    let audited = audit(context, &config, &repository, args.profile, args.out)?;
+    let mut document = json!(audited.report);
+    if let Value::Object(fields) = &mut document {
+        fields.insert("schema".into(), json!("muster.audit/1"));
+        fields.insert("bundle".into(), json!(audited.bundle));
+        fields.insert("bundle_digest".into(), json!(audited.digest.to_string()));
+    }
+    context.ui.document(&document);
+    check::show(&context.ui, &audited.report);
+    context.ui.say(format!("\nbundle {}", audited.bundle.display()));
+    context.ui.say(format!("       {}", audited.digest));
+    context.ui.say(format!(
+        "verify it anywhere: muster verify {} --key root.pub",
+        audited.bundle.display()
+    ));
+    Ok(check::exit(&audited.report))
+}
+
+/// Collects, judges, signs and logs.
+pub(crate) fn audit(
+    context: &Context,
+    config: &Config,
+    repository: &Repository,
+    profiles: Vec<String>,
+    out: Option<PathBuf>,
+) -> Result<Audited, CommandError> {
+    let auditor = keyfiles::secret(config, Role::Auditor)?;
+    repository.check_key(&auditor.public(), Role::Auditor)?;
+    let profiles = if profiles.is_empty() {
+        vec![DEFAULT_PROFILE.to_owned()]
+    } else {
+        profiles
+    };
+    let names: Vec<&str> = profiles.iter().map(String::as_str).collect();
+    // An unknown profile is told before anything is collected.
+    let policies = policies(&names)?;
+
+    let started = edge::rfc3339(edge::now());
+    let now = edge::now();
+    let collected = facts::collect(context, config, repository, now)?;
+    let report = muster_policies::evaluate_profile(&names, &collected.facts, now)?;
+    let bundle = bundle(
+        repository,
+        collected,
+        &report,
+        &profiles,
+        policies,
+        started,
+        edge::rfc3339(now),
+    )?;
+    let bytes = bundle.seal(&auditor)?;
+    let digest = Digest::of(&bytes);
+    let path = out.map_or_else(|| default_path(config, now), Ok)?;
+    let path = std::path::absolute(&path).unwrap_or(path);
+    write(&path, &bytes)
+        .map_err(|error| CommandError::new(Kind::Failed, error).context(format!("write {}", path.display())))?;
+    context.wait(repository.log_audit(digest, &auditor, &Edge))?;
+    Ok(Audited {
+        report,
+        bundle: path,
+        digest,
+    })
+}
+
+fn policies(profiles: &[&str]) -> Result<BTreeMap<String, Vec<u8>>, CommandError> {
+    let mut files = BTreeMap::new();
+    for profile in profiles {
+        let sources = muster_policies::sources(profile)?;
+        files.extend(
+            sources
+                .into_iter()
+                .map(|(name, text)| (name.to_owned(), text.as_bytes().to_vec())),
+        );
+    }
+    Ok(files)
+}
+
+fn bundle(
+    repository: &Repository,
+    collected: Collected,
+    report: &Report,
+    profiles: &[String],
+    policies: BTreeMap<String, Vec<u8>>,
+    started: String,
+    evaluated_at: String,
+) -> Result<Bundle, CommandError> {
+    let encode = |error: serde_json::Error| CommandError::new(Kind::Failed, error).context("encode the evidence");
+    let results = serde_json::to_value(report).map_err(encode)?;
+    let summary = results["summary"].as_object().into_iter().flatten();
+    let summary = summary
+        .filter_map(|(verdict, count)| Some((verdict.clone(), count.as_u64()?)))
+        .collect();
+    let mut controls: Vec<String> = report
+        .results
+        .iter()
+        .flat_map(|finding| finding.controls.iter().cloned())
+        .collect();
+    controls.sort();
+    controls.dedup();
+    let mut bundle = Bundle {
+        audit: Predicate {
+            repository: repository.id().to_owned(),
+            evaluated_at,
+            started,
+            finished: edge::rfc3339(edge::now()),
+            tool: Tool {
+                name: "muster".to_owned(),
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+            },
+            profiles: profiles.to_vec(),
+            summary,
+            controls,
+            stores: collected.stores,
+            not_shown: vec!["stores that the configuration does not name: no inventory was declared".to_owned()],
+            critical: Vec::new(),
+        },
+        results: serde_json::to_vec_pretty(&results).map_err(encode)?,
+        inputs: BTreeMap::from([(
+            "facts.json".to_owned(),
+            serde_json::to_vec_pretty(&collected.facts).map_err(encode)?,
+        )]),
+        policies,
+        rehearsals: collected.rehearsals,
+        manifests: collected.manifests,
+        checkpoints: collected
+            .logs
+            .into_iter()
+            .map(|log| (log.key, log.incarnation, log.note))
+            .collect(),
+        ..Bundle::default()
+    };
+    for (name, bytes) in repository.trust_documents() {
+        match layout::epoch_of(name) {
+            Some(epoch) => bundle.key_documents.push((epoch, bytes.to_vec())),
+            None => bundle.descriptor = bytes.to_vec(),
+        }
+    }
+    Ok(bundle)
+}
+
+/// `evidence/audit-<time>.tar` beside the configuration.
+fn default_path(config: &Config, now: time::OffsetDateTime) -> Result<PathBuf, CommandError> {
+    let folder = config.path.parent().unwrap_or(Path::new(".")).join("evidence");
+    fs::create_dir_all(&folder)
+        .map_err(|error| CommandError::new(Kind::Failed, error).context(format!("make {}", folder.display())))?;
+    let (date, clock) = (now.date(), now.time());
+    let stamp = format!(
+        "{:04}{:02}{:02}T{:02}{:02}{:02}.{:03}Z",
+        date.year(),
+        u8::from(date.month()),
+        date.day(),
+        clock.hour(),
+        clock.minute(),
+        clock.second(),
+        clock.millisecond()
+    );
+    Ok(folder.join(format!("audit-{stamp}.tar")))
+}
+
+/// Whole or not at all: half a bundle would look like a forged one.
+fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".new-{}", std::process::id()));
+    let staged = path.with_file_name(name);
+    let attempt = || -> std::io::Result<()> {
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(&staged)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&staged, path)
+    };
+    attempt().inspect_err(|_| {
+        let _ = fs::remove_file(&staged);
+    })
+}

@@ -1,0 +1,327 @@
+//! What muster knows, as the facts that policies judge (`docs/format/facts.md`).
+//!
+//! Invariant: what could not be read is `null` with a reason beside it, never a guess: a policy then says "unknown".
+
+use std::collections::BTreeMap;
+
+use muster_archive::ledger::{Log, LogEvent};
+use muster_archive::{ArchiveError, Manifest, Point, Repository, layout};
+use muster_evidence::{Rehearsed, Signed, Snapshot, Store};
+use muster_signing::{Role, Verified};
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+
+use crate::config::{Config, StoreConfig, StoreKind};
+use crate::context::Context;
+use crate::edge;
+use crate::error::CommandError;
+use crate::stores;
+
+/// Everything that an audit collects: the facts, and the signed documents that stand behind them.
+pub(crate) struct Collected {
+    /// The document that policies see.
+    pub(crate) facts: Value,
+    /// The stores as the statement names them.
+    pub(crate) stores: Vec<Store>,
+    pub(crate) manifests: Vec<Signed>,
+    pub(crate) rehearsals: Vec<Signed>,
+    /// Every log, verified.
+    pub(crate) logs: Vec<Log>,
+}
+
+/// Asks stores and repository for what the policies judge.
+pub(crate) fn collect(
+    context: &Context,
+    config: &Config,
+    repository: &Repository,
+    now: OffsetDateTime,
+) -> Result<Collected, CommandError> {
+    let mut logs = Vec::new();
+    let mut rehearser_logs = 0;
+    for role in [Role::Rehearser, Role::Writer, Role::Auditor] {
+        logs.extend(context.wait(repository.logs(role))?);
+        if role == Role::Rehearser {
+            rehearser_logs = logs.len();
+        }
+    }
+    let points = context.wait(repository.points())?;
+    let mut collected = Collected {
+        facts: Value::Null,
+        stores: Vec::new(),
+        manifests: Vec::new(),
+        rehearsals: Vec::new(),
+        logs: Vec::new(),
+    };
+    let mut facts = Vec::new();
+    for store in &config.stores {
+        context.cancel.check()?;
+        let of_store = points.get(&store.name).map_or(&[][..], Vec::as_slice);
+        facts.push(store_facts(
+            context,
+            repository,
+            store,
+            of_store,
+            &logs[..rehearser_logs],
+            now,
+            &mut collected,
+        )?);
+    }
+    collected.facts = json!({
+        "schema": muster_policies::FACTS_SCHEMA,
+        "time": edge::rfc3339(now),
+        "tool": { "name": "muster", "version": env!("CARGO_PKG_VERSION") },
+        "stores": facts,
+        "repository": repository_facts(context, config, repository, &points)?,
+    });
+    collected.logs = logs;
+    Ok(collected)
+}
+
+fn store_facts(
+    context: &Context,
+    repository: &Repository,
+    store: &StoreConfig,
+    points: &[Point],
+    rehearser_logs: &[Log],
+    now: OffsetDateTime,
+    collected: &mut Collected,
+) -> Result<Value, CommandError> {
+    let mut behind = Store {
+        store: store.name.clone(),
+        kind: store.kind.name().to_owned(),
+        ..Store::default()
+    };
+    let (mut newest, mut newest_error) = (Value::Null, Value::Null);
+    if let Some(point) = points.last() {
+        match manifest(context, repository, point) {
+            Ok((manifest, envelope)) => {
+                let time = time_of(&manifest);
+                newest = json!({
+                    "snapshot": point.snapshot,
+                    "time": time,
+                    "age_seconds": age(&time, now),
+                    "unreadable_count": manifest.unreadable.count,
+                    "logical_bytes": manifest.tree.logical_bytes,
+                    "stored_bytes": manifest.stored_bytes,
+                    "files": manifest.tree.files,
+                });
+                behind.newest = Some(Snapshot {
+                    snapshot: point.snapshot.clone(),
+                    time,
+                    manifest_digest: manifest.digest,
+                });
+                keep(&mut collected.manifests, &store.name, &point.snapshot, envelope);
+            }
+            Err(error) => newest_error = json!(error.message()),
+        }
+    }
+    let previous = points
+        .len()
+        .checked_sub(2)
+        .and_then(|at| manifest(context, repository, &points[at]).ok());
+    let (settings, settings_error) = match settings(store) {
+        Ok(settings) => (settings, Value::Null),
+        Err(error) => (Value::Null, json!(error.message())),
+    };
+    let last = last_rehearsal(context, repository, &store.name, rehearser_logs)?;
+    let mut rehearsal = Value::Null;
+    if let Some(last) = last {
+        rehearsal = rehearsal_facts(&last, now);
+        // The manifest that was rehearsed goes with the scorecard, also where a newer one exists by now.
+        if let Some(point) = points.iter().find(|point| point.snapshot == last.snapshot)
+            && let Ok((_, envelope)) = manifest(context, repository, point)
+        {
+            keep(&mut collected.manifests, &store.name, &point.snapshot, envelope);
+        }
+        keep(
+            &mut collected.rehearsals,
+            &store.name,
+            &last.rehearsal,
+            last.envelope.clone(),
+        );
+        behind.rehearsal = Some(Rehearsed {
+            rehearsal: last.rehearsal,
+            snapshot: last.snapshot,
+            time: last.time,
+            verdict: last.verdict,
+            scorecard_digest: last.digest,
+        });
+    }
+    collected.stores.push(behind);
+    Ok(json!({
+        "name": store.name,
+        "kind": store.kind.name(),
+        "objectives": {
+            "rpo_seconds": store.objectives.rpo.map(|rpo| rpo.as_secs_f64()),
+            "rto_seconds": store.objectives.rto.map(|rto| rto.as_secs_f64()),
+        },
+        "checks_count": store.checks.len(),
+        "points": points.len(),
+        "newest": newest,
+        "newest_error": newest_error,
+        "previous": previous.map(|(manifest, _)| json!({
+            "snapshot": manifest.snapshot,
+            "logical_bytes": manifest.tree.logical_bytes,
+        })),
+        "settings": settings,
+        "settings_error": settings_error,
+        "last_rehearsal": rehearsal,
+    }))
+}
+
+/// A rehearsal as log and scorecard tell it.
+pub(crate) struct LastRehearsal {
+    pub(crate) rehearsal: String,
+    pub(crate) snapshot: String,
+    pub(crate) verdict: String,
+    pub(crate) time: String,
+    pub(crate) digest: muster_signing::Digest,
+    pub(crate) scorecard: Value,
+    pub(crate) envelope: Vec<u8>,
+}
+
+/// The newest rehearsal of a store, by the rehearsers' logs.
+fn last_rehearsal(
+    context: &Context,
+    repository: &Repository,
+    store: &str,
+    logs: &[Log],
+) -> Result<Option<LastRehearsal>, CommandError> {
+    let mut found: Vec<(String, String, String, String, muster_signing::Digest)> = Vec::new();
+    for log in logs {
+        let newest = log.parsed().rev().find_map(|(_, entry)| match entry.event {
+            LogEvent::Rehearsal {
+                store: name,
+                rehearsal,
+                snapshot,
+                verdict,
+                scorecard,
+            } if name == store => Some((rehearsal, snapshot, verdict, entry.time, scorecard)),
+            _ => None,
+        });
+        found.extend(newest);
+    }
+    // ULIDs sort by their time; a store that several hosts rehearse has a newest one in each host's log.
+    let Some((rehearsal, snapshot, verdict, time, digest)) = found.into_iter().max_by(|a, b| a.0.cmp(&b.0)) else {
+        return Ok(None);
+    };
+    let (scorecard, envelope) = context.wait(repository.scorecard(store, &rehearsal, &digest))?;
+    Ok(Some(LastRehearsal {
+        rehearsal,
+        snapshot,
+        verdict,
+        time,
+        digest,
+        scorecard,
+        envelope: envelope.to_vec(),
+    }))
+}
+
+fn rehearsal_facts(last: &LastRehearsal, now: OffsetDateTime) -> Value {
+    let card = &last.scorecard;
+    let checks = card["checks"].as_array().map_or(&[][..], Vec::as_slice);
+    let judged = card["rpo"]["judged"].as_str().unwrap_or("exposure");
+    json!({
+        "rehearsal": last.rehearsal,
+        "snapshot": last.snapshot,
+        "verdict": last.verdict,
+        "age_seconds": age(&last.time, now),
+        "depth": card["reached"],
+        "rto_verified_seconds": card["rto"]["verified_seconds"],
+        "rto_met": card["rto"]["met"],
+        "rpo_judged_seconds": card["rpo"][format!("{judged}_seconds")],
+        "rpo_met": card["rpo"]["met"],
+        "checks_total": checks.len(),
+        "checks_passed": checks.iter().filter(|check| check["passed"] == true).count(),
+        "isolation": card["isolation"],
+        "conditions": card["conditions"],
+    })
+}
+
+/// The settings of a live server; the other kinds have none that a profile judges.
+fn settings(store: &StoreConfig) -> Result<Value, CommandError> {
+    match &store.kind {
+        StoreKind::Postgres { .. } => Ok(muster_stores::postgres::collect(&stores::postgres_url(store)?)?),
+        StoreKind::Sqlite { .. } | StoreKind::Files { .. } => Ok(Value::Null),
+    }
+}
+
+fn repository_facts(
+    context: &Context,
+    config: &Config,
+    repository: &Repository,
+    points: &BTreeMap<String, Vec<Point>>,
+) -> Result<Value, CommandError> {
+    let keys = repository.keys();
+    let mut roles: BTreeMap<&str, usize> = BTreeMap::new();
+    for entry in &keys.keys {
+        *roles.entry(entry.role.as_str()).or_default() += 1;
+    }
+    let url = &config.repository.url;
+    let local = url.starts_with("file://");
+    let loopback = config.repository.endpoint.as_deref().is_some_and(|endpoint| {
+        let host = endpoint.split_once("://").map_or(endpoint, |(_, rest)| rest);
+        ["127.", "localhost", "[::1]"].iter().any(|own| host.starts_with(own))
+    });
+    // One LIST tells which of the logged manifests are there.
+    let listed =
+        context.wait(async { Ok::<_, CommandError>(repository.objects().list(layout::SNAPSHOTS).await.ok()) })?;
+    let missing = listed.map(|objects| {
+        let all = points.values().flatten();
+        let absent = all.filter(|point| {
+            let key = layout::manifest(&point.store, &point.snapshot);
+            objects
+                .binary_search_by(|object| object.key.as_str().cmp(&key))
+                .is_err()
+        });
+        absent
+            .map(|point| format!("{}/{}", point.store, point.snapshot))
+            .collect::<Vec<_>>()
+    });
+    Ok(json!({
+        "id": repository.id(),
+        "scheme": if local { "file" } else { "s3" },
+        "same_host": local || loopback,
+        "encrypted": keys.encryption != "none",
+        "object_lock": null,
+        "conditional_create": repository.conditional_create(),
+        "key_epoch": keys.epoch,
+        "roles": roles,
+        "root_key_on_this_host": config.keys.root.exists(),
+        "missing_manifests": missing,
+        "snapshots": points.values().map(Vec::len).sum::<usize>(),
+        "copies": 0,
+    }))
+}
+
+fn manifest(
+    context: &Context,
+    repository: &Repository,
+    point: &Point,
+) -> Result<(Verified<Manifest>, Vec<u8>), CommandError> {
+    let (manifest, envelope) = context.wait(async { Ok::<_, ArchiveError>(repository.manifest(point).await?) })?;
+    Ok((manifest, envelope.to_vec()))
+}
+
+fn keep(documents: &mut Vec<Signed>, store: &str, id: &str, envelope: Vec<u8>) {
+    if !documents.iter().any(|known| known.store == store && known.id == id) {
+        documents.push(Signed {
+            store: store.to_owned(),
+            id: id.to_owned(),
+            envelope,
+        });
+    }
+}
+
+fn time_of(manifest: &Manifest) -> String {
+    manifest
+        .consistency_point
+        .get("time")
+        .and_then(Value::as_str)
+        .unwrap_or(&manifest.finished)
+        .to_owned()
+}
+
+fn age(time: &str, now: OffsetDateTime) -> Option<f64> {
+    edge::parse_rfc3339(time).map(|time| (now - time).as_seconds_f64())
+}
