@@ -160,7 +160,7 @@ fn a_full_repository_disk_gives_no_snapshot_and_room_cures_it() {
 }
 
 #[test]
-fn a_full_target_disk_is_said_and_the_repository_is_unharmed() {
+fn a_target_disk_that_is_too_small_is_refused_before_anything_is_written() {
     let disk = SmallDisk::new(30_000_000);
     let env = env();
     env.write("src/large", noise(60_000_000, 1));
@@ -168,7 +168,26 @@ fn a_full_target_disk_is_said_and_the_repository_is_unharmed() {
     env.ok("init");
     env.ok("backup");
     let full = env.run(&format!("restore assets --to {}", disk.path().join("back").display()));
-    assert_eq!(full.code, 1, "{full:?}");
+    full.expect_code(1).expect_error_to_name(&["back", "make room"]);
+    assert_eq!(bytes_beneath(disk.path()), 0);
+    env.ok("verify --repository --read-data");
+}
+
+#[test]
+fn a_target_disk_that_fills_up_in_mid_restore_is_said_and_the_repository_is_unharmed() {
+    let disk = SmallDisk::new(500_000_000);
+    let env = before_a_long_backup();
+    env.ok("backup");
+    let back = disk.path().join("back");
+    let mut child = spawn(&env, &format!("restore assets --to {}", back.display()));
+    wait_until(&mut child, || bytes_beneath(&back) > 0);
+    signal(&child, "STOP");
+    // Somebody else takes all the room that is left: the write ends when the disk is full.
+    let taken = fs::write(disk.path().join("somebody else's"), vec![1; 600_000_000]);
+    assert!(taken.is_err(), "the disk did not fill up");
+    signal(&child, "CONT");
+    let full = Outcome::from_output("restore".to_owned(), child.wait_with_output().unwrap());
+    let full = full.expect_code(1);
     assert!(
         full.stderr.to_lowercase().contains("space"),
         "it does not say that the disk is full: {full:?}"
