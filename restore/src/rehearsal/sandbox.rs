@@ -19,6 +19,8 @@ const LOCK: &str = "lock";
 const RUN_AT: &str = "run-at";
 /// Longest path of a directory for sockets: an address holds 107 bytes, and a socket's name takes up to 30 of them.
 const RUN_MAX: usize = 70;
+/// Attempts to remove a tree.
+const REMOVALS: u32 = 20;
 
 /// A sandbox.
 pub(super) struct Place {
@@ -183,15 +185,20 @@ fn clear(path: &Path, run: &Path) -> io::Result<()> {
     remove_tree(path)
 }
 
-/// Removes a tree whose directories may have been restored without permission to change them.
+/// Removes a tree whose directories may have been restored without permission to change them, and in which a process that was just
+/// ended may still leave something.
 fn remove_tree(path: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            open_up(path);
-            fs::remove_dir_all(path)
+    let mut attempts = 0;
+    loop {
+        attempts += 1;
+        match fs::remove_dir_all(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied && attempts < REMOVALS => open_up(path),
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty && attempts < REMOVALS => {
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            done => return done,
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        done => done,
     }
 }
 
