@@ -7,6 +7,8 @@
 //! when reached and would not survive the second.
 
 mod expression;
+mod faithful;
+mod hoist;
 mod modules;
 mod references;
 
@@ -126,12 +128,7 @@ impl Engine {
 
     /// Parses one policy file and takes it in.
     pub(crate) fn add_module(&mut self, path: &str, text: &str, version: RegoVersion) -> Result<(), PolicyError> {
-        let module = Module::parse(path, text, version)?;
-        self.inner.set_rego_v0(module.dialect == Dialect::V0);
-        self.inner
-            .add_policy(path.to_owned(), text.to_owned())
-            .map_err(|e| refusal(path, &e.to_string()))?;
-        self.modules.push(module);
+        self.modules.push(Module::parse(path, text, version)?);
         Ok(())
     }
 
@@ -144,7 +141,28 @@ impl Engine {
 
     /// Checks the modules against each other and compiles them: after this, `evaluate` as often as needed.
     pub(crate) fn compile(&mut self) -> Result<(), PolicyError> {
-        references::check(&self.modules)?;
+        let functions = references::functions(&self.modules);
+        references::check(&self.modules, &functions)?;
+        for module in &self.modules {
+            let package = self.modules.iter().filter(|other| other.package == module.package);
+            faithful::check(
+                module,
+                &package
+                    .flat_map(|other| &other.rules)
+                    .map(|head| head.name.as_str())
+                    .collect(),
+            )?;
+            let text = hoist::rewrite(module, &functions)?;
+            debug_assert_eq!(
+                text.lines().count(),
+                module.text.lines().count(),
+                "lines keep their numbers"
+            );
+            self.inner.set_rego_v0(module.dialect == Dialect::V0);
+            self.inner
+                .add_policy(module.path.clone(), text)
+                .map_err(|e| refusal(&module.path, &e.to_string()))?;
+        }
         self.inner.set_input(regorus::Value::new_object());
         match self.inner.eval_query("true".to_owned(), false) {
             Ok(_) => Ok(()),

@@ -1,6 +1,6 @@
 //! Walking the syntax tree: every expression of a rule, and paths written as references.
 
-use regorus::unstable::{Expr, Literal, Query, Ref, Rule, RuleAssign, RuleHead};
+use regorus::unstable::{AssignOp, Expr, Literal, LiteralStmt, Query, Ref, Rule, RuleAssign, RuleHead};
 
 /// The parts of a constant path (`a.b["c"]`), if it is one.
 pub(super) fn path(expr: &Ref<Expr>) -> Option<Vec<String>> {
@@ -52,8 +52,12 @@ pub(super) enum Met<'a> {
     Reference(&'a Expr),
     /// A call of the function with this name.
     Call { function: &'a Expr, line: u32 },
-    /// A name that is local to the rule.
-    Local(&'a str),
+    /// A name that is local to the rule; declared by `some x`, or bound by a pattern.
+    Local { name: &'a str, declared: bool },
+    /// `lhs = rhs` or `lhs := rhs`.
+    Unify { lhs: &'a Expr, rhs: &'a Expr, line: u32 },
+    /// A statement of a query.
+    Statement(&'a Query, &'a LiteralStmt),
 }
 
 /// Visits every reference, call and declared local of a rule.
@@ -101,8 +105,16 @@ fn walk_assign<'a>(assign: Option<&'a RuleAssign>, visit: &mut dyn FnMut(Met<'a>
 
 fn walk_query<'a>(query: &'a Query, visit: &mut dyn FnMut(Met<'a>)) {
     for statement in &query.stmts {
+        visit(Met::Statement(query, statement));
         match &statement.literal {
-            Literal::SomeVars { vars, .. } => vars.iter().for_each(|name| visit(Met::Local(name.text()))),
+            Literal::SomeVars { vars, .. } => {
+                vars.iter().for_each(|name| {
+                    visit(Met::Local {
+                        name: name.text(),
+                        declared: true,
+                    })
+                });
+            }
             Literal::SomeIn {
                 key, value, collection, ..
             } => {
@@ -118,8 +130,16 @@ fn walk_query<'a>(query: &'a Query, visit: &mut dyn FnMut(Met<'a>)) {
                 query,
                 ..
             } => {
-                key.iter().for_each(|key| visit(Met::Local(key.text())));
-                visit(Met::Local(value.text()));
+                key.iter().for_each(|key| {
+                    visit(Met::Local {
+                        name: key.text(),
+                        declared: false,
+                    })
+                });
+                visit(Met::Local {
+                    name: value.text(),
+                    declared: false,
+                });
                 walk(domain, visit);
                 walk_query(query, visit);
             }
@@ -133,7 +153,10 @@ fn walk_query<'a>(query: &'a Query, visit: &mut dyn FnMut(Met<'a>)) {
 /// A pattern binds the names that stand in it.
 fn pattern<'a>(expr: &'a Expr, visit: &mut dyn FnMut(Met<'a>)) {
     match expr {
-        Expr::Var { span, .. } => visit(Met::Local(span.text())),
+        Expr::Var { span, .. } => visit(Met::Local {
+            name: span.text(),
+            declared: false,
+        }),
         Expr::Array { items, .. } => items.iter().for_each(|item| pattern(item, visit)),
         Expr::Object { fields, .. } => fields.iter().for_each(|(_, key, value)| {
             walk(key, visit);
@@ -188,8 +211,13 @@ fn walk<'a>(expr: &'a Expr, visit: &mut dyn FnMut(Met<'a>)) {
             walk(lhs, visit);
             walk(rhs, visit);
         }
-        Expr::AssignExpr { op, lhs, rhs, .. } => {
-            if *op == regorus::unstable::AssignOp::ColEq {
+        Expr::AssignExpr { op, lhs, rhs, span, .. } => {
+            visit(Met::Unify {
+                lhs,
+                rhs,
+                line: span.line,
+            });
+            if *op == AssignOp::ColEq {
                 pattern(lhs, visit)
             } else {
                 walk(lhs, visit)

@@ -25,6 +25,8 @@ pub(crate) struct Module {
     pub(crate) rules: Vec<Head>,
     pub(crate) annotations: Vec<Annotation>,
     pub(super) references: References,
+    pub(super) text: String,
+    pub(super) ast: Ref<Ast>,
 }
 
 /// The head of one rule; a rule of several bodies or definitions has several.
@@ -79,13 +81,16 @@ impl Module {
         anchors.extend(rules.iter().map(|head| (head.line, Some(head.name.clone()))));
         let annotations = metadata::annotations(path, text, &anchors)?;
         let references = References::of(&package, module);
+        let (path, text, ast) = (path.to_owned(), text.to_owned(), module.clone());
         Ok(Self {
-            path: path.to_owned(),
+            path,
             package,
             dialect,
             rules,
             annotations,
             references,
+            text,
+            ast,
         })
     }
 }

@@ -65,7 +65,7 @@ impl References {
             let mut paths = BTreeSet::new();
             let mut calls = Vec::new();
             expression::walk_rule(rule, &mut |met| match met {
-                Met::Local(name) => _ = locals.insert(name.to_owned()),
+                Met::Local { name, .. } => _ = locals.insert(name.to_owned()),
                 Met::Reference(expr) => paths.extend(expression::prefix(expr)),
                 Met::Call { function, line } => {
                     if let Some(path) = expression::path_of(function) {
@@ -73,6 +73,7 @@ impl References {
                         calls.push((path, line));
                     }
                 }
+                Met::Unify { .. } | Met::Statement(..) => {}
             });
             let full = |path: &[String]| -> String {
                 let (first, rest) = path
@@ -115,15 +116,19 @@ impl References {
     }
 }
 
-/// Refuses unknown functions and recursive rules.
-pub(super) fn check(modules: &[Module]) -> Result<(), PolicyError> {
-    let functions: BTreeSet<String> = modules
+/// The full paths of all functions that the modules declare.
+pub(super) fn functions(modules: &[Module]) -> BTreeSet<String> {
+    modules
         .iter()
         .flat_map(|module| {
             let named = |head: &Head| format!("data.{}.{}", module.package, head.name);
             module.rules.iter().filter(|head| head.function).map(named)
         })
-        .collect();
+        .collect()
+}
+
+/// Refuses unknown functions and recursive rules.
+pub(super) fn check(modules: &[Module], functions: &BTreeSet<String>) -> Result<(), PolicyError> {
     for module in modules {
         for call in &module.references.calls {
             let own = format!("data.{}.{}", module.package, call.function);
@@ -147,7 +152,7 @@ pub(super) fn check(modules: &[Module]) -> Result<(), PolicyError> {
 }
 
 /// Whether a name is a built-in function that gives OPA's answer.
-fn is_built_in(name: &str) -> bool {
+pub(super) fn is_built_in(name: &str) -> bool {
     if EXTENSIONS.contains(&name) {
         return true;
     }

@@ -377,3 +377,103 @@ fn the_version_can_be_forced() {
     options.rego_version = RegoVersion::V0;
     assert!(check(&[], &options).is_ok());
 }
+
+#[test]
+fn a_missing_field_makes_a_negated_expression_undefined_as_under_opa() {
+    // Each body is undefined to OPA, because an operand is: none of them may deny.
+    for body in [
+        "not startswith(input.missing, \"a\")",
+        "not input.missing > 1",
+        "not count(input.missing) == 0",
+        "not \"a\" in input.missing",
+        "not listed(input.missing)",
+        "not listed([input.missing])",
+        "not data.allowed[input.missing]",
+        "not (input.missing + 1) * 2 == 4",
+        "[y | some y in [1]; not startswith(input.missing, \"a\")] != []",
+        "every y in [1] { not startswith(input.missing, \"a\") }",
+    ] {
+        for policy in [
+            format!("package main\n\nimport rego.v1\n\nlisted(x) if x == 1\n\ndeny contains \"x\" if {body}\n"),
+            format!(
+                "package main\n\nimport rego.v1\n\nlisted(x) if x == 1\n\ndeny contains \"x\" if {{\n  {body}\n  true\n}}\n"
+            ),
+        ] {
+            let report = Bench::judge(&policy, "a: 1\n");
+            assert_eq!(
+                (report.summary.pass, report.results.len()),
+                (1, 1),
+                "{policy}: {report:?}"
+            );
+        }
+    }
+    // And these hold: a reference alone, and one side of an equality, may be missing.
+    for body in [
+        "not input.missing",
+        "not input.missing == 1",
+        "not input.missing.deeper",
+        "not listed(input.a)",
+    ] {
+        let policy =
+            format!("package main\n\nimport rego.v1\n\nlisted(x) if x == 7\n\ndeny contains \"x\" if {body}\n");
+        assert_eq!(Bench::judge(&policy, "a: 1\n").summary.fail, 1, "{policy}");
+    }
+}
+
+#[test]
+fn lines_keep_their_numbers_through_the_rewriting() {
+    let policy = "package main\n\nimport rego.v1\n\ndeny contains \"x\" if {\n  not startswith(\n    input.a,\n    \"b\",\n  )\n  to_number(input.a) > 1\n}\n";
+    let report = Bench::judge(policy, "a: c\n");
+    assert!(
+        report.results[0].suppressed.as_ref().unwrap().contains("p.rego:10:"),
+        "{report:?}"
+    );
+}
+
+#[test]
+fn what_would_silently_be_another_value_is_refused() {
+    let cases = [
+        (
+            "deny[m] { input.a; m := \"a\" }\n\nf(x) = 1 { x == 1 } { x == 2 }\n",
+            "repeat the head",
+        ),
+        ("deny[m] { not input.xs[_] == 9; m := \"a\" }\n", "unsafe inside `not`"),
+        (
+            "deny[m] { [p, v] := walk(input); v == 1; m := \"a\" }\n",
+            "walk(x, [path, value])",
+        ),
+        (
+            "x = {1}\n\ndeny[m] { some x; [1, 2][x] == 1; m := \"a\" }\n",
+            "shadows the rule x",
+        ),
+        (
+            "f(input) = input.b { true }\n\ndeny[m] { f({}); m := \"a\" }\n",
+            "must not shadow input",
+        ),
+    ];
+    for (policy, expected) in cases {
+        let bench = Bench::new();
+        bench.write("policy/p.rego", format!("package main\n\n{policy}"));
+        let error = check(&[], &bench.options()).unwrap_err().to_string();
+        assert!(
+            error.contains(expected) && error.contains("p.rego:"),
+            "{policy}: {error}"
+        );
+    }
+}
+
+#[test]
+fn yaml_inside_policies_means_the_same_as_in_files() {
+    let policy =
+        "package main\n\nimport rego.v1\n\ndeny contains \"x\" if yaml.unmarshal(input.text).enabled == true\n";
+    assert_eq!(Bench::judge(policy, "text: 'enabled: yes'\n").summary.fail, 1);
+    let report = Bench::judge(policy, "text: '['\n");
+    assert!(
+        report.summary.pass == 1
+            && report.results[0]
+                .suppressed
+                .as_ref()
+                .unwrap()
+                .contains("yaml.unmarshal")
+    );
+}

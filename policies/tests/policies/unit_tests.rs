@@ -74,3 +74,26 @@ fn a_test_defined_twice_is_not_half_judged() {
     );
     assert_eq!(report.exit_code(), 8);
 }
+
+#[test]
+fn a_mock_may_be_a_rule_that_shares_helpers_with_what_is_tested() {
+    let bench = Bench::new();
+    bench.write(
+        "p/main.rego",
+        "package main\n\nlimit := 5\n\ndeny[msg] { input.a > limit; msg := \"big\" }\n",
+    );
+    bench.write(
+        "p/main_test.rego",
+        "package main\n\nmock := {\"a\": limit + 1}\n\ntest_big { deny[\"big\"] with input as mock }\n\ntest_clock { time.now_ns() == 7 with time.now_ns as 7 }\n\nfixed(x) = 2\n\ntest_count { count([]) == 2 with count as fixed }\n",
+    );
+    let report = test_policies(&[bench.path("p")], &options()).unwrap();
+    let names: Vec<_> = report
+        .results
+        .iter()
+        .map(|r| (r.name.as_str(), r.verdict, r.message.as_str()))
+        .collect();
+    assert!(
+        names.iter().all(|(_, verdict, _)| *verdict == TestOutcome::Pass),
+        "{names:?}"
+    );
+}
