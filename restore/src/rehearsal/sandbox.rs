@@ -287,6 +287,10 @@ mod tests {
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
+        // Only when it has become another program has it let go of what it inherited, the lock among it.
+        while fs::read_to_string(format!("/proc/{}/comm", left.id())).unwrap() != "sleep\n" {
+            std::thread::yield_now();
+        }
         // As the kernel does when the process is killed.
         dead.lock = None;
         assert_eq!(reap(dir.path()), [dead.path().to_owned()]);
