@@ -4,5 +4,13 @@
 
 pub mod damage;
 pub mod env;
-pub mod trees;
 pub mod postgres;
+pub mod trees;
+pub mod ceph;
+#[cfg(feature = "faults")]
+pub mod contract;
+#[cfg(feature = "faults")]
+pub mod faulty;
+#[cfg(feature = "faults")]
+pub mod recording;
+pub mod wire;

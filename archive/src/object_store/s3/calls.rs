@@ -26,7 +26,7 @@ impl S3Store {
         let length = body.len() as u64;
         let request = self.client.put_object().bucket(&self.bucket).key(self.full(key));
         let request = request
-            .body(ByteStream::from(body))
+            .body(super::frames::body(body))
             .set_if_none_match(only_new.then(|| "*".to_owned()));
         self.within(length, request.send()).await?.map_err(Failure::from_sdk)?;
         Ok(())

@@ -107,7 +107,7 @@ impl Failure {
                 from_chain(SdkError::<E, HttpResponse>::ConstructionFailure(failure))
             }
             (SdkError::DispatchFailure(failure), _) => {
-                let transport = failure.is_io() || failure.is_timeout();
+                let transport = failure.is_io() || failure.is_timeout() || failure.as_other().is_some();
                 let error = SdkError::<E, HttpResponse>::DispatchFailure(failure);
                 if transport {
                     trusted_or_not(unanswered(true, without_frame(error)))

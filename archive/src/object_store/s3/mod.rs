@@ -6,6 +6,7 @@
 mod calls;
 mod connect;
 mod failure;
+mod frames;
 mod retry;
 
 use std::fmt;
@@ -203,8 +204,14 @@ impl ObjectStore for S3Store {
         let attempt = format!("look for bucket {}", self.bucket);
         match self.retry("", &attempt, &mut 0, || self.head_bucket_once()).await {
             Err(error) if error.is_not_found() => {}
-            // Who may not ask may still be allowed to write.
-            Err(error) if error.kind == ErrorKind::Denied && error.hint.is_none() => return Ok(()),
+            // A HEAD has no body: it takes another question to learn whether the credentials are wrong or only this is not allowed,
+            // and who may not ask may still be allowed to write.
+            Err(error) if error.kind == ErrorKind::Denied => {
+                return match self.retry("", &attempt, &mut 0, || self.list_once("", None)).await {
+                    Err(error) if error.kind != ErrorKind::Denied || error.hint.is_some() => Err(error),
+                    _ => Ok(()),
+                };
+            }
             answer => return answer,
         }
         let attempt = format!("create bucket {}", self.bucket);

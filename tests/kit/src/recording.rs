@@ -1,0 +1,160 @@
+//! A store that notes what is asked of it: the number of requests stands in for speed and cost, and is the same on every machine.
+
+use std::ops::Range;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use muster_archive::object_store::{ObjectMeta, ObjectStore, PutMode, StorageError};
+
+/// The operations of a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Call {
+    /// `put`, in either mode.
+    Put,
+    /// `get`, `get_limited` and `get_range`.
+    Get,
+    /// `head`.
+    Head,
+    /// `list`; its key is the prefix.
+    List,
+    /// `delete`.
+    Delete,
+}
+
+/// One call, noted when it came back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Noted {
+    /// What was asked.
+    pub call: Call,
+    /// Of which key, or below which prefix.
+    pub key: String,
+    /// Bytes of body written or read; for a listing the number of objects.
+    pub size: u64,
+    /// Whether it succeeded.
+    pub ok: bool,
+}
+
+/// The notes, shared with the store that takes them.
+#[derive(Debug, Clone, Default)]
+pub struct Notes {
+    calls: Arc<Mutex<Vec<Noted>>>,
+}
+
+impl Notes {
+    /// All calls so far, in the order in which they came back.
+    pub fn all(&self) -> Vec<Noted> {
+        self.calls().clone()
+    }
+
+    /// How often this was asked of keys that begin with `prefix`.
+    pub fn count(&self, call: Call, prefix: &str) -> usize {
+        self.calls()
+            .iter()
+            .filter(|noted| noted.call == call && noted.key.starts_with(prefix))
+            .count()
+    }
+
+    /// The bytes that these calls moved.
+    pub fn bytes(&self, call: Call, prefix: &str) -> u64 {
+        let calls = self.calls();
+        calls
+            .iter()
+            .filter(|noted| noted.call == call && noted.key.starts_with(prefix))
+            .map(|noted| noted.size)
+            .sum()
+    }
+
+    /// Forgets everything.
+    pub fn clear(&self) {
+        self.calls().clear();
+    }
+
+    fn calls(&self) -> MutexGuard<'_, Vec<Noted>> {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note<T>(&self, call: Call, key: &str, outcome: &Result<T, StorageError>, size: impl FnOnce(&T) -> u64) {
+        let (ok, size) = (outcome.is_ok(), outcome.as_ref().map_or(0, size));
+        self.calls().push(Noted {
+            call,
+            key: key.to_owned(),
+            size,
+            ok,
+        });
+    }
+}
+
+/// A store that passes everything on and takes notes.
+#[derive(Debug)]
+pub struct RecordingStore {
+    inner: Arc<dyn ObjectStore>,
+    notes: Notes,
+}
+
+impl RecordingStore {
+    /// A recording store before `inner`, and its notes.
+    pub fn before(inner: Arc<dyn ObjectStore>) -> (Arc<dyn ObjectStore>, Notes) {
+        let notes = Notes::default();
+        (
+            Arc::new(Self {
+                inner,
+                notes: notes.clone(),
+            }),
+            notes,
+        )
+    }
+}
+
+#[async_trait]
+impl ObjectStore for RecordingStore {
+    async fn put(&self, key: &str, body: Bytes, mode: PutMode) -> Result<(), StorageError> {
+        let size = body.len() as u64;
+        let outcome = self.inner.put(key, body, mode).await;
+        self.notes.note(Call::Put, key, &outcome, |()| size);
+        outcome
+    }
+
+    async fn get_limited(&self, key: &str, max: u64) -> Result<Bytes, StorageError> {
+        let outcome = self.inner.get_limited(key, max).await;
+        self.notes.note(Call::Get, key, &outcome, |body| body.len() as u64);
+        outcome
+    }
+
+    async fn get_range(&self, key: &str, range: Range<u64>) -> Result<Bytes, StorageError> {
+        let outcome = self.inner.get_range(key, range).await;
+        self.notes.note(Call::Get, key, &outcome, |body| body.len() as u64);
+        outcome
+    }
+
+    async fn head(&self, key: &str) -> Result<ObjectMeta, StorageError> {
+        let outcome = self.inner.head(key).await;
+        self.notes.note(Call::Head, key, &outcome, |_| 0);
+        outcome
+    }
+
+    async fn list(&self, prefix: &str) -> Result<Vec<ObjectMeta>, StorageError> {
+        let outcome = self.inner.list(prefix).await;
+        self.notes
+            .note(Call::List, prefix, &outcome, |objects| objects.len() as u64);
+        outcome
+    }
+
+    async fn delete(&self, key: &str) -> Result<(), StorageError> {
+        let outcome = self.inner.delete(key).await;
+        self.notes.note(Call::Delete, key, &outcome, |()| 0);
+        outcome
+    }
+
+    fn url(&self) -> String {
+        self.inner.url()
+    }
+
+    async fn prepare(&self) -> Result<(), StorageError> {
+        self.inner.prepare().await
+    }
+
+    fn rely_on_conditional_create(&self, proven: bool) {
+        self.inner.rely_on_conditional_create(proven);
+    }
+}
