@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    audit, backup, check, completions, init, keys, ledger, ls, policy, rehearse, restore, schedule, snapshots, status,
-    verify,
+    audit, backup, check, completions, demo, init, keys, ledger, ls, policy, rehearse, restore, schedule, snapshots,
+    status, verify,
 };
 
 /// Proves that you can come back.
@@ -89,6 +89,7 @@ pub(crate) enum LogFormat {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Demo(demo::Demo),
     Init(init::Init),
     Backup(backup::Backup),
     Snapshots(snapshots::Snapshots),

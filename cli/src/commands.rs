@@ -4,6 +4,7 @@ pub(crate) mod audit;
 pub(crate) mod backup;
 pub(crate) mod check;
 pub(crate) mod completions;
+pub(crate) mod demo;
 pub(crate) mod init;
 pub(crate) mod keys;
 pub(crate) mod ledger;
@@ -58,6 +59,7 @@ pub(crate) fn run(arguments: Vec<OsString>) -> Exit {
 
 fn dispatch(context: &Context, command: Command) -> Result<Exit, CommandError> {
     match command {
+        Command::Demo(args) => demo::run(context, args),
         Command::Init(args) => init::run(context, args),
         Command::Backup(args) => backup::run(context, args),
         Command::Snapshots(args) => snapshots::run(context, args),

@@ -21,8 +21,6 @@ pub(crate) enum Kind {
     Usage,
     /// The configuration is missing or wrong.
     Config,
-    /// Some data could not be read now.
-    Incomplete,
     /// A signature, digest or proof is wrong.
     Damaged,
     /// It could not run, or evaluated nothing.
@@ -44,7 +42,6 @@ impl Kind {
         match self {
             Self::Failed => Exit::Failed,
             Self::Usage | Self::Config => Exit::Usage,
-            Self::Incomplete => Exit::Incomplete,
             Self::Damaged => Exit::Damaged,
             Self::CouldNotRun => Exit::CouldNotRun,
             Self::NothingEligible => Exit::NothingEligible,
@@ -61,7 +58,6 @@ impl Kind {
             Self::Failed => "failed",
             Self::Usage => "usage",
             Self::Config => "config",
-            Self::Incomplete => "incomplete",
             Self::Damaged => "damaged",
             Self::CouldNotRun => "could_not_run",
             Self::NothingEligible => "nothing_eligible",

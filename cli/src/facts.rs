@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use muster_archive::ledger::{Log, LogEvent};
-use muster_archive::{ArchiveError, Manifest, Point, Repository, layout};
+use muster_archive::{Manifest, Point, Repository, layout};
 use muster_evidence::{Rehearsed, Signed, Snapshot, Store};
 use muster_signing::{Role, Verified};
 use serde_json::{Value, json};
@@ -299,7 +299,7 @@ fn manifest(
     repository: &Repository,
     point: &Point,
 ) -> Result<(Verified<Manifest>, Vec<u8>), CommandError> {
-    let (manifest, envelope) = context.wait(async { Ok::<_, ArchiveError>(repository.manifest(point).await?) })?;
+    let (manifest, envelope) = context.wait(repository.manifest(point))?;
     Ok((manifest, envelope.to_vec()))
 }
 

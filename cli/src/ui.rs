@@ -234,11 +234,6 @@ impl Serialize for SchemaFirst {
     }
 }
 
-/// Raw bytes of a result that is not text: `restore --to -`.
-pub(crate) fn raw_output() -> io::Stdout {
-    io::stdout()
-}
-
 fn paint(tone: Tone, text: &str) -> String {
     let code = match tone {
         Tone::Good => "32",

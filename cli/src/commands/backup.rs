@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::config::{Config, StoreConfig, duration};
 use crate::context::Context;
 use crate::edge::Edge;
-use crate::error::{CommandError, usage};
+use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::ui::{Table, Tone, Ui, bytes, printable, ratio, seconds};
 use crate::{keyfiles, lock, stores};
@@ -332,11 +332,10 @@ pub(crate) fn exit(backed: &[Backed]) -> Exit {
     })
 }
 
-/// An error where a backup must have succeeded for the rest to make sense.
-pub(crate) fn require(backed: Backed) -> Result<SnapshotReport, CommandError> {
+/// The error of a backup that must have succeeded for the rest to make sense.
+pub(crate) fn require(backed: Backed) -> Result<(), CommandError> {
     match backed.outcome {
-        Outcome::Taken(report) => Ok(*report),
-        Outcome::Planned(_) => Err(usage("a dry run takes no snapshot")),
+        Outcome::Taken(_) | Outcome::Planned(_) => Ok(()),
         Outcome::Busy(error) | Outcome::Failed(error) => Err(error),
     }
 }

@@ -27,8 +27,8 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
 /// Writes a duration in the largest unit that loses nothing.
 pub(crate) fn duration_text(duration: Duration) -> String {
     let milliseconds = duration.as_millis();
-    for (unit, length) in [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000)] {
-        if milliseconds > 0 && milliseconds % length == 0 {
+    for (unit, length) in [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000u128)] {
+        if milliseconds > 0 && milliseconds.is_multiple_of(length) {
             return format!("{}{unit}", milliseconds / length);
         }
     }

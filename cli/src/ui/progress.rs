@@ -70,12 +70,6 @@ impl Progress {
         self.total.store(total, Ordering::Relaxed);
     }
 
-    /// So many more bytes are done.
-    pub(crate) fn add(&self, bytes: u64) {
-        self.done.fetch_add(bytes, Ordering::Relaxed);
-        self.draw();
-    }
-
     /// So many bytes are done in all.
     pub(crate) fn set(&self, bytes: u64) {
         self.done.store(bytes, Ordering::Relaxed);
