@@ -22,7 +22,7 @@ use crate::window::{Job, Window};
 use crate::{RestoreError, reading};
 
 /// Bytes of packs that may be in memory, in KiB.
-const IN_FLIGHT: u32 = 96 << 10;
+const IN_FLIGHT: u32 = 64 << 10;
 /// Reads in a row without an answer after which no more are tried.
 const GIVE_UP: u32 = 8;
 /// Logical bytes of an extent map.

@@ -5,6 +5,7 @@
 
 mod bench;
 mod damage;
+mod engines;
 mod rehearsals;
 mod round_trip;
 mod targets;

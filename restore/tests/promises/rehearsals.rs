@@ -87,7 +87,7 @@ fn assert_nothing_left(bench: &Bench) {
 }
 
 /// Restores, and then spoils what came back.
-struct Spoiled<F: Fn(&Path)>(F);
+pub(crate) struct Spoiled<F: Fn(&Path)>(pub(crate) F);
 
 impl<F: Fn(&Path)> Restorer for Spoiled<F> {
     fn restore(&self, session: &Session<'_>, plan: &RestorePlan, to: &Path) -> Result<RestoreReport, RestoreError> {
