@@ -10,6 +10,8 @@ mod assemble;
 mod batch;
 mod files;
 mod parent;
+#[cfg(test)]
+mod tests;
 mod upload;
 
 use std::sync::Arc;
