@@ -86,12 +86,6 @@ impl Repository {
             source,
         };
         let keys = KeyDocument::verify_chain(&chain, &believed, &descriptor.repository).map_err(trust)?;
-        let proven = keys
-            .capabilities
-            .get("conditional_create")
-            .and_then(serde_json::Value::as_bool)
-            == Some(true);
-        store.rely_on_conditional_create(proven);
         let state = LocalState::new(state_dir, &descriptor.repository);
         remember_epoch(&state, keys.epoch)?;
         let mut documents = vec![(layout::DESCRIPTOR.to_owned(), descriptor_bytes)];

@@ -36,7 +36,6 @@ impl Repository {
         options: InitOptions<'_>,
         edge: &dyn Edge,
     ) -> Result<(Self, bool), ArchiveError> {
-        store.prepare().await?;
         let mut wrote = false;
         store.prepare().await?;
         let repository = match Self::existing_id(&store, &options).await? {

@@ -1,11 +1,22 @@
 //! A real S3 server: the contract, wrong credentials and addresses, and a wire that breaks at the worst moments.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test ends at the first surprise"
+)]
+
+use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use muster_archive::object_store::{Credentials, ErrorKind, ObjectStore, Patience, PutMode, S3Options, open};
+use muster_archive::object_store::{
+    Credentials, ErrorKind, ObjectStore, Patience, PutMode, S3Options, open, probe_conditional_create,
+};
 use muster_testkit::ceph::{self, Ceph};
 use muster_testkit::contract;
 use muster_testkit::wire::{Cut, Wire};
@@ -271,5 +282,138 @@ async fn every_payload_is_signed_and_no_checksum_that_servers_trip_over_is_sent(
             !head.contains("unsigned") && !head.contains("aws-chunked") && !head.contains("x-amz-checksum"),
             "{head}"
         );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_ignores_the_condition_is_found_out_and_looked_at_before_it_is_written_to() {
+    let ceph = Ceph::server();
+    let url = ceph.fresh_url();
+    let store = open(&url, &ceph.options()).await.unwrap();
+    store.prepare().await.unwrap();
+    assert!(probe_conditional_create(&*store, "plain").await.unwrap());
+
+    // On a versioned bucket Ceph 16 takes the header and ignores it.
+    let bucket = url.trim_start_matches("s3://").split('/').next().unwrap();
+    version(ceph.endpoint(), bucket).await;
+    assert!(!probe_conditional_create(&*store, "versioned").await.unwrap());
+    store.put("once", Bytes::from("first"), PutMode::Create).await.unwrap();
+    let second = store
+        .put("once", Bytes::from("second"), PutMode::Create)
+        .await
+        .unwrap_err();
+    assert_eq!(second.kind, ErrorKind::AlreadyExists);
+    assert_eq!(store.get("once").await.unwrap(), "first");
+}
+
+/// Switches versioning on, as the owner of the bucket does with a tool of his own.
+async fn version(endpoint: &str, bucket: &str) {
+    use aws_sdk_s3::types::{BucketVersioningStatus, VersioningConfiguration};
+    let who = aws_sdk_s3::config::Credentials::new(ceph::ACCESS_KEY_ID, ceph::SECRET_ACCESS_KEY, None, None, "test");
+    let config = aws_sdk_s3::Config::builder()
+        .behavior_version(aws_config::BehaviorVersion::v2026_01_12())
+        .region(aws_config::Region::new("us-east-1"))
+        .endpoint_url(endpoint)
+        .force_path_style(true)
+        .credentials_provider(who)
+        .build();
+    let on = VersioningConfiguration::builder()
+        .status(BucketVersioningStatus::Enabled)
+        .build();
+    let client = aws_sdk_s3::Client::from_conf(config);
+    client
+        .put_bucket_versioning()
+        .bucket(bucket)
+        .versioning_configuration(on)
+        .send()
+        .await
+        .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_that_nobody_vouches_for_is_refused_at_once_and_in_words() {
+    let scratch = tempfile::tempdir().unwrap();
+    let server = TlsServer::start(scratch.path());
+    let store = open("s3://bucket/x", &ceph::options(&server.url)).await.unwrap();
+    let error = store.get("muster.dsse").await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Unreachable, "{}", told(&error));
+    assert!(
+        error.to_string().contains("certificate is not trusted") && !error.to_string().contains("tries"),
+        "{}",
+        told(&error)
+    );
+}
+
+/// `openssl s_server` with a certificate of its own making.
+struct TlsServer {
+    process: Child,
+    url: String,
+}
+
+impl TlsServer {
+    fn start(folder: &Path) -> Self {
+        let made = Command::new("openssl")
+            .args([
+                "req",
+                "-x509",
+                "-newkey",
+                "rsa:2048",
+                "-nodes",
+                "-days",
+                "2",
+                "-subj",
+                "/CN=localhost",
+            ])
+            .args([
+                "-addext",
+                "subjectAltName=DNS:localhost,IP:127.0.0.1",
+                "-keyout",
+                "key.pem",
+                "-out",
+                "cert.pem",
+            ])
+            .current_dir(folder)
+            .output();
+        assert!(
+            made.expect("openssl is missing: apt-get install openssl")
+                .status
+                .success()
+        );
+        let mut process = Command::new("openssl")
+            .args([
+                "s_server",
+                "-accept",
+                "127.0.0.1:0",
+                "-key",
+                "key.pem",
+                "-cert",
+                "cert.pem",
+                "-www",
+            ])
+            .current_dir(folder)
+            .stdin(Stdio::null())
+            .stderr(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // It says "ACCEPT 127.0.0.1:PORT".
+        let mut said = BufReader::new(process.stdout.take().unwrap())
+            .lines()
+            .map_while(Result::ok);
+        let address = said
+            .find_map(|line| line.strip_prefix("ACCEPT ").map(str::to_owned))
+            .expect("an address");
+        std::thread::spawn(move || said.for_each(drop));
+        Self {
+            process,
+            url: format!("https://{address}"),
+        }
+    }
+}
+
+impl Drop for TlsServer {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
     }
 }

@@ -2,15 +2,15 @@
 
 #![expect(clippy::expect_used, reason = "a test kit that cannot do its work ends the test")]
 
-pub mod damage;
-pub mod env;
-pub mod postgres;
-pub mod trees;
 pub mod ceph;
 #[cfg(feature = "faults")]
 pub mod contract;
+pub mod damage;
+pub mod env;
 #[cfg(feature = "faults")]
 pub mod faulty;
+pub mod postgres;
 #[cfg(feature = "faults")]
 pub mod recording;
+pub mod trees;
 pub mod wire;

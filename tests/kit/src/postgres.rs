@@ -18,6 +18,8 @@ pub struct Options {
     pub hba: Vec<String>,
     /// Name of the bootstrap superuser in place of `postgres`.
     pub superuser: Option<String>,
+    /// It is a standby: up while it is still in recovery.
+    pub standby: bool,
     /// Keep `postgresql.conf` and its companions outside the data directory, as Debian does.
     pub configuration_outside: bool,
 }
@@ -256,7 +258,12 @@ impl Server {
             if let Ok(Some(status)) = self.child.try_wait() {
                 return Err(format!("postgres ended with {status}: {}", self.log()));
             }
-            if self.try_sql("select 1 where not pg_is_in_recovery()").stdout == b"1\n" {
+            let ready = if self.options.standby { "t" } else { "f" };
+            if self
+                .try_sql("select pg_is_in_recovery()")
+                .stdout
+                .starts_with(ready.as_bytes())
+            {
                 return Ok(());
             }
             std::thread::sleep(Duration::from_millis(20));

@@ -39,7 +39,12 @@ const BUSY: &str = "<?xml version=\"1.0\"?><Error><Code>SlowDown</Code><Message>
 impl Wire {
     /// A wire to `server`, whose first connections have these faults, one each.
     pub fn to(server: &str, cuts: &[Cut]) -> Wire {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        Self::at(Ipv4Addr::LOCALHOST, server, cuts)
+    }
+
+    /// The same, with its near end at another of this host's addresses.
+    pub fn at(near: Ipv4Addr, server: &str, cuts: &[Cut]) -> Wire {
+        let listener = TcpListener::bind((near, 0)).expect("a free port");
         let address = listener.local_addr().expect("its address").to_string();
         let heads = Arc::<Mutex<Vec<String>>>::default();
         let clients = Arc::<Mutex<Vec<TcpStream>>>::default();

@@ -99,7 +99,7 @@ impl S3Store {
             .bucket(&self.bucket)
             .prefix(self.full(prefix));
         let request = request.set_continuation_token(after);
-        let answer = self.within(1 << 20, request.send()).await?.map_err(Failure::from_sdk)?;
+        let answer = self.within(0, request.send()).await?.map_err(Failure::from_sdk)?;
         let mut objects = Vec::new();
         for object in answer.contents() {
             let key = object.key().and_then(|key| key.strip_prefix(&self.prefix));

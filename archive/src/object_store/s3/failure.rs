@@ -24,7 +24,7 @@ pub(super) struct Failure {
 
 /// What the server said, in one line.
 #[derive(Debug, thiserror::Error)]
-#[error("HTTP {status} {code}{}{message}{}", if .message.is_empty() { "" } else { ": " }, shown_request(.request))]
+#[error("HTTP {status}{}{}{}", led(" ", code), led(": ", message), request.as_ref().map(|id| format!(" (request {id})")).unwrap_or_default())]
 struct Answer {
     status: u16,
     code: String,
@@ -32,11 +32,12 @@ struct Answer {
     request: Option<String>,
 }
 
-fn shown_request(request: &Option<String>) -> String {
-    request
-        .as_ref()
-        .map(|id| format!(" (request {id})"))
-        .unwrap_or_default()
+fn led(by: &str, text: &str) -> String {
+    if text.is_empty() {
+        String::new()
+    } else {
+        format!("{by}{text}")
+    }
 }
 
 impl Failure {
@@ -233,4 +234,80 @@ where
     E: Error + Send + Sync + 'static,
 {
     error.into_source().unwrap_or_else(|error| Box::new(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_says_what_to_do_and_only_a_passing_one_is_asked_again() {
+        use ErrorKind::{
+            AlreadyExists, Denied, Invalid, NoContainer, NoSpace, NotFound, Other, Throttled, Truncated, Unreachable,
+        };
+        let cases = [
+            ("NoSuchKey", 404, NotFound, false, ""),
+            ("NoSuchBucket", 404, NoContainer, false, "muster init"),
+            ("", 404, Other, false, "endpoint"),
+            ("PreconditionFailed", 412, AlreadyExists, false, ""),
+            ("ConditionalRequestConflict", 409, Throttled, true, ""),
+            ("InvalidRange", 416, Truncated, false, ""),
+            ("AccessDenied", 403, Denied, false, ""),
+            ("RequestTimeTooSkewed", 403, Denied, false, "clock"),
+            ("ExpiredToken", 400, Denied, false, "expired"),
+            ("InvalidAccessKeyId", 403, Denied, false, "access key"),
+            ("SignatureDoesNotMatch", 403, Denied, false, "secret"),
+            ("QuotaExceeded", 403, NoSpace, false, ""),
+            ("PermanentRedirect", 301, Invalid, false, "region"),
+            ("SlowDown", 503, Throttled, true, ""),
+            ("", 429, Throttled, true, ""),
+            ("InternalError", 500, Unreachable, true, ""),
+            ("", 503, Unreachable, true, ""),
+            ("XAmzContentSHA256Mismatch", 400, Unreachable, true, ""),
+            ("NotImplemented", 501, Other, false, ""),
+            ("InvalidArgument", 400, Other, false, ""),
+        ];
+        for (code, status, kind, again, hint) in cases {
+            let answer = Answer {
+                status,
+                code: code.to_owned(),
+                message: String::new(),
+                request: None,
+            };
+            let failure = Failure::from_answer(&answer, None);
+            assert_eq!((failure.kind, failure.again), (kind, again), "{status} {code}");
+            let error = failure.of("packs/x", "read packs/x", 1);
+            assert!(
+                error.to_string().contains(hint) && (!hint.is_empty() || error.hint.is_none()),
+                "{error}"
+            );
+        }
+        let moved = Answer {
+            status: 301,
+            code: String::new(),
+            message: String::new(),
+            request: None,
+        };
+        let error = Failure::from_answer(&moved, Some("eu-central-1")).of("", "list", 1);
+        assert!(error.to_string().contains("eu-central-1"), "{error}");
+    }
+
+    #[test]
+    fn an_answer_reads_as_one_line() {
+        let (code, message) = ("AccessDenied".to_owned(), "No.".to_owned());
+        let full = Answer {
+            status: 403,
+            code,
+            message,
+            request: Some("tx1".to_owned()),
+        };
+        assert_eq!(full.to_string(), "HTTP 403 AccessDenied: No. (request tx1)");
+        let bare = Answer {
+            status: 403,
+            code: String::new(),
+            message: String::new(),
+            request: None,
+        };
+        assert_eq!(bare.to_string(), "HTTP 403");
+    }
 }
