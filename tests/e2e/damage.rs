@@ -40,6 +40,18 @@ fn kind(object: &str) -> &str {
     }
 }
 
+/// The words by which an object may be called: what tells it from the others of its kind.
+fn names(object: &str) -> Vec<&str> {
+    let parts: Vec<&str> = object.split('/').collect();
+    match parts.as_slice() {
+        ["muster.dsse"] => vec!["muster.dsse", "descriptor"],
+        ["keys", _] => vec!["key document of epoch 1"],
+        ["ledger", _, incarnation, "checkpoint"] => vec![incarnation],
+        [.., name] => vec![name],
+        [] => Vec::new(),
+    }
+}
+
 #[test]
 fn damage_to_any_object_is_exit_7_and_names_it() {
     let env = full();
@@ -71,10 +83,9 @@ fn damage_to_any_object_is_exit_7_and_names_it() {
             let outcome = env.run("verify --repository --read-data --json");
             drop(damaged);
             let said = format!("{}{}", outcome.stdout, outcome.stderr);
-            let name = object.rsplit('/').next().unwrap();
             if outcome.code != expected {
                 wrong.push(format!("{damage:?} {object}: exit {}, not {expected}", outcome.code));
-            } else if !said.contains(name) && expected == 7 {
+            } else if !names(object).iter().any(|name| said.contains(name)) && expected == 7 {
                 wrong.push(format!("{damage:?} {object}: not named in {said}"));
             }
         }

@@ -12,7 +12,7 @@ use muster_testkit::trees::{assert_same, build_everything, noise};
 use crate::env;
 
 /// An initialised repository and a store `assets` over an empty folder `src`.
-fn assets(more: &str) -> TestEnv {
+pub(crate) fn assets(more: &str) -> TestEnv {
     let env = env();
     fs::create_dir(env.path("src")).unwrap();
     env.configure(&format!("[store.assets]\nkind = \"files\"\npath = \"src\"\n{more}"));
@@ -215,7 +215,7 @@ fn a_file_that_grows_while_it_is_read_is_listed_and_the_rest_is_good() {
 }
 
 /// Runs a backup in which the kernel answers each opening of `name` with `errno`.
-fn backup_with_open_failing(env: &TestEnv, name: &str, errno: &str) -> Outcome {
+pub(crate) fn backup_with_open_failing(env: &TestEnv, name: &str, errno: &str) -> Outcome {
     let mut command = std::process::Command::new("strace");
     let muster = env.command();
     command.args([

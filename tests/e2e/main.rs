@@ -12,6 +12,7 @@ mod files;
 mod interruption;
 mod policies;
 mod postgres;
+mod red;
 mod rehearsal;
 mod scheduling;
 mod sqlite;
