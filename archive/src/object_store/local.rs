@@ -273,14 +273,25 @@ impl Place {
     }
 
     fn put(&self, key: &str, body: &[u8], mode: PutMode) -> Result<(), Cause> {
+        let (folder, name) = self.folder_for_write(key)?;
+        let taken = mode == PutMode::Create && rustix::fs::statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW).is_ok();
+        let named = if taken {
+            Err(Errno::EXIST.into())
+        } else {
+            self.write(&folder, name, body, mode)
+        };
+        // Also for the loser of a race: whoever is told that an object exists may build on it.
+        sync_folder(&folder)?;
+        named
+    }
+
+    fn write(&self, folder: &OwnedFd, name: &str, body: &[u8], mode: PutMode) -> Result<(), Cause> {
         let mut scratch = Scratch::create(self)?;
         scratch.write(body)?;
-        let (folder, name) = self.folder_for_write(key)?;
         match mode {
-            PutMode::Create => scratch.link(&folder, name)?,
-            PutMode::Overwrite => scratch.rename(&folder, name)?,
+            PutMode::Create => scratch.link(folder, name),
+            PutMode::Overwrite => scratch.rename(folder, name),
         }
-        sync_folder(&folder)
     }
 
     fn delete(&self, key: &str) -> Result<(), Cause> {
