@@ -31,6 +31,11 @@ pub trait Rehearsed: Send {
     fn write(&mut self) -> Result<(), StoreError>;
     /// Stops the engine and waits until it is gone. Called in every case, also after errors; must be idempotent.
     fn stop(&mut self) -> Result<(), StoreError>;
+    /// When the newest change that came back had been committed, by the source's clock (RFC 3339 UTC), for the realised RPO.
+    /// `None` where the store does not tell. Known once it has started.
+    fn latest_commit(&self) -> Option<String> {
+        None
+    }
     /// What kept the sandbox apart, as facts for the scorecard (`network`, `user`, `archiving`, …).
     fn isolation(&self) -> std::collections::BTreeMap<String, serde_json::Value>;
 }

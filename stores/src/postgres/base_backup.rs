@@ -114,10 +114,10 @@ impl<'a> Intake<'a> {
             .ok_or_else(|| wrong("the server sent no manifest"))?;
         self.sink.end_file()?;
         let ranges = manifest.finish(&self.arrived).map_err(wrong)?;
-        let last = ranges.last().map(|range| range.end.as_str()).unwrap_or_default();
-        if last != end.to_string() {
+        // One range per timeline, the newest first.
+        if !ranges.iter().any(|range| range.end == end.to_string()) {
             return Err(wrong(format!(
-                "the server's manifest ends at {last} and the backup at {end}"
+                "no WAL range of the server's manifest ends where the backup does, at {end}"
             )));
         }
         let wal_segments = self.wal.finish(start, end).map_err(wrong)?;
@@ -306,3 +306,6 @@ impl<'a> Intake<'a> {
 fn wrong(what: impl ToString) -> IntakeError {
     IntakeError::Wrong(what.to_string())
 }
+
+#[cfg(test)]
+mod tests;

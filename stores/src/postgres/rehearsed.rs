@@ -3,8 +3,7 @@
 //! Invariant: checks run after promotion, read-only, under a statement timeout, each in a session of its own. The engine
 //! reaches no network; what a check's own SQL does with the file system or with foreign servers as superuser is its author's.
 //!
-//! Errors of `start` tell whose fault it is: `Invalid` and `Deadline` speak about the backup; `ProgramMissing`, `Settings` and
-//! `Unreachable` about this machine.
+//! Errors of `start` tell whose fault it is: `Invalid` speaks about the backup, all others about this machine or this moment.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -68,12 +67,6 @@ impl PostgresRehearsed {
             isolation: BTreeMap::new(),
             latest_commit: None,
         }
-    }
-
-    /// When the newest transaction that came back had committed, by the source's clock (RFC 3339 UTC); for the realised RPO.
-    /// `None` where neither replay nor `track_commit_timestamp` tells. Known after `start`.
-    pub fn latest_commit(&self) -> Option<&str> {
-        self.latest_commit.as_deref()
     }
 
     fn expected_text(&self, name: &str) -> String {
@@ -299,6 +292,11 @@ impl Rehearsed for PostgresRehearsed {
         }
         self.engine = None;
         Ok(())
+    }
+
+    /// From replay, which saw the newest commits of the WAL in the backup, and from commit timestamps where they are kept.
+    fn latest_commit(&self) -> Option<String> {
+        self.latest_commit.clone()
     }
 
     fn isolation(&self) -> BTreeMap<String, Value> {

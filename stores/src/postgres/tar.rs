@@ -242,12 +242,13 @@ fn number(field: &[u8]) -> Result<u64, TarError> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use proptest::prelude::*;
 
     use super::*;
 
-    fn header(path: &[u8], kind: u8, size: u64) -> Vec<u8> {
+    /// A member's header as PostgreSQL writes it.
+    pub(in crate::postgres) fn header(path: &[u8], kind: u8, size: u64) -> Vec<u8> {
         let mut header = vec![0; BLOCK];
         header[..path.len()].copy_from_slice(path);
         header[100..108].copy_from_slice(b"0000600\0");
@@ -260,6 +261,13 @@ mod tests {
         seal(header)
     }
 
+    /// Content filled up to whole blocks.
+    pub(in crate::postgres) fn padded(content: &[u8]) -> Vec<u8> {
+        let mut bytes = content.to_vec();
+        bytes.resize(content.len().next_multiple_of(BLOCK), 0);
+        bytes
+    }
+
     fn seal(mut header: Vec<u8>) -> Vec<u8> {
         header[148..156].copy_from_slice(b"        ");
         let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
@@ -270,8 +278,7 @@ mod tests {
     fn archive() -> Vec<u8> {
         let mut bytes = header(b"base/", b'5', 0);
         bytes.extend(header(b"base/1", b'0', 700));
-        bytes.extend([7; 700]);
-        bytes.extend([0; 324]);
+        bytes.extend(padded(&[7; 700]));
         bytes.extend(header(b"empty", b'0', 0));
         bytes.extend([0; 1024]);
         bytes
