@@ -45,7 +45,7 @@ fn names(object: &str) -> Vec<&str> {
     let parts: Vec<&str> = object.split('/').collect();
     match parts.as_slice() {
         ["muster.dsse"] => vec!["muster.dsse", "descriptor"],
-        ["keys", _] => vec!["key document of epoch 1"],
+        ["keys", _] => vec!["key document"],
         ["ledger", _, incarnation, "checkpoint"] => vec![incarnation],
         [.., name] => vec![name],
         [] => Vec::new(),
