@@ -6,7 +6,7 @@ use std::path::Path;
 
 use muster_stores::postgres::{Lsn, RecoveryOptions, prepare};
 use muster_stores::{Rehearsed, SinkError, Source, StoreError};
-use muster_testkit::postgres::{Options, Server, command, give, program, scratch, succeed};
+use muster_testkit::postgres::{Options, Server, command, give, give_tree, program, scratch, succeed};
 
 use crate::support::{DirectorySink, Load, Rehearsal, back_up, server, source, url};
 
@@ -78,7 +78,7 @@ fn postgresql_itself_verifies_the_tree() {
     let directory = scratch();
     let data = directory.path().join("tree");
     back_up(&server, &data);
-    succeed(std::process::Command::new("chown").args(["-R", "postgres"]).arg(&data));
+    give_tree(&data);
     succeed(command(&program("pg_verifybackup")).arg(&data));
 }
 

@@ -98,6 +98,13 @@ pub fn give(path: &Path) {
     }
 }
 
+/// Gives a folder and everything below it to [`server_user`].
+pub fn give_tree(path: &Path) {
+    if server_user().is_some() {
+        succeed(Command::new("chown").arg("-R").arg(owner()).arg(path));
+    }
+}
+
 impl Server {
     /// Makes a cluster and starts it. Superuser: `postgres` unless named otherwise; page checksums on.
     pub fn start(options: Options) -> Server {
@@ -129,7 +136,7 @@ impl Server {
     pub fn start_restored(data: &Path, options: Options) -> Server {
         let directory = scratch();
         std::fs::rename(data, directory.path().join("data")).expect("move the data directory");
-        succeed(Command::new("chown").arg("-R").arg(owner()).arg(directory.path()));
+        give_tree(directory.path());
         Server::run(directory, options)
     }
 
