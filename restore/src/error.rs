@@ -67,6 +67,12 @@ pub enum RestoreError {
         /// The manifest's kind.
         kind: String,
     },
+    /// A rehearsal took longer than it may.
+    #[error("no end after {seconds} s")]
+    Deadline {
+        /// How long it was given.
+        seconds: f64,
+    },
     /// The run was cancelled.
     #[error("cancelled")]
     Cancelled,

@@ -22,14 +22,15 @@ pub fn list(
         Some(rest) => path.is_empty() || rest.is_empty() || rest.starts_with(b"/"),
         None => false,
     };
-    let ids = session.handle.block_on(session.repository.tree_leaves(manifest))?;
+    let ids = session.wait(session.repository.tree_leaves(manifest))??;
     let mut count = 0;
-    for (_, leaf) in reading::leaves(session.repository, session.handle, ids) {
+    for (_, leaf) in reading::leaves(session, ids) {
         session.check()?;
         for entry in leaf?.into_iter().filter(beneath) {
             count += 1;
             each(entry)?;
         }
     }
+    session.check()?;
     Ok(count)
 }

@@ -94,7 +94,7 @@ pub fn plan(
         [] => None,
         include => Some(Patterns::new(include, "--include")?),
     };
-    let ids = session.handle.block_on(session.repository.tree_leaves(manifest))?;
+    let ids = session.wait(session.repository.tree_leaves(manifest))??;
     let mut plan = RestorePlan {
         store: manifest.store.clone(),
         kind: manifest.kind.clone(),
@@ -160,7 +160,7 @@ impl RestorePlan {
             .filter(|leaf| leaf.kept.is_none())
             .map(|leaf| leaf.id)
             .collect();
-        let mut read = reading::leaves(session.repository, session.handle, absent);
+        let mut read = reading::leaves(session, absent);
         for leaf in &self.leaves {
             session.check()?;
             match &leaf.kept {
@@ -194,7 +194,7 @@ impl RestorePlan {
     fn read(&mut self, session: &Session<'_>, ids: Vec<Digest>, manifest: &Manifest) -> Result<(), RestoreError> {
         let mut digest = TreeDigest::new();
         let (mut entries, mut files, mut bytes, mut kept) = (0u64, 0u64, 0u64, 0usize);
-        for (id, leaf) in reading::leaves(session.repository, session.handle, ids) {
+        for (id, leaf) in reading::leaves(session, ids) {
             session.check()?;
             let leaf = match leaf {
                 Ok(leaf) => leaf,
@@ -221,6 +221,7 @@ impl RestorePlan {
                 kept: (kept <= KEPT).then_some(leaf),
             });
         }
+        session.check()?;
         if !self.lost.is_empty() {
             return Ok(());
         }

@@ -13,8 +13,10 @@ mod verdict;
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use crossbeam_channel::RecvTimeoutError;
 use muster_archive::{Manifest, Tool};
 use muster_signing::Verified;
 use muster_stores::{CheckOutcome, Sandbox};
@@ -34,6 +36,9 @@ use sandbox::Place;
 pub use scorecard::{Check, Conditions, Scorecard};
 use verdict::Findings;
 pub use verdict::Verdict;
+
+/// How long a step goes on after its deadline, at most.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// When the clock of a rehearsal began: at the process's beginning, not at its first interesting moment.
 #[derive(Clone, Debug)]
@@ -111,6 +116,7 @@ pub fn rehearse(session: &Session<'_>, rehearsal: Rehearsal<'_>) -> Result<Score
         rto: Rto::new(rehearsal.plan.objectives.rto),
         conditions: Conditions::default(),
         reached: "L0",
+        cleaning: false,
     };
     run.phase("select");
     run.perform(&rehearsal);
@@ -129,6 +135,7 @@ struct Run<'a> {
     rto: Rto,
     conditions: Conditions,
     reached: &'static str,
+    cleaning: bool,
 }
 
 /// The rehearsal ends here: what it found is in the findings.
@@ -150,8 +157,7 @@ impl<'a> Run<'a> {
             }
             Err(Ended) => None,
         };
-        self.timeline.end(self.findings.word());
-        self.phase("cleanup");
+        self.clean_up();
         if let Some(Err(error)) = place.map(Place::remove) {
             self.findings.note(&error);
             self.timeline.end("failed");
@@ -170,7 +176,8 @@ impl<'a> Run<'a> {
         self.reached = "L1";
         self.phase("preflight");
         for reaped in sandbox::reap(rehearsal.work_dir) {
-            tracing::warn!(place = %reaped.display(), "what a rehearsal that died left behind was removed");
+            let died_in = reaped.died_in.as_deref().unwrap_or("a phase that it did not note");
+            tracing::warn!(place = %reaped.path.display(), died_in, "what a rehearsal that died left behind was removed");
         }
         // PostgreSQL refuses to run as root, so another user must pass through.
         let passable = self.manifest.kind == "postgres" && rustix::process::geteuid().is_root();
@@ -212,13 +219,15 @@ impl<'a> Run<'a> {
     ) -> Result<(), Ended> {
         self.phase("fetch");
         let began = self.timeline.elapsed();
-        let report = rehearsal.restorer.restore(self.session, plan, &place.data());
+        let report = self.within(deadline, |session| {
+            rehearsal.restorer.restore(session, plan, &place.data())
+        });
         let report = report.map_err(|error| self.findings.of_restore("restore", &error))?;
         self.rto.transfer_seconds = Some(figures::rounded(self.timeline.elapsed() - began));
         self.findings.of_losses(&report)?;
 
         self.phase("compare");
-        self.compare(place)?;
+        self.compare(place, deadline)?;
         self.reached = "L2";
 
         self.phase("engine_start");
@@ -226,15 +235,46 @@ impl<'a> Run<'a> {
         self.rto.engine_seconds = Some(figures::rounded(self.timeline.elapsed()));
         let questioned = self.question(&mut engine, deadline);
         self.isolation.extend(engine.isolation());
-        if let Err(error) = engine.stop() {
-            self.findings.note(&error);
-        }
+        self.stop(&mut engine);
         questioned
     }
 
+    /// Does something that ends with the deadline as it would with the user's wish.
+    fn within<T>(
+        &self,
+        deadline: Instant,
+        step: impl FnOnce(&Session<'_>) -> Result<T, RestoreError>,
+    ) -> Result<T, RestoreError> {
+        let ended = AtomicBool::new(false);
+        let (over, waits) = crossbeam_channel::bounded::<()>(0);
+        let done = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while waits.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
+                    if Instant::now() >= deadline || self.session.check().is_err() {
+                        ended.store(true, Ordering::Relaxed);
+                    }
+                }
+            });
+            // Dropped at the end of the step, also when it panics: the other thread then ends too.
+            let _over = over;
+            step(&Session {
+                cancel: &ended,
+                ..*self.session
+            })
+        });
+        match done {
+            Err(RestoreError::Cancelled) if self.session.check().is_ok() => Err(RestoreError::Deadline {
+                seconds: self.plan.limits.deadline_seconds,
+            }),
+            done => done,
+        }
+    }
+
     /// The bytes that were restored, before anything touches them, beside the signed manifest.
-    fn compare(&mut self, place: &Place) -> Result<(), Ended> {
-        let found = tree_digest_of_directory(&place.data(), self.session.cancel);
+    fn compare(&mut self, place: &Place, deadline: Instant) -> Result<(), Ended> {
+        let found = self.within(deadline, |session| {
+            tree_digest_of_directory(&place.data(), session.cancel)
+        });
         let found = found.map_err(|error| self.findings.of_restore("read the restored bytes", &error))?;
         let signed = self.manifest.tree.digest;
         self.checks
@@ -272,11 +312,24 @@ impl<'a> Run<'a> {
             Ok(()) => Ok(engine),
             Err(error) => {
                 let ended = self.findings.of_start(&error);
-                if let Err(error) = engine.stop() {
-                    self.findings.note(&error);
-                }
+                self.stop(&mut engine);
                 Err(ended)
             }
+        }
+    }
+
+    fn stop(&mut self, engine: &mut Running) {
+        self.clean_up();
+        if let Err(error) = engine.stop() {
+            self.findings.note(&error);
+        }
+    }
+
+    /// Begins the last phase, once.
+    fn clean_up(&mut self) {
+        if !std::mem::replace(&mut self.cleaning, true) {
+            self.timeline.end(self.findings.word());
+            self.phase("cleanup");
         }
     }
 

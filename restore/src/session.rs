@@ -1,11 +1,16 @@
 //! What a restore or a rehearsal reads from and runs on: handed in whole, nothing of it is global.
 
+use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use muster_archive::{Edge, Repository};
 use tokio::runtime::Handle;
 
 use crate::{Event, RestoreError};
+
+/// How long a wait for the storage goes on without a look at the wish to end.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// The surroundings of one run.
 ///
@@ -32,6 +37,19 @@ impl Session<'_> {
         } else {
             Ok(())
         }
+    }
+
+    /// Waits for the storage, however long it takes, but not beyond the wish to end.
+    pub(crate) fn wait<F: Future>(&self, future: F) -> Result<F::Output, RestoreError> {
+        self.handle.block_on(async {
+            tokio::pin!(future);
+            loop {
+                match tokio::time::timeout(LOOK, &mut future).await {
+                    Ok(output) => return Ok(output),
+                    Err(_) => self.check()?,
+                }
+            }
+        })
     }
 
     pub(crate) fn tell(&self, event: Event) {

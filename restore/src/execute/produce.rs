@@ -162,7 +162,7 @@ impl Producer<'_> {
         match content {
             Content::Inline(extents) => whole = self.extents(&task, &mut check, &extents)?,
             Content::Maps(ids) => {
-                let maps = reading::maps(self.run.session.repository, self.run.session.handle, ids);
+                let maps = reading::maps(self.run.session, ids);
                 for (number, (id, map)) in maps.enumerate() {
                     match map {
                         Ok(extents) if whole => whole = self.extents(&task, &mut check, &extents)?,
@@ -175,6 +175,7 @@ impl Producer<'_> {
                 }
             }
         }
+        self.run.session.check()?;
         if whole {
             match check.finish(&digest) {
                 Sum::Right => {}
@@ -277,7 +278,7 @@ impl Producer<'_> {
             .unwrap_or(u32::MAX)
             .min(IN_FLIGHT);
         let waiting = Arc::clone(&self.in_flight).acquire_many_owned(share);
-        let permit = session.handle.block_on(waiting).map_err(|_| RestoreError::Cancelled)?;
+        let permit = session.wait(waiting)?.map_err(|_| RestoreError::Cancelled)?;
         let give = self.give.clone();
         let given_up = self.run.unanswered.load(Ordering::Relaxed) >= GIVE_UP;
         match &job {

@@ -5,9 +5,10 @@ use std::os::fd::AsFd as _;
 use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use bytes::Bytes;
-use crossbeam_channel::Receiver;
+use crossbeam_channel::{Receiver, RecvTimeoutError};
 use muster_archive::{ArchiveError, FileDigest, FrameDecoder};
 use muster_signing::Digest;
 use rustix::fs::FallocateFlags;
@@ -24,6 +25,8 @@ use crate::window::{Job, Piece, Zeros, frame_of};
 const SECOND_LOOKS: u32 = 64;
 /// Bytes that are written or read back at once.
 const CHUNK: usize = 1 << 20;
+/// How long a thread waits for work without a look at whether everything is to end.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// One thread's own things.
 pub(super) struct Worker<'a> {
@@ -43,9 +46,15 @@ impl<'a> Worker<'a> {
     }
 
     pub(super) fn run(&mut self, ready: &Receiver<Ready>) {
-        for Ready { job, fetched, .. } in ready {
+        loop {
+            let Ready { job, fetched, .. } = match ready.recv_timeout(LOOK) {
+                Ok(ready) => ready,
+                Err(RecvTimeoutError::Timeout) if !self.run.is_stopped() => continue,
+                // What is still being fetched is not waited for.
+                Err(_) => return,
+            };
             if self.run.is_stopped() {
-                continue;
+                return;
             }
             match job {
                 Job::Read {
@@ -109,9 +118,10 @@ impl<'a> Worker<'a> {
         let again = session
             .repository
             .read_pack_range(pack, begin..begin + u64::from(location.stored));
-        match session.handle.block_on(again) {
-            Ok(stored) => self.salvage(pieces, &stored),
-            Err(error) => {
+        match session.wait(again) {
+            Err(_) => {}
+            Ok(Ok(stored)) => self.salvage(pieces, &stored),
+            Ok(Err(error)) => {
                 let (reason, kind) = (with_causes(&error), LossKind::of(&error));
                 pieces.iter().for_each(|piece| self.give_up(piece, &reason, kind));
             }

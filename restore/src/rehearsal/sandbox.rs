@@ -16,6 +16,7 @@ use crate::target::free_of;
 
 const PREFIX: &str = "muster-rehearsal-";
 const LOCK: &str = "lock";
+const JOURNAL: &str = "journal";
 const RUN_AT: &str = "run-at";
 /// Longest path of a directory for sockets: an address holds 107 bytes, and a socket's name takes up to 30 of them.
 const RUN_MAX: usize = 70;
@@ -84,7 +85,7 @@ impl Place {
 
     /// Where the phases are noted while they happen.
     pub(super) fn journal(&self) -> Option<File> {
-        let path = self.path.join("journal");
+        let path = self.path.join(JOURNAL);
         OpenOptions::new().append(true).create(true).mode(0o600).open(path).ok()
     }
 
@@ -116,8 +117,16 @@ impl Drop for Place {
     }
 }
 
+/// A dead rehearsal's sandbox that was removed.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Reaped {
+    pub(super) path: PathBuf,
+    /// The phase that was open in its journal.
+    pub(super) died_in: Option<String>,
+}
+
 /// Removes the sandboxes beneath `work_dir` whose processes are dead. Returns those that it removed.
-pub(super) fn reap(work_dir: &Path) -> Vec<PathBuf> {
+pub(super) fn reap(work_dir: &Path) -> Vec<Reaped> {
     let Ok(entries) = fs::read_dir(work_dir) else {
         return Vec::new();
     };
@@ -143,12 +152,27 @@ pub(super) fn reap(work_dir: &Path) -> Vec<PathBuf> {
             continue;
         }
         let run = run_of(&path, me);
+        let died_in = open_phase(&path);
         match clear(&path, &run) {
-            Ok(()) => reaped.push(path),
+            Ok(()) => reaped.push(Reaped { path, died_in }),
             Err(error) => tracing::warn!(place = %path.display(), %error, "a dead rehearsal's sandbox was not removed"),
         }
     }
     reaped
+}
+
+/// The last phase that a journal says to have begun.
+fn open_phase(path: &Path) -> Option<String> {
+    let journal = OpenOptions::new()
+        .read(true)
+        .custom_flags(no_follow())
+        .open(path.join(JOURNAL))
+        .ok()?;
+    let mut text = String::new();
+    io::Read::read_to_string(&mut io::Read::take(journal, 1 << 16), &mut text).ok()?;
+    let last = text.lines().rfind(|line| line.contains(r#""began""#))?;
+    let began: serde_json::Value = serde_json::from_str(last).ok()?;
+    began.get("began")?.as_str().map(str::to_owned)
 }
 
 fn no_follow() -> i32 {
@@ -281,6 +305,15 @@ mod tests {
         let living = Place::make(dir.path(), ID, false).unwrap();
         let mut dead = Place::make(dir.path(), "01JDBBBBBBBBBBBBBBBBBBBBBB", false).unwrap();
         fs::create_dir(dead.data()).unwrap();
+        let noted = concat!(
+            r#"{"began":"select"}"#,
+            "\n",
+            r#"{"ended":"select"}"#,
+            "\n",
+            r#"{"began":"fetch"}"#,
+            "\n"
+        );
+        fs::write(dead.path().join(JOURNAL), noted).unwrap();
         let mut left = Command::new("sleep")
             .arg("600")
             .current_dir(dead.data())
@@ -293,7 +326,8 @@ mod tests {
         }
         // As the kernel does when the process is killed.
         dead.lock = None;
-        assert_eq!(reap(dir.path()), [dead.path().to_owned()]);
+        let (path, died_in) = (dead.path().to_owned(), Some("fetch".to_owned()));
+        assert_eq!(reap(dir.path()), [Reaped { path, died_in }]);
         assert!(
             left.wait().unwrap().code().is_none(),
             "its engine was ended by a signal"

@@ -291,6 +291,19 @@ fn damage_in_the_archive_fails_and_a_silent_storage_is_an_error() {
 }
 
 #[test]
+fn a_rehearsal_that_gets_nowhere_ends_with_its_deadline_as_an_error() {
+    let bench = Bench::new();
+    let manifest = backup_database(&bench, &database(&bench, 2000));
+    let mut plan = RehearsalPlan::of(&manifest, vec![SOUND.to_owned()], Objectives::default());
+    plan.limits.deadline_seconds = 0.3;
+    bench.faults.add(Call::Get, "packs/", When::Always, Fault::Hang);
+    let card = attempt(&bench, &bench.session(&nothing), &manifest, &plan, &FromArchive).unwrap();
+    assert_eq!(card.verdict, Verdict::Error, "{:?}", card.reasons);
+    assert!(card.reasons[0].contains("no end after 0.3 s"), "{:?}", card.reasons);
+    assert_nothing_left(&bench);
+}
+
+#[test]
 fn what_cannot_run_here_is_an_error_and_no_verdict_about_the_backup() {
     let bench = Bench::new();
     let manifest = backup_database(&bench, &database(&bench, 1000));

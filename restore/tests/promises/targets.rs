@@ -5,6 +5,8 @@ use std::sync::atomic::Ordering;
 
 use muster_archive::tree::{Content, NodeKind, TreeEntry};
 use muster_restore::{Event, RestoreError, RestoreOptions, UNFINISHED, execute, plan};
+use muster_testkit::faulty::{Fault, When};
+use muster_testkit::recording::Call;
 use muster_testkit::trees::{SmallDisk, noise};
 
 use crate::bench::{Bench, nothing};
@@ -166,6 +168,33 @@ fn a_cancelled_restore_ends_soon_and_leaves_its_mark() {
         "{again}"
     );
     assert!(again.to_string().contains("did not finish"), "{again}");
+}
+
+#[test]
+fn a_storage_that_hangs_does_not_keep_a_cancelled_restore() {
+    let bench = Bench::new();
+    let tree = bench.path("tree");
+    fs::create_dir(&tree).unwrap();
+    fs::write(tree.join("large"), noise(20_000_000, 1)).unwrap();
+    let manifest = bench.backup_files(&tree);
+    for prefix in ["packs/", "trees/"] {
+        bench.faults.add(Call::Get, prefix, When::Always, Fault::Hang);
+        let session = bench.session(&nothing);
+        let ended = std::thread::scope(|scope| {
+            let restore = scope.spawn(|| {
+                let planned = plan(&session, &manifest, &RestoreOptions::default())?;
+                execute(&session, &planned, &bench.path(prefix))
+            });
+            while bench.faults.fired() == 0 {
+                std::thread::yield_now();
+            }
+            bench.cancel.store(true, Ordering::Relaxed);
+            restore.join().unwrap()
+        });
+        assert!(matches!(ended, Err(RestoreError::Cancelled)), "{prefix}: {ended:?}");
+        bench.cancel.store(false, Ordering::Relaxed);
+        bench.faults.clear();
+    }
 }
 
 #[test]
