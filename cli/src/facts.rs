@@ -3,6 +3,7 @@
 //! Invariant: what could not be read is `null` with a reason beside it, never a guess: a policy then says "unknown".
 
 use std::collections::BTreeMap;
+use std::net::{ToSocketAddrs, UdpSocket};
 
 use muster_archive::ledger::{Log, LogEvent};
 use muster_archive::{Manifest, Point, Repository, layout};
@@ -11,7 +12,7 @@ use muster_signing::{Role, Verified};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
-use crate::config::{Config, StoreConfig, StoreKind};
+use crate::config::{Config, Location, StoreConfig, StoreKind};
 use crate::context::Context;
 use crate::edge;
 use crate::error::CommandError;
@@ -257,12 +258,7 @@ fn repository_facts(
     for entry in &keys.keys {
         *roles.entry(entry.role.as_str()).or_default() += 1;
     }
-    let url = &config.repository.url;
-    let local = url.starts_with("file://");
-    let loopback = config.repository.endpoint.as_deref().is_some_and(|endpoint| {
-        let host = endpoint.split_once("://").map_or(endpoint, |(_, rest)| rest);
-        ["127.", "localhost", "[::1]"].iter().any(|own| host.starts_with(own))
-    });
+    let local = config.repository.url.starts_with("file://");
     // One LIST tells which of the logged manifests are there.
     let listed =
         context.wait(async { Ok::<_, CommandError>(repository.objects().list(layout::SNAPSHOTS).await.ok()) })?;
@@ -281,7 +277,7 @@ fn repository_facts(
     Ok(json!({
         "id": repository.id(),
         "scheme": if local { "file" } else { "s3" },
-        "same_host": local || loopback,
+        "same_host": same_host(&config.repository),
         "encrypted": keys.encryption != "none",
         "object_lock": null,
         "conditional_create": repository.conditional_create(),
@@ -292,6 +288,27 @@ fn repository_facts(
         "snapshots": points.values().map(Vec::len).sum::<usize>(),
         "copies": 0,
     }))
+}
+
+/// Whether a repository lies on this host; `None` where its name has no address.
+fn same_host(location: &Location) -> Option<bool> {
+    if location.url.starts_with("file://") {
+        return Some(true);
+    }
+    let Some(endpoint) = &location.endpoint else {
+        return Some(false);
+    };
+    let (scheme, rest) = endpoint.split_once("://").unwrap_or(("https", endpoint));
+    let authority = rest.split('/').next().unwrap_or(rest);
+    let port = if scheme == "http" { 80 } else { 443 };
+    let mut addresses = authority
+        .to_socket_addrs()
+        .or_else(|_| format!("{authority}:{port}").to_socket_addrs())
+        .ok()?
+        .peekable();
+    addresses.peek()?;
+    // Only an address of this host can be bound to, whatever name it was reached by.
+    Some(addresses.any(|address| UdpSocket::bind((address.ip(), 0)).is_ok()))
 }
 
 fn manifest(
