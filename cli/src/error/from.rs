@@ -1,11 +1,12 @@
 //! Which exit code and which advice each library's errors give. One screen, so that nobody has to search for it.
 
-use muster_archive::ArchiveError;
 use muster_archive::object_store::{ErrorKind, StorageError};
+use muster_archive::{ArchiveError, layout};
 use muster_backup::BackupError;
 use muster_evidence::BundleError;
 use muster_policies::PolicyError;
 use muster_restore::RestoreError;
+use muster_signing::TrustError;
 use muster_stores::StoreError;
 
 use super::{CommandError, Kind};
@@ -50,13 +51,31 @@ impl From<ArchiveError> for CommandError {
                 ErrorKind::Invalid => (Kind::Config, Vec::new()),
                 ErrorKind::NoSpace => (
                     Kind::Failed,
-                    vec!["make space where the repository lies, then run it again".into()],
+                    vec!["make room where the repository lies, then run it again".into()],
                 ),
                 _ => (Kind::Failed, Vec::new()),
             },
             _ => (Kind::Failed, Vec::new()),
         };
-        hints.into_iter().fold(Self::new(kind, error), Self::hint)
+        let object = match &error {
+            ArchiveError::Trust { source, .. } => distrusted(source),
+            _ => None,
+        };
+        let error = hints.into_iter().fold(Self::new(kind, error), Self::hint);
+        match object {
+            Some(object) => error.context(format!("read {object}")),
+            None => error,
+        }
+    }
+}
+
+/// The object in the repository that a failure of trust is about, where it is about one.
+fn distrusted(error: &TrustError) -> Option<String> {
+    match error {
+        TrustError::Descriptor(_) => Some(layout::DESCRIPTOR.to_owned()),
+        TrustError::KeyDocument { epoch, .. } => Some(layout::key_document(*epoch)),
+        TrustError::NoKeys => Some(layout::key_document(1)),
+        _ => None,
     }
 }
 
@@ -126,7 +145,7 @@ impl From<RestoreError> for CommandError {
                 Self::new(Kind::Failed, error).hint(hint)
             }
             RestoreError::NoRoom { .. } | RestoreError::Full { .. } => {
-                Self::new(Kind::Failed, error).hint("make space, or restore into another file system with --to")
+                Self::new(Kind::Failed, error).hint("make room, or restore into another file system with --to")
             }
             RestoreError::NothingMatches { ref snapshot, .. } => {
                 let hint = format!("muster ls STORE@{snapshot}");
