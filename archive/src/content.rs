@@ -64,6 +64,15 @@ impl FileDigest {
 #[derive(Default)]
 pub struct TreeDigest {
     records: Vec<(Vec<u8>, Digest)>,
+    streamed: Option<Streamed>,
+}
+
+/// A tree whose entries come in path order.
+#[derive(Default)]
+struct Streamed {
+    hasher: Hasher,
+    last: Option<Vec<u8>>,
+    disordered: bool,
 }
 
 impl TreeDigest {
@@ -72,13 +81,40 @@ impl TreeDigest {
         Self::default()
     }
 
-    /// Adds an entry; keeps its path and 32 bytes.
+    /// A digest of an empty tree whose entries will come in path order, so that none has to be kept. Where one does not,
+    /// [`Self::finish`] gives a value that no tree has.
+    pub fn in_order() -> Self {
+        Self {
+            records: Vec::new(),
+            streamed: Some(Streamed::default()),
+        }
+    }
+
+    /// Adds an entry; without promised order its path and 32 bytes are kept.
     pub fn push(&mut self, entry: &TreeEntry) {
+        if let Some(streamed) = &mut self.streamed {
+            streamed.disordered |= streamed
+                .last
+                .as_ref()
+                .is_some_and(|last| path_order(last, &entry.path).is_ge());
+            streamed.hasher.update(record_digest(entry).as_bytes());
+            let last = streamed.last.get_or_insert_default();
+            last.clear();
+            last.extend_from_slice(&entry.path);
+            return;
+        }
         self.records.push((entry.path.clone(), record_digest(entry)));
     }
 
     /// The digest, whatever the order in which entries came.
     pub fn finish(mut self) -> Digest {
+        if let Some(Streamed { hasher, disordered, .. }) = self.streamed {
+            return if disordered {
+                Digest::of(b"not in path order")
+            } else {
+                hasher.finish()
+            };
+        }
         self.records.sort_by(|a, b| path_order(&a.0, &b.0));
         let mut hasher = Hasher::new();
         for (_, record) in &self.records {
@@ -157,6 +193,12 @@ mod tests {
         let sorted = [entry("a", 0o755), entry("a/b", 0o755), entry("a-b", 0o755)];
         let shuffled = [entry("a-b", 0o755), entry("a", 0o755), entry("a/b", 0o755)];
         assert_eq!(digest(&sorted), digest(&shuffled));
+        let mut streamed = TreeDigest::in_order();
+        sorted.iter().for_each(|entry| streamed.push(entry));
+        assert_eq!(digest(&sorted), streamed.finish());
+        let mut disordered = TreeDigest::in_order();
+        shuffled.iter().for_each(|entry| disordered.push(entry));
+        assert_ne!(digest(&sorted), disordered.finish());
         assert_ne!(digest(&sorted), digest(&sorted[..2]));
         assert_ne!(digest(&sorted[..1]), digest(&[entry("a", 0o700)]));
     }

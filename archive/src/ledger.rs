@@ -6,7 +6,7 @@
 mod append;
 mod tiles;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use muster_signing::{Checkpoint, Digest, KeyId, PublicKey, merkle, note};
@@ -15,10 +15,11 @@ use serde::{Deserialize, Serialize};
 pub use append::{Appended, Place, append};
 
 use crate::object_store::{ErrorKind, ObjectStore};
+use crate::repository::named;
 use crate::{ArchiveError, LocalState, layout};
 
 /// Most bytes of a checkpoint note.
-const NOTE_MAX: u64 = 4096;
+const NOTE_MAX: u64 = 64 << 10;
 
 /// One log as it was read and verified.
 #[derive(Clone, Debug)]
@@ -42,16 +43,26 @@ impl Log {
         format!("{}{}", layout::log(&self.key), self.incarnation)
     }
 
+    /// The heads that its first entry cites.
+    pub(crate) fn cited(&self) -> Vec<SeenHead> {
+        match self.parsed().next() {
+            Some((
+                0,
+                Entry {
+                    event: LogEvent::Opened { seen },
+                    ..
+                },
+            )) => seen,
+            _ => Vec::new(),
+        }
+    }
+
     /// The entries that this version understands, with their index.
     pub fn parsed(&self) -> impl DoubleEndedIterator<Item = (u64, Entry)> + '_ {
-        (0u64..)
-            .zip(self.entries.iter())
-            .collect::<Vec<_>>()
-            .into_iter()
-            .filter_map(|(at, bytes)| {
-                let entry = serde_json::from_slice(bytes).ok()?;
-                Some((at, entry))
-            })
+        self.entries.iter().enumerate().filter_map(|(at, bytes)| {
+            let entry: Entry = serde_json::from_slice(bytes).ok()?;
+            (entry.schema == "muster.entry/1").then_some((at as u64, entry))
+        })
     }
 }
 
@@ -136,6 +147,7 @@ pub async fn read(
 ) -> Result<Vec<Log>, ArchiveError> {
     let memory = state.map(|state| Heads::load(&key.id(), state)).transpose()?;
     let logs = read_all(store, repository, key).await?;
+    check_citations(&logs)?;
     if let Some(memory) = memory {
         memory.compare(&logs)?;
         memory.raise(&logs);
@@ -181,7 +193,7 @@ async fn read_one(
     let bytes = match store.get_limited(&object, NOTE_MAX).await {
         Ok(bytes) => bytes,
         Err(error) if error.kind == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error.into()),
+        Err(error) => return Err(named(error, &object, "the listing")),
     };
     let name = origin(repository, incarnation);
     let text = note::verify(&bytes, &name, key).map_err(|error| ArchiveError::damaged(&object, error))?;
@@ -215,7 +227,7 @@ pub(crate) async fn check_tiles(store: &Arc<dyn ObjectStore>, log: &Log) -> Resu
         let found = store
             .get_limited(&object, 256 * 32)
             .await
-            .map_err(|error| missing(error, &object, &log.name()))?;
+            .map_err(|error| named(error, &object, &log.name()))?;
         if found[..] != tile.bytes[..] {
             return Err(ArchiveError::damaged(
                 &object,
@@ -226,15 +238,30 @@ pub(crate) async fn check_tiles(store: &Arc<dyn ObjectStore>, log: &Log) -> Resu
     Ok(())
 }
 
-fn missing(error: crate::object_store::StorageError, object: &str, named_by: &str) -> ArchiveError {
-    if error.kind == ErrorKind::NotFound {
-        ArchiveError::Missing {
-            object: object.to_owned(),
-            named_by: named_by.to_owned(),
+/// Compares the heads that newer incarnations cite with what is there: a cited log that is gone, shorter or other was removed.
+///
+/// # Errors
+/// [`ArchiveError::Log`], naming the cited log.
+pub(crate) fn check_citations(logs: &[Log]) -> Result<(), ArchiveError> {
+    let keys: BTreeSet<&KeyId> = logs.iter().map(|log| &log.key).collect();
+    for log in logs {
+        for seen in log.cited() {
+            if !keys.contains(&seen.key) {
+                continue;
+            }
+            let found = logs
+                .iter()
+                .find(|other| other.key == seen.key && other.incarnation == seen.incarnation);
+            let prefix = found.and_then(|other| other.leaves.get(..usize::try_from(seen.size).ok()?));
+            if prefix.map(merkle::root) != Some(seen.root) {
+                return Err(ArchiveError::Log {
+                    log: format!("{}{}", layout::log(&seen.key), seen.incarnation),
+                    reason: format!("is not there as {} saw it, with {} entries", log.name(), seen.size),
+                });
+            }
         }
-    } else {
-        error.into()
     }
+    Ok(())
 }
 
 /// What this host remembers of one incarnation's head.

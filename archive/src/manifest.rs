@@ -4,10 +4,16 @@ use muster_signing::Digest;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// Most bytes of a manifest's envelope.
-pub(crate) const MANIFEST_MAX: u64 = 128 << 10;
+/// Most bytes of a manifest, and of its envelope in base64.
+pub(crate) const MANIFEST_PAYLOAD_MAX: usize = 64 << 10;
+pub(crate) const MANIFEST_MAX: u64 = 96 << 10;
+/// Most bytes of a scorecard, and of its envelope in base64.
+pub(crate) const SCORECARD_PAYLOAD_MAX: usize = 700 << 10;
+pub(crate) const SCORECARD_MAX: u64 = 1 << 20;
 /// Most paths named in `unreadable`.
 const UNREADABLE_NAMED: usize = 50;
+/// Most bytes of JSON that they take together.
+const UNREADABLE_BYTES: usize = 16 << 10;
 
 /// A signed manifest's payload (docs/format/archive.md, "Manifest").
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -104,11 +110,19 @@ impl Unreadable {
     pub fn note(&mut self, path: &[u8], reason: &str) {
         self.count += 1;
         if self.first.len() < UNREADABLE_NAMED {
-            let path: String = String::from_utf8_lossy(path).chars().take(300).collect();
+            let shown = |text: &str| {
+                text.chars()
+                    .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+                    .take(300)
+                    .collect::<String>()
+            };
             self.first.push(UnreadablePath {
-                path,
-                reason: reason.chars().take(300).collect(),
+                path: shown(&String::from_utf8_lossy(path)),
+                reason: shown(reason),
             });
+            if serde_json::to_vec(&self.first).map_or(usize::MAX, |json| json.len()) > UNREADABLE_BYTES {
+                self.first.pop();
+            }
         }
     }
 }

@@ -63,10 +63,6 @@ impl PackBuilder {
         self.bytes.len() >= PACK_TARGET
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.directory.is_empty()
-    }
-
     /// The whole object and its name.
     pub(crate) fn finish(mut self) -> (Digest, Bytes) {
         let start = self.bytes.len();
@@ -145,7 +141,6 @@ mod tests {
     #[test]
     fn a_pack_lists_what_was_pushed_and_is_named_by_its_bytes() {
         let mut pack = PackBuilder::new([9; 32]);
-        assert!(pack.is_empty());
         let first = pack.push(b"abc", true, 3);
         let second = pack.push(b"defgh", false, 70_000);
         assert_eq!(

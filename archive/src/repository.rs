@@ -5,7 +5,7 @@
 mod commit;
 mod init;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -70,16 +70,26 @@ impl Repository {
         let descriptor_bytes = match store.get_limited(layout::DESCRIPTOR, DOCUMENT_MAX).await {
             Ok(bytes) => bytes,
             Err(error) if error.is_not_found() => return Err(ArchiveError::NoRepository { url }),
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(named(error, layout::DESCRIPTOR, "the format")),
         };
         let descriptor = open_descriptor(&descriptor_bytes, root, &url)?;
         let believed = descriptor.root_public_key;
+        if !is_repository_id(&descriptor.repository) {
+            return Err(ArchiveError::damaged(
+                layout::DESCRIPTOR,
+                "its repository id is not 32 hex digits",
+            ));
+        }
         let mut chain: Vec<(u64, Bytes)> = Vec::new();
         for object in store.list(layout::KEYS).await? {
             let Some(epoch) = layout::epoch_of(&object.key) else {
                 continue;
             };
-            chain.push((epoch, store.get_limited(&object.key, DOCUMENT_MAX).await?));
+            let document = store.get_limited(&object.key, DOCUMENT_MAX).await;
+            chain.push((
+                epoch,
+                document.map_err(|error| named(error, &object.key, "the listing"))?,
+            ));
         }
         let trust = |source| ArchiveError::Trust {
             url: url.clone(),
@@ -87,7 +97,9 @@ impl Repository {
         };
         let keys = KeyDocument::verify_chain(&chain, &believed, &descriptor.repository).map_err(trust)?;
         let state = LocalState::new(state_dir, &descriptor.repository);
-        remember_epoch(&state, keys.epoch)?;
+        if root.is_some() {
+            remember_epoch(&state, keys.epoch)?;
+        }
         let mut documents = vec![(layout::DESCRIPTOR.to_owned(), descriptor_bytes)];
         documents.extend(
             chain
@@ -161,8 +173,9 @@ impl Repository {
     /// See [`ledger::read`].
     pub async fn logs(&self, role: Role) -> Result<Vec<Log>, ArchiveError> {
         let mut logs = Vec::new();
+        let memory = self.anchored.then_some(&self.state);
         for key in self.keys.keys(role) {
-            logs.extend(ledger::read(&self.store, self.id(), &key, Some(&self.state)).await?);
+            logs.extend(ledger::read(&self.store, self.id(), &key, memory).await?);
         }
         Ok(logs)
     }
@@ -205,6 +218,9 @@ impl Repository {
         let object = layout::manifest(&point.store, &point.snapshot);
         let bytes = self.get(&object, MANIFEST_MAX, "the log").await?;
         let manifest: Verified<Manifest> = self.open_document(&object, &bytes, payload::MANIFEST)?;
+        if manifest.schema != "muster.manifest/1" {
+            return Err(ArchiveError::damaged(&object, "its schema is not muster.manifest/1"));
+        }
         if manifest.digest != point.manifest {
             return Err(ArchiveError::damaged(
                 &object,
@@ -241,6 +257,12 @@ impl Repository {
     pub(crate) async fn objects_of(&self, manifest: &Manifest) -> Result<BTreeMap<(Named, Digest), u64>, ArchiveError> {
         let mut listed = BTreeMap::new();
         for (what, id, number) in self.read_list(&manifest.list.root, &manifest.snapshot).await? {
+            if listed.last_key_value().is_some_and(|(last, _)| *last >= (what, id)) {
+                return Err(ArchiveError::damaged(
+                    &layout::list(&manifest.list.root),
+                    "it is not sorted",
+                ));
+            }
             if what == Named::List {
                 let hunk = self.read_list(&id, &manifest.snapshot).await?;
                 if hunk.len() as u64 != number || hunk.iter().any(|line| line.0 == Named::List) {
@@ -254,7 +276,7 @@ impl Repository {
                 listed.insert((what, id), number);
             }
         }
-        let bytes = listed.values().sum::<u64>();
+        let bytes = listed.values().fold(0u64, |sum, bytes| sum.saturating_add(*bytes));
         if listed.len() as u64 != manifest.list.objects || bytes != manifest.list.bytes {
             return Err(ArchiveError::damaged(
                 &layout::list(&manifest.list.root),
@@ -365,7 +387,7 @@ impl Repository {
     }
 }
 
-/// The recovery points that logs name, per store, oldest first.
+/// The recovery points that logs name, per store, oldest first: by sequence, which counts over all writers of a store.
 pub(crate) fn points_of(logs: &[Log]) -> BTreeMap<String, Vec<Point>> {
     let mut points: BTreeMap<String, Vec<Point>> = BTreeMap::new();
     for log in logs.iter().rev() {
@@ -394,10 +416,20 @@ pub(crate) fn points_of(logs: &[Log]) -> BTreeMap<String, Vec<Point>> {
             }
         }
     }
+    for points in points.values_mut() {
+        points.sort_by_key(|point| point.sequence);
+    }
     points
 }
 
-fn named(error: StorageError, object: &str, named_by: &str) -> ArchiveError {
+fn is_repository_id(id: &str) -> bool {
+    id.len() == 32
+        && id
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+}
+
+pub(crate) fn named(error: StorageError, object: &str, named_by: &str) -> ArchiveError {
     match error.kind {
         ErrorKind::NotFound => ArchiveError::Missing {
             object: object.to_owned(),

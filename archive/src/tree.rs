@@ -10,6 +10,8 @@ pub use codec::{decode_index_children, decode_leaf, decode_map};
 
 use muster_signing::Digest;
 
+use codec::TreeError;
+
 /// Longest path of an entry, in bytes.
 pub const PATH_MAX: usize = 4096;
 
@@ -141,6 +143,47 @@ pub struct Location {
     pub frame_length: u32,
     /// Where in the decoded frame the extent begins.
     pub within: u32,
+}
+
+/// Longest file, in bytes: 32 TiB.
+pub const FILE_MAX: u64 = 1 << 45;
+/// Most bytes of one entry's extended attributes that a writer takes, names and values.
+const XATTRS_MAX: usize = 1 << 20;
+
+/// The rules that hold for an entry before it is written and after it was read.
+pub(crate) fn check_entry(entry: &TreeEntry) -> Result<(), TreeError> {
+    let xattrs = &entry.xattrs;
+    let wrong = |reason| Err(TreeError(reason));
+    if !is_valid_path(&entry.path) {
+        return wrong("a path leaves the tree");
+    }
+    if entry.mode > 0o7777 {
+        return wrong("a mode has unknown bits");
+    }
+    if entry.mtime_nanos >= 1_000_000_000 {
+        return wrong("a time is out of bounds");
+    }
+    if xattrs.len() > 1024
+        || xattrs
+            .iter()
+            .any(|(name, value)| name.len() > 255 || value.len() > 65_536)
+    {
+        return wrong("an extended attribute is out of bounds");
+    }
+    if xattrs
+        .iter()
+        .map(|(name, value)| name.len() + value.len())
+        .sum::<usize>()
+        > XATTRS_MAX
+    {
+        return wrong("it has more than 1 MiB of extended attributes");
+    }
+    match &entry.kind {
+        NodeKind::Symlink { target } if target.len() > PATH_MAX => wrong("the target of a link is too long"),
+        NodeKind::HardLink { to } if !is_valid_path(to) => wrong("a path leaves the tree"),
+        NodeKind::File { size, .. } if *size > FILE_MAX => wrong("a file is too long"),
+        _ => Ok(()),
+    }
 }
 
 /// Whether `path` may stand in a tree: see [`TreeEntry::path`].

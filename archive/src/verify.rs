@@ -9,9 +9,9 @@ use serde_json::Value;
 
 use crate::content::FileDigest;
 use crate::frame::FrameDecoder;
-use crate::ledger::{LogEvent, check_tiles};
+use crate::ledger::{Log, LogEvent, check_citations, check_tiles};
 use crate::list::Named;
-use crate::manifest::{MANIFEST_MAX, Manifest};
+use crate::manifest::{Manifest, SCORECARD_MAX};
 use crate::pack::{PACK_MAX, read_directory};
 use crate::repository::Point;
 use crate::tree::{Content, Extent, NodeKind, TreeEntry};
@@ -79,7 +79,14 @@ impl Repository {
         let mut found = Verification::default();
         let mut points: Vec<Point> = match only {
             Some((store, Some(wanted))) => vec![self.point(store, Some(wanted)).await?],
-            Some((store, None)) => self.points().await?.remove(store).unwrap_or_default(),
+            Some((store, None)) => self
+                .points()
+                .await?
+                .remove(store)
+                .ok_or_else(|| ArchiveError::NoPoint {
+                    store: store.to_owned(),
+                    wanted: "at all".to_owned(),
+                })?,
             None => self.points().await?.into_values().flatten().collect(),
         };
         points.reverse();
@@ -114,29 +121,41 @@ impl Repository {
     }
 
     async fn verify_logs(&self, found: &mut Verification) -> Result<(), ArchiveError> {
-        for role in [Role::Writer, Role::Rehearser, Role::Auditor] {
-            for log in self.logs(role).await? {
-                if let Err(error) = check_tiles(self.objects(), &log).await {
-                    found.note(error);
-                }
-                for (_, entry) in log.parsed() {
-                    let LogEvent::Rehearsal {
-                        store,
-                        rehearsal,
-                        scorecard,
-                        ..
-                    } = entry.event
-                    else {
-                        continue;
-                    };
-                    match self.scorecard(&store, &rehearsal, &scorecard).await {
-                        Ok(_) => found.rehearsals += 1,
-                        Err(error) => found.note(error),
-                    }
+        let mut logs = self.all_logs().await?;
+        if check_citations(&logs).is_err() {
+            // A log may have grown between the reads of it and of one that cites it.
+            logs = self.all_logs().await?;
+            check_citations(&logs)?;
+        }
+        for log in logs {
+            if let Err(error) = check_tiles(self.objects(), &log).await {
+                found.note(error);
+            }
+            for (_, entry) in log.parsed() {
+                let LogEvent::Rehearsal {
+                    store,
+                    rehearsal,
+                    scorecard,
+                    ..
+                } = entry.event
+                else {
+                    continue;
+                };
+                match self.scorecard(&store, &rehearsal, &scorecard).await {
+                    Ok(_) => found.rehearsals += 1,
+                    Err(error) => found.note(error),
                 }
             }
         }
         Ok(())
+    }
+
+    async fn all_logs(&self) -> Result<Vec<Log>, ArchiveError> {
+        let mut logs = Vec::new();
+        for role in [Role::Auditor, Role::Rehearser, Role::Writer] {
+            logs.extend(self.logs(role).await?);
+        }
+        Ok(logs)
     }
 
     /// The verified payload and envelope of a scorecard that a log names.
@@ -150,7 +169,7 @@ impl Repository {
         digest: &Digest,
     ) -> Result<(Value, bytes::Bytes), ArchiveError> {
         let object = layout::scorecard(store, rehearsal);
-        let bytes = self.get(&object, MANIFEST_MAX, "the rehearser's log").await?;
+        let bytes = self.get(&object, SCORECARD_MAX, "the rehearser's log").await?;
         let opened = self.open_document::<Value>(&object, &bytes, payload::SCORECARD)?;
         if opened.digest == *digest {
             Ok((opened.value, bytes))
@@ -288,8 +307,10 @@ impl Repository {
             Content::Inline(extents) => sum.take(extents, wanted),
             Content::Maps(maps) => {
                 for map in maps {
-                    seen.insert(*map);
-                    sum.take(&self.read_map(map).await?, wanted);
+                    let extents = self.read_map(map).await?;
+                    let mut known = BTreeMap::new();
+                    let gathered = if seen.insert(*map) { &mut *wanted } else { &mut known };
+                    sum.take(&extents, gathered);
                 }
             }
         }

@@ -23,7 +23,7 @@ use tokio::runtime::Handle;
 
 use crate::content::BLOCK;
 use crate::edge::Edge;
-use crate::tree::{TreeEntry, is_valid_path};
+use crate::tree::{FILE_MAX, NodeKind, TreeEntry, check_entry};
 use crate::{ArchiveError, ListRef, Manifest, Repository, TreeRef};
 use assemble::Assembler;
 use batch::{Batch, Item, work};
@@ -44,6 +44,8 @@ pub struct WriterOptions {
     pub workers: usize,
     /// Budget for everything that is held in memory, in bytes.
     pub memory: u64,
+    /// The source gives its entries in path order: then none of them has to be kept, and one that comes out of order is an error.
+    pub in_order: bool,
 }
 
 impl Default for WriterOptions {
@@ -53,6 +55,7 @@ impl Default for WriterOptions {
             level: 1,
             workers,
             memory: 256 << 20,
+            in_order: false,
         }
     }
 }
@@ -87,6 +90,7 @@ pub struct Written {
 pub struct SnapshotWriter {
     batch: Batch,
     filled: usize,
+    size: u64,
     open: bool,
     sequence: u64,
     tasks: Option<Sender<Batch>>,
@@ -111,11 +115,18 @@ impl SnapshotWriter {
     ) -> Self {
         let progress = Arc::new(WriteProgress::default());
         let parent = Arc::new(parent);
-        let (tasks, task_queue) = bounded::<Batch>(options.workers + 2);
-        let (done, done_queue) = bounded::<Batch>(options.workers + 2);
-        let (give_back, spare) = bounded::<Vec<u8>>(options.workers * 4 + 8);
+        let most = usize::try_from(options.memory / (10 << 20))
+            .unwrap_or(usize::MAX)
+            .max(4);
+        let buffers = (options.workers * 2 + 4).min(most);
+        let (tasks, task_queue) = bounded::<Batch>(buffers);
+        let (done, done_queue) = bounded::<Batch>(buffers);
+        let (give_back, spare) = bounded::<Vec<u8>>(buffers);
+        for _ in 1..buffers {
+            let _ = give_back.try_send(Vec::new());
+        }
         let uploader = Uploader::start(repository.objects(), handle, Arc::clone(&progress));
-        let workers = (0..options.workers.max(1))
+        let workers = (0..options.workers.clamp(1, buffers - 2))
             .map(|_| {
                 let (queue, done, parent, level) =
                     (task_queue.clone(), done.clone(), Arc::clone(&parent), options.level);
@@ -124,15 +135,16 @@ impl SnapshotWriter {
             .collect();
         let assembler = {
             let cancel = Arc::clone(&cancel);
-            let table_bytes = options.memory / 4;
+            let (table_bytes, in_order) = (options.memory / 8, options.in_order);
             std::thread::spawn(move || {
-                let assembler = Assembler::new(parent, uploader, edge, table_bytes);
+                let assembler = Assembler::new(parent, uploader, edge, table_bytes, in_order);
                 assembler.run(&done_queue, &give_back, &cancel)
             })
         };
         Self {
             batch: Batch::new(0, Vec::with_capacity(BATCH + BLOCK)),
             filled: 0,
+            size: 0,
             open: false,
             sequence: 0,
             tasks: Some(tasks),
@@ -155,7 +167,7 @@ impl SnapshotWriter {
     /// [`ArchiveError::Invalid`] for a path that may not stand in a tree, [`ArchiveError::Cancelled`] when the pipeline has
     /// ended; [`Self::finish`] then says why.
     pub fn entry(&mut self, entry: TreeEntry) -> Result<(), ArchiveError> {
-        Self::check(&entry)?;
+        self.check(&entry, false)?;
         self.push(Item::Entry(Box::new(entry)))
     }
 
@@ -164,13 +176,9 @@ impl SnapshotWriter {
     /// # Errors
     /// As [`Self::entry`].
     pub fn begin_file(&mut self, entry: TreeEntry) -> Result<(), ArchiveError> {
-        Self::check(&entry)?;
-        if self.open {
-            return Err(ArchiveError::Invalid(
-                "a file was begun while another is open".to_owned(),
-            ));
-        }
+        self.check(&entry, true)?;
         self.open = true;
+        self.size = 0;
         self.progress.files.fetch_add(1, Ordering::Relaxed);
         self.push(Item::Begin(Box::new(entry)))
     }
@@ -180,6 +188,7 @@ impl SnapshotWriter {
     /// # Errors
     /// As [`Self::entry`].
     pub fn write(&mut self, mut bytes: &[u8]) -> Result<(), ArchiveError> {
+        self.grow(bytes.len() as u64)?;
         self.progress
             .read_bytes
             .fetch_add(bytes.len() as u64, Ordering::Relaxed);
@@ -201,6 +210,7 @@ impl SnapshotWriter {
     /// # Errors
     /// As [`Self::entry`].
     pub fn zeros(&mut self, mut length: u64) -> Result<(), ArchiveError> {
+        self.check_open()?;
         static ZEROS: [u8; BLOCK] = [0; BLOCK];
         while length > 0 && (self.filled > 0 || length < BLOCK as u64) {
             let take = length.min((BLOCK - self.filled) as u64);
@@ -212,6 +222,7 @@ impl SnapshotWriter {
             self.progress
                 .read_bytes
                 .fetch_add(whole * BLOCK as u64, Ordering::Relaxed);
+            self.grow(whole.saturating_mul(BLOCK as u64))?;
             self.push(Item::ZeroBlocks(whole))?;
             return self.zeros(length % BLOCK as u64);
         }
@@ -223,6 +234,7 @@ impl SnapshotWriter {
     /// # Errors
     /// As [`Self::entry`].
     pub fn end_file(&mut self) -> Result<(), ArchiveError> {
+        self.check_open()?;
         if self.filled > 0 {
             self.close_block()?;
         }
@@ -275,22 +287,41 @@ impl SnapshotWriter {
         }
     }
 
-    fn check(entry: &TreeEntry) -> Result<(), ArchiveError> {
+    fn check(&self, entry: &TreeEntry, file: bool) -> Result<(), ArchiveError> {
         let path = || String::from_utf8_lossy(&entry.path);
-        if !is_valid_path(&entry.path) {
+        if self.open {
             return Err(ArchiveError::Invalid(format!(
-                "the path {:?} may not stand in a tree",
+                "{:?} was given while another file is open",
                 path()
             )));
         }
-        let xattrs: usize = entry.xattrs.iter().map(|(name, value)| name.len() + value.len()).sum();
-        if entry.xattrs.len() > 1024 || xattrs > 1 << 20 {
+        if file != matches!(entry.kind, NodeKind::File { .. }) {
             return Err(ArchiveError::Invalid(format!(
-                "{:?} has more than 1 MiB of extended attributes",
+                "{:?} was given as what it is not",
                 path()
             )));
+        }
+        check_entry(entry)
+            .map_err(|reason| ArchiveError::Invalid(format!("{:?} may not stand in a tree: {reason}", path())))
+    }
+
+    fn grow(&mut self, bytes: u64) -> Result<(), ArchiveError> {
+        self.check_open()?;
+        self.size = self.size.saturating_add(bytes);
+        if self.size > FILE_MAX {
+            return Err(ArchiveError::Invalid(format!("a file is longer than {FILE_MAX} bytes")));
         }
         Ok(())
+    }
+
+    fn check_open(&self) -> Result<(), ArchiveError> {
+        if self.open {
+            Ok(())
+        } else {
+            Err(ArchiveError::Invalid(
+                "bytes were given while no file is open".to_owned(),
+            ))
+        }
     }
 
     fn close_block(&mut self) -> Result<(), ArchiveError> {
@@ -311,11 +342,9 @@ impl SnapshotWriter {
             return Ok(());
         }
         self.sequence += 1;
-        let mut buffer = self
-            .spare
-            .try_recv()
-            .unwrap_or_else(|_| Vec::with_capacity(BATCH + BLOCK));
+        let mut buffer = self.spare.recv().map_err(|_| ArchiveError::Cancelled)?;
         buffer.clear();
+        buffer.reserve(BATCH + BLOCK);
         let batch = std::mem::replace(&mut self.batch, Batch::new(self.sequence, buffer));
         let tasks = self.tasks.as_ref().ok_or(ArchiveError::Cancelled)?;
         tasks.send(batch).map_err(|_| ArchiveError::Cancelled)

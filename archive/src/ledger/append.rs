@@ -3,11 +3,12 @@
 //! Invariant: bytes of others are never adopted. Where a name of the next size is taken and the checkpoint does not move past
 //! it, somebody died there: a new incarnation goes on.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use muster_signing::{Checkpoint, PublicKey, SecretKey, merkle};
+use muster_signing::{Checkpoint, KeyId, PublicKey, SecretKey, merkle};
 
 use super::tiles::{self, ENTRY_MAX, Tile};
 use super::{Entry, Heads, Log, LogEvent, SeenHead, origin, read};
@@ -92,21 +93,20 @@ async fn opened(
     others: &[PublicKey],
     edge: &dyn Edge,
 ) -> Result<Log, ArchiveError> {
-    let mut seen = Vec::new();
+    let mut logs = Vec::new();
     for other in others {
-        for log in read(place.store, place.repository, other, None).await? {
-            let Checkpoint { size, root, .. } = log.checkpoint;
-            seen.push(SeenHead {
-                key: log.key,
-                incarnation: log.incarnation,
-                size,
-                root,
-            });
-        }
+        logs.extend(read(place.store, place.repository, other, None).await?);
     }
+    let seen = uncited_heads(&logs);
+    let own = logs.iter().filter(|log| log.key == key.public().id());
+    let newest = own
+        .filter_map(|log| u64::from_str_radix(log.incarnation.get(..16)?, 16).ok())
+        .min();
+    let by_clock = u64::MAX - edge.now_ms();
+    let order = newest.map_or(by_clock, |newest| by_clock.min(newest.saturating_sub(1)));
     let mut random = [0; 4];
     edge.fill(&mut random);
-    let incarnation = format!("{:016x}-{:08x}", u64::MAX - edge.now_ms(), u32::from_be_bytes(random));
+    let incarnation = format!("{order:016x}-{:08x}", u32::from_be_bytes(random));
     let root = merkle::root(&[]);
     let checkpoint = Checkpoint {
         origin: origin(place.repository, &incarnation),
@@ -127,6 +127,26 @@ async fn opened(
         log: log.name(),
         reason: "was opened by another process at the same instant".to_owned(),
     })
+}
+
+/// The heads that no other incarnation cites yet: through them all others are cited, however many there are.
+fn uncited_heads(logs: &[Log]) -> Vec<SeenHead> {
+    let cited: BTreeSet<(KeyId, String)> = logs
+        .iter()
+        .flat_map(Log::cited)
+        .map(|head| (head.key, head.incarnation))
+        .collect();
+    let heads = logs
+        .iter()
+        .filter(|log| !cited.contains(&(log.key.clone(), log.incarnation.clone())));
+    heads
+        .map(|log| SeenHead {
+            key: log.key.clone(),
+            incarnation: log.incarnation.clone(),
+            size: log.checkpoint.size,
+            root: log.checkpoint.root,
+        })
+        .collect()
 }
 
 fn encode(event: &LogEvent, edge: &dyn Edge) -> Result<Vec<u8>, ArchiveError> {

@@ -4,13 +4,13 @@
 //! logged by the next run of the same writer.
 
 use bytes::Bytes;
-use muster_signing::{Digest, PublicKey, Role, SecretKey, Verified, payload, seal};
+use muster_signing::{Digest, PublicKey, Role, SecretKey, Verified, canonical_json, payload, seal};
 use serde::Serialize;
 
 use super::{Repository, points_of};
 use crate::edge::Edge;
-use crate::ledger::{self, Appended, LogEvent};
-use crate::manifest::{MANIFEST_MAX, Manifest};
+use crate::ledger::{self, Appended, Log, LogEvent};
+use crate::manifest::{MANIFEST_MAX, MANIFEST_PAYLOAD_MAX, Manifest, SCORECARD_PAYLOAD_MAX};
 use crate::object_store::{ErrorKind, PutMode};
 use crate::{ArchiveError, layout};
 
@@ -53,7 +53,7 @@ impl Repository {
     ) -> Result<Commit, ArchiveError> {
         self.check_key(&key.public(), Role::Writer)?;
         let object = layout::manifest(&manifest.store, &manifest.snapshot);
-        let envelope = self.sign(manifest, payload::MANIFEST, key)?;
+        let envelope = self.sign(manifest, payload::MANIFEST, MANIFEST_PAYLOAD_MAX, key)?;
         self.put_new(&object, &envelope).await?;
         let digest = Digest::of(&envelope);
         let logged = self.log(key, snapshot_event(manifest, digest), edge).await?;
@@ -76,7 +76,7 @@ impl Repository {
         edge: &dyn Edge,
     ) -> Result<Commit, ArchiveError> {
         self.check_key(&key.public(), Role::Rehearser)?;
-        let envelope = self.sign(scorecard, payload::SCORECARD, key)?;
+        let envelope = self.sign(scorecard, payload::SCORECARD, SCORECARD_PAYLOAD_MAX, key)?;
         self.put_new(&layout::scorecard(place.store, place.rehearsal), &envelope)
             .await?;
         let digest = Digest::of(&envelope);
@@ -106,17 +106,24 @@ impl Repository {
 
     /// Logs the snapshots of `store` that this writer committed and did not live to log. Returns their ids.
     ///
+    /// Only what is newer than everything that this writer logged of the store counts: an older one was held back by somebody.
+    ///
     /// # Errors
-    /// Storage and log errors; a manifest that is not this writer's is left alone.
+    /// Storage and log errors; whatever else lies among the manifests is left alone and warned of.
     pub async fn log_orphans(
         &self,
         store: &str,
         key: &SecretKey,
         edge: &dyn Edge,
     ) -> Result<Vec<String>, ArchiveError> {
-        let known = points_of(&self.logs(Role::Writer).await?)
-            .remove(store)
-            .unwrap_or_default();
+        let (own, others): (Vec<Log>, Vec<Log>) = self
+            .logs(Role::Writer)
+            .await?
+            .into_iter()
+            .partition(|log| log.key == key.public().id());
+        let mut known = points_of(&own).remove(store).unwrap_or_default();
+        let newest = known.iter().map(|point| point.sequence).max().unwrap_or(0);
+        known.extend(points_of(&others).remove(store).unwrap_or_default());
         let mut orphans: Vec<Verified<Manifest>> = Vec::new();
         for object in self.store.list(&format!("{}{store}/", layout::SNAPSHOTS)).await? {
             if known
@@ -125,14 +132,10 @@ impl Repository {
             {
                 continue;
             }
-            let bytes = self.get(&object.key, MANIFEST_MAX, "the listing").await?;
-            match self.open_document::<Manifest>(&object.key, &bytes, payload::MANIFEST) {
-                Ok(found)
-                    if found.signer == key.public().id() && layout::manifest(store, &found.snapshot) == object.key =>
-                {
-                    orphans.push(found);
-                }
+            match self.orphan(&object.key, store).await {
+                Ok(found) if found.signer == key.public().id() && found.sequence > newest => orphans.push(found),
                 Ok(_) => {}
+                Err(ArchiveError::Storage(error)) => return Err(error.into()),
                 Err(error) => tracing::warn!(%error, "a manifest that no log names was left alone"),
             }
         }
@@ -141,6 +144,16 @@ impl Repository {
             self.log(key, snapshot_event(orphan, orphan.digest), edge).await?;
         }
         Ok(orphans.into_iter().map(|manifest| manifest.value.snapshot).collect())
+    }
+
+    async fn orphan(&self, object: &str, store: &str) -> Result<Verified<Manifest>, ArchiveError> {
+        let bytes = self.get(object, MANIFEST_MAX, "the listing").await?;
+        let found = self.open_document::<Manifest>(object, &bytes, payload::MANIFEST)?;
+        let here = found.repository == self.id() && found.store == store;
+        if here && layout::is_ulid(&found.snapshot) && layout::manifest(store, &found.snapshot) == object {
+            return Ok(found);
+        }
+        Err(ArchiveError::damaged(object, "it is the manifest of another snapshot"))
     }
 
     async fn log(&self, key: &SecretKey, event: LogEvent, edge: &dyn Edge) -> Result<Appended, ArchiveError> {
@@ -155,13 +168,19 @@ impl Repository {
         ledger::append(&place, key, &others, event, edge).await
     }
 
-    fn sign<T: Serialize>(&self, value: &T, payload_type: &str, key: &SecretKey) -> Result<Vec<u8>, ArchiveError> {
-        let payload = serde_json::to_vec(value)
+    fn sign<T: Serialize>(
+        &self,
+        value: &T,
+        payload_type: &str,
+        most: usize,
+        key: &SecretKey,
+    ) -> Result<Vec<u8>, ArchiveError> {
+        let payload = canonical_json(value)
             .map_err(|error| ArchiveError::Invalid(format!("encode a document to sign: {error}")))?;
-        if payload.len() as u64 > MANIFEST_MAX / 2 {
+        if payload.len() > most {
+            let length = payload.len();
             return Err(ArchiveError::Invalid(format!(
-                "a document of {} bytes is longer than 64 KiB",
-                payload.len()
+                "a document of {length} bytes is longer than {most}"
             )));
         }
         Ok(seal(payload_type, &payload, key))

@@ -60,6 +60,15 @@ impl Repository {
             wrote = true;
         }
         let opened = Self::open(Arc::clone(&store), Some(&options.believed), options.state_dir).await?;
+        for key in &options.keys {
+            if opened.keys.role_of(&key.key_id).is_some_and(|role| role != key.role) {
+                return Err(ArchiveError::WrongKey {
+                    key_id: key.key_id.to_string(),
+                    role: key.role.as_str(),
+                    repository: opened.id().to_owned(),
+                });
+            }
+        }
         let lacking: Vec<_> = options
             .keys
             .iter()

@@ -1,5 +1,7 @@
 //! What a repository promises, over an in-memory place.
 
+mod hostile;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -18,11 +20,16 @@ use crate::{
 };
 
 /// A clock and a random source that only count.
-struct Counting(AtomicU64);
+pub(crate) struct Counting(pub(crate) AtomicU64);
 
 impl Edge for Counting {
     fn now_ms(&self) -> u64 {
-        1_760_000_000_000 + self.0.fetch_add(1, Ordering::Relaxed)
+        let tick = self.0.fetch_add(1, Ordering::Relaxed);
+        if tick >= 1 << 62 {
+            1_700_000_000_000 + tick - (1 << 62)
+        } else {
+            1_760_000_000_000 + tick
+        }
     }
 
     fn fill(&self, bytes: &mut [u8]) {
@@ -34,18 +41,18 @@ impl Edge for Counting {
     }
 }
 
-struct World {
-    runtime: Runtime,
-    objects: Arc<dyn ObjectStore>,
-    edge: Arc<Counting>,
-    state: tempfile::TempDir,
-    root: SecretKey,
-    writer: SecretKey,
-    auditor: SecretKey,
+pub(crate) struct World {
+    pub(crate) runtime: Runtime,
+    pub(crate) objects: Arc<dyn ObjectStore>,
+    pub(crate) edge: Arc<Counting>,
+    pub(crate) state: tempfile::TempDir,
+    pub(crate) root: SecretKey,
+    pub(crate) writer: SecretKey,
+    pub(crate) auditor: SecretKey,
 }
 
 impl World {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let key = |seed| SecretKey::generate([seed; 32]);
         Self {
             runtime: Runtime::new().unwrap(),
@@ -58,7 +65,7 @@ impl World {
         }
     }
 
-    fn init(&self) -> Result<(Repository, bool), ArchiveError> {
+    pub(crate) fn init(&self) -> Result<(Repository, bool), ArchiveError> {
         let keys = vec![
             KeyEntry::new(Role::Writer, self.writer.public(), "w", "2026-01-01T00:00:00Z"),
             KeyEntry::new(Role::Auditor, self.auditor.public(), "a", "2026-01-01T00:00:00Z"),
@@ -73,12 +80,12 @@ impl World {
             .block_on(Repository::init(Arc::clone(&self.objects), options, &*self.edge))
     }
 
-    fn open(&self, root: Option<&PublicKey>, state: &Path) -> Result<Repository, ArchiveError> {
+    pub(crate) fn open(&self, root: Option<&PublicKey>, state: &Path) -> Result<Repository, ArchiveError> {
         self.runtime
             .block_on(Repository::open(Arc::clone(&self.objects), root, state))
     }
 
-    fn write(&self, repository: &Repository, parent: Parent, files: &[(&str, Vec<u8>)]) -> crate::Written {
+    pub(crate) fn write(&self, repository: &Repository, parent: Parent, files: &[(&str, Vec<u8>)]) -> crate::Written {
         let options = WriterOptions {
             workers: 2,
             ..WriterOptions::default()
@@ -110,7 +117,13 @@ impl World {
         writer.finish().unwrap()
     }
 
-    fn snapshot(&self, repository: &Repository, id: &str, sequence: u64, files: &[(&str, Vec<u8>)]) -> Manifest {
+    pub(crate) fn snapshot(
+        &self,
+        repository: &Repository,
+        id: &str,
+        sequence: u64,
+        files: &[(&str, Vec<u8>)],
+    ) -> Manifest {
         let previous = self.runtime.block_on(repository.point("db", None)).ok();
         let parent = match previous {
             None => Parent::none(),
@@ -151,7 +164,7 @@ impl World {
         manifest
     }
 
-    fn verify(&self, repository: &Repository) -> Vec<String> {
+    pub(crate) fn verify(&self, repository: &Repository) -> Vec<String> {
         let found = self
             .runtime
             .block_on(repository.verify(None, VerifyDepth::ReadData, &|_| {}));
@@ -166,7 +179,7 @@ impl World {
         }
     }
 
-    fn keys(&self) -> Vec<String> {
+    pub(crate) fn keys(&self) -> Vec<String> {
         self.runtime
             .block_on(self.objects.list(""))
             .unwrap()
@@ -175,7 +188,7 @@ impl World {
             .collect()
     }
 
-    fn replace(&self, key: &str, bytes: &[u8]) {
+    pub(crate) fn replace(&self, key: &str, bytes: &[u8]) {
         self.runtime
             .block_on(self.objects.put(key, Bytes::copy_from_slice(bytes), PutMode::Overwrite))
             .unwrap();

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use muster_signing::Digest;
 
 use super::wire::{Cursor, put_bytes, put_varint};
-use super::{Content, Extent, Location, NodeKind, PATH_MAX, TreeEntry, is_valid_path};
+use super::{Content, Extent, FILE_MAX, Location, NodeKind, PATH_MAX, TreeEntry, check_entry};
 use crate::content::BLOCK;
 use crate::frame::FRAME_MAX;
 
@@ -15,6 +15,10 @@ const MAGIC: &[u8; 8] = b"MUSTTREE";
 const VERSION: u8 = 1;
 const HEADER: usize = 14;
 const BODY_MAX: usize = 16 << 20;
+/// Most extents of a tree object: 1 GiB in pages of 4 KiB.
+const EXTENTS_MAX: usize = 1 << 18;
+/// Most logical bytes of an extent map.
+pub(crate) const MAP_BYTES: u64 = 1 << 30;
 const KIND_LEAF: u8 = 1;
 const KIND_MAP: u8 = 2;
 const KIND_INDEX: u8 = 3;
@@ -153,8 +157,9 @@ pub fn decode_leaf(object: &[u8]) -> Result<Vec<TreeEntry>, TreeError> {
     let packs = take_packs(&mut cursor)?;
     let count = cursor.count(1 << 20, 20)?;
     let mut entries = Vec::with_capacity(count);
+    let mut room = EXTENTS_MAX;
     for _ in 0..count {
-        entries.push(take_entry(&mut cursor, &packs)?);
+        entries.push(take_entry(&mut cursor, &packs, &mut room)?);
     }
     cursor.finish()?;
     Ok(entries)
@@ -165,8 +170,12 @@ pub fn decode_map(object: &[u8]) -> Result<Vec<Extent>, TreeError> {
     let body = unseal(KIND_MAP, object)?;
     let mut cursor = Cursor::new(&body);
     let packs = take_packs(&mut cursor)?;
-    let extents = take_extents(&mut cursor, &packs)?;
+    let mut room = EXTENTS_MAX;
+    let extents = take_extents(&mut cursor, &packs, &mut room)?;
     cursor.finish()?;
+    if total_length(&extents).is_none_or(|total| total > MAP_BYTES) {
+        return Err(TreeError("an extent map covers more than 1 GiB"));
+    }
     Ok(extents)
 }
 
@@ -218,9 +227,10 @@ fn put_extent(out: &mut Vec<u8>, packs: &mut PackTable, extent: &Extent) {
     }
 }
 
-fn take_extents(cursor: &mut Cursor<'_>, packs: &[Digest]) -> Result<Vec<Extent>, TreeError> {
-    let count = cursor.count(BODY_MAX / 2, 2)?;
-    let mut extents = Vec::with_capacity(count.min(1 << 16));
+fn take_extents(cursor: &mut Cursor<'_>, packs: &[Digest], room: &mut usize) -> Result<Vec<Extent>, TreeError> {
+    let count = cursor.count(*room, 2)?;
+    *room -= count;
+    let mut extents = Vec::with_capacity(count);
     for _ in 0..count {
         extents.push(take_extent(cursor, packs)?);
     }
@@ -229,6 +239,9 @@ fn take_extents(cursor: &mut Cursor<'_>, packs: &[Digest]) -> Result<Vec<Extent>
 
 fn take_extent(cursor: &mut Cursor<'_>, packs: &[Digest]) -> Result<Extent, TreeError> {
     let length = cursor.varint()?;
+    if length == 0 || length > FILE_MAX {
+        return Err(TreeError("the length of an extent is out of bounds"));
+    }
     let tag = cursor.byte()?;
     if tag == 0 {
         return Ok(Extent {
@@ -256,7 +269,9 @@ fn take_extent(cursor: &mut Cursor<'_>, packs: &[Digest]) -> Result<Extent, Tree
         2 => (cursor.u32()?, cursor.u32()?),
         _ => return Err(TreeError("an extent has an unknown tag")),
     };
-    let fits = u64::from(within) + length <= u64::from(frame_length);
+    let fits = u64::from(within)
+        .checked_add(length)
+        .is_some_and(|end| end <= u64::from(frame_length));
     if !fits || length == 0 || frame_length as usize > FRAME_MAX || stored as usize > FRAME_MAX {
         return Err(TreeError("an extent does not fit its frame"));
     }
@@ -322,28 +337,13 @@ fn put_entry(out: &mut Vec<u8>, packs: &mut PackTable, entry: &TreeEntry) {
     put_varint(out, 0);
 }
 
-fn take_path(cursor: &mut Cursor<'_>) -> Result<Vec<u8>, TreeError> {
-    let path = cursor.bytes(PATH_MAX)?;
-    if is_valid_path(path) {
-        Ok(path.to_vec())
-    } else {
-        Err(TreeError("a path leaves the tree"))
-    }
-}
-
-fn take_entry(cursor: &mut Cursor<'_>, packs: &[Digest]) -> Result<TreeEntry, TreeError> {
-    let path = take_path(cursor)?;
+fn take_entry(cursor: &mut Cursor<'_>, packs: &[Digest], room: &mut usize) -> Result<TreeEntry, TreeError> {
+    let path = cursor.bytes(PATH_MAX)?.to_vec();
     let code = cursor.byte()?;
     let mode = cursor.u32()?;
-    if mode > 0o7777 {
-        return Err(TreeError("a mode has unknown bits"));
-    }
     let (uid, gid) = (cursor.u32()?, cursor.u32()?);
     let mtime_seconds = i64::from_le_bytes(cursor.array()?);
     let mtime_nanos = u32::from_le_bytes(cursor.array()?);
-    if mtime_nanos >= 1_000_000_000 {
-        return Err(TreeError("a time is out of bounds"));
-    }
     let count = cursor.count(1024, 2)?;
     let mut xattrs = Vec::with_capacity(count);
     for _ in 0..count {
@@ -351,12 +351,14 @@ fn take_entry(cursor: &mut Cursor<'_>, packs: &[Digest]) -> Result<TreeEntry, Tr
         xattrs.push((name, cursor.bytes(65_536)?.to_vec()));
     }
     let kind = match code {
-        0 => take_file(cursor, packs)?,
+        0 => take_file(cursor, packs, room)?,
         1 => NodeKind::Directory,
         2 => NodeKind::Symlink {
             target: cursor.bytes(PATH_MAX)?.to_vec(),
         },
-        3 => NodeKind::HardLink { to: take_path(cursor)? },
+        3 => NodeKind::HardLink {
+            to: cursor.bytes(PATH_MAX)?.to_vec(),
+        },
         4 => NodeKind::Fifo,
         5 | 6 => NodeKind::Device {
             block: code == 6,
@@ -366,7 +368,7 @@ fn take_entry(cursor: &mut Cursor<'_>, packs: &[Digest]) -> Result<TreeEntry, Tr
         _ => return Err(TreeError("an entry has an unknown kind")),
     };
     cursor.bytes(65_536)?;
-    Ok(TreeEntry {
+    let entry = TreeEntry {
         path,
         kind,
         mode,
@@ -375,10 +377,11 @@ fn take_entry(cursor: &mut Cursor<'_>, packs: &[Digest]) -> Result<TreeEntry, Tr
         mtime_seconds,
         mtime_nanos,
         xattrs,
-    })
+    };
+    check_entry(&entry).map(|()| entry)
 }
 
-fn take_file(cursor: &mut Cursor<'_>, packs: &[Digest]) -> Result<NodeKind, TreeError> {
+fn take_file(cursor: &mut Cursor<'_>, packs: &[Digest], room: &mut usize) -> Result<NodeKind, TreeError> {
     let flags = cursor.byte()?;
     if flags > 3 {
         return Err(TreeError("a file has unknown flags"));
@@ -386,7 +389,7 @@ fn take_file(cursor: &mut Cursor<'_>, packs: &[Digest]) -> Result<NodeKind, Tree
     let size = cursor.varint()?;
     let digest = cursor.array()?;
     let content = if flags & 2 == 0 {
-        let extents = take_extents(cursor, packs)?;
+        let extents = take_extents(cursor, packs, room)?;
         if total_length(&extents) != Some(size) {
             return Err(TreeError("a file's extents do not add up to its size"));
         }
@@ -452,163 +455,4 @@ fn unseal(kind: u8, object: &[u8]) -> Result<Vec<u8>, TreeError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn location() -> impl Strategy<Value = Option<(Location, u64)>> {
-        proptest::option::of(
-            (
-                any::<[u8; 32]>(),
-                any::<u32>(),
-                any::<u32>(),
-                1u32..4000,
-                any::<bool>(),
-                1u32..65_536,
-            )
-                .prop_map(|(pack, ordinal, offset, stored, raw, frame_length)| {
-                    let within = frame_length / 3;
-                    let location = Location {
-                        pack: Digest::from_bytes(pack),
-                        ordinal,
-                        offset,
-                        stored,
-                        raw,
-                        frame_length,
-                        within,
-                    };
-                    (location, u64::from(frame_length - within))
-                }),
-        )
-    }
-
-    fn extent() -> impl Strategy<Value = Extent> {
-        (location(), any::<[u8; 32]>(), 0u64..1 << 40).prop_map(|(location, hash, zeros)| match location {
-            Some((location, length)) => Extent {
-                length,
-                hash,
-                location: Some(location),
-            },
-            None => Extent {
-                length: zeros,
-                hash: [0; 32],
-                location: None,
-            },
-        })
-    }
-
-    fn kind() -> impl Strategy<Value = NodeKind> {
-        prop_oneof![
-            (
-                any::<bool>(),
-                any::<[u8; 32]>(),
-                proptest::collection::vec(extent(), 0..5)
-            )
-                .prop_map(|(sparse, digest, extents)| {
-                    let size = total_length(&extents).unwrap();
-                    NodeKind::File {
-                        sparse,
-                        size,
-                        digest,
-                        content: Content::Inline(extents),
-                    }
-                }),
-            (any::<u64>(), proptest::collection::vec(any::<[u8; 32]>(), 0..4)).prop_map(|(size, ids)| NodeKind::File {
-                sparse: true,
-                size,
-                digest: [7; 32],
-                content: Content::Maps(ids.into_iter().map(Digest::from_bytes).collect()),
-            }),
-            Just(NodeKind::Directory),
-            Just(NodeKind::Fifo),
-            proptest::collection::vec(any::<u8>(), 0..20).prop_map(|target| NodeKind::Symlink { target }),
-            Just(NodeKind::HardLink { to: b"a/b".to_vec() }),
-            (any::<bool>(), any::<u32>(), any::<u32>()).prop_map(|(block, major, minor)| NodeKind::Device {
-                block,
-                major,
-                minor
-            }),
-        ]
-    }
-
-    fn entry() -> impl Strategy<Value = TreeEntry> {
-        (
-            "[a-z\u{80}-\u{ff}]{1,9}(/[a-z]{1,9}){0,3}",
-            kind(),
-            0u32..0o10000,
-            any::<(u32, u32, i64)>(),
-            0u32..1_000_000_000,
-        )
-            .prop_map(|(path, kind, mode, (uid, gid, mtime_seconds), mtime_nanos)| TreeEntry {
-                path: path.into_bytes(),
-                kind,
-                mode,
-                uid,
-                gid,
-                mtime_seconds,
-                mtime_nanos,
-                xattrs: vec![(b"user.a".to_vec(), b"\x00\xff".to_vec())],
-            })
-    }
-
-    proptest! {
-        #[test]
-        fn a_leaf_decodes_to_what_was_pushed(entries in proptest::collection::vec(entry(), 0..20)) {
-            let mut leaf = LeafBuilder::default();
-            entries.iter().for_each(|entry| leaf.push(entry));
-            let (object, count, _) = leaf.finish();
-            prop_assert_eq!(count, entries.len() as u64);
-            prop_assert_eq!(decode_leaf(&object).unwrap(), entries);
-        }
-
-        #[test]
-        fn a_map_decodes_to_what_was_encoded(extents in proptest::collection::vec(extent(), 0..50)) {
-            prop_assert_eq!(decode_map(&encode_map(&extents)).unwrap(), extents);
-        }
-
-        #[test]
-        fn hostile_bodies_are_errors_and_never_panics(kind in 1u8..4, body in proptest::collection::vec(any::<u8>(), 0..300)) {
-            let object = seal(kind, &body);
-            let _ = decode_leaf(&object);
-            let _ = decode_map(&object);
-            let _ = decode_index(&object);
-        }
-
-        #[test]
-        fn hostile_objects_are_errors_and_never_panics(object in proptest::collection::vec(any::<u8>(), 0..100)) {
-            prop_assert!(decode_leaf(&object).is_err() && decode_map(&object).is_err() && decode_index(&object).is_err());
-        }
-    }
-
-    #[test]
-    fn a_path_that_leaves_the_tree_is_refused() {
-        for path in ["../x", "/x", "a/../../x", "a//b", "./a", ""] {
-            let mut leaf = LeafBuilder::default();
-            leaf.push(&TreeEntry::directory(path));
-            assert!(decode_leaf(&leaf.finish().0).is_err(), "{path:?}");
-        }
-    }
-
-    #[test]
-    fn a_body_that_decompresses_beyond_its_length_is_refused() {
-        let mut object = seal(KIND_MAP, &vec![0; 1 << 20]);
-        object[10..14].copy_from_slice(&10u32.to_le_bytes());
-        assert!(decode_map(&object).is_err());
-    }
-
-    #[test]
-    fn an_index_decodes_to_what_was_encoded() {
-        let child = Child {
-            id: Digest::of(b"x"),
-            entries: 9,
-            first: b"a/b".to_vec(),
-        };
-        let index = Index {
-            level: 0,
-            ordered: true,
-            children: vec![child.clone(), child],
-        };
-        assert_eq!(decode_index(&index.encode()).unwrap(), index);
-    }
-}
+mod tests;

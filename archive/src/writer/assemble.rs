@@ -3,7 +3,7 @@
 //! Invariant: an extent's pack is known by a placeholder until the pack is closed; no tree object is encoded before all of its
 //! placeholders are resolved.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -14,7 +14,7 @@ use muster_signing::Digest;
 use super::Written;
 use super::batch::{Batch, Block, Item, NewFrame, Placement};
 use super::files::TreeBuilder;
-use super::parent::{Parent, Table};
+use super::parent::Parent;
 use super::upload::Uploader;
 use crate::edge::Edge;
 use crate::list::{self, Named};
@@ -22,18 +22,20 @@ use crate::pack::PackBuilder;
 use crate::tree::{Extent, Location};
 use crate::{ArchiveError, ListRef, layout};
 
-/// Entries or extents that wait for an open pack before it is closed early.
-const WAITING: usize = 200_000;
+/// Bytes of entries and extents that wait for an open pack before it is closed early.
+const WAITING: usize = 16 << 20;
+/// Bytes that a block costs in the table of those seen in this run, at its worst load.
+const PER_SEEN: u64 = 220;
 
 pub(super) struct Assembler {
     parent: Arc<Parent>,
     uploader: Uploader,
     edge: Arc<dyn Edge>,
     pack: Option<PackBuilder>,
-    packs_closed: u64,
+    closed: Vec<Digest>,
     /// Where the frames of the batch in hand went, as far as they were placed.
     placed: Vec<Option<Location>>,
-    seen: Table,
+    seen: HashMap<[u8; 32], (u32, Location)>,
     seen_most: usize,
     tree: TreeBuilder,
     objects: BTreeMap<(Named, Digest), u64>,
@@ -41,17 +43,23 @@ pub(super) struct Assembler {
 }
 
 impl Assembler {
-    pub(super) fn new(parent: Arc<Parent>, uploader: Uploader, edge: Arc<dyn Edge>, table_bytes: u64) -> Self {
+    pub(super) fn new(
+        parent: Arc<Parent>,
+        uploader: Uploader,
+        edge: Arc<dyn Edge>,
+        table_bytes: u64,
+        in_order: bool,
+    ) -> Self {
         Self {
             parent,
             uploader,
             edge,
             pack: None,
-            packs_closed: 0,
+            closed: Vec::new(),
             placed: Vec::new(),
-            seen: Table::default(),
-            seen_most: usize::try_from(table_bytes / 200).unwrap_or(usize::MAX),
-            tree: TreeBuilder::new(),
+            seen: HashMap::new(),
+            seen_most: usize::try_from(table_bytes / PER_SEEN).unwrap_or(usize::MAX),
+            tree: TreeBuilder::new(in_order),
             objects: BTreeMap::new(),
             added: 0,
         }
@@ -118,8 +126,8 @@ impl Assembler {
                 self.close_pack()?;
             }
         }
-        if self.pack.as_ref().is_none_or(PackBuilder::is_empty) {
-            self.settle(None)?;
+        if self.pack.is_none() {
+            self.settle()?;
         }
         Ok(data)
     }
@@ -170,7 +178,7 @@ impl Assembler {
         });
         let at = pack.push(bytes, frame.raw, frame.length);
         let location = Location {
-            pack: placeholder(self.packs_closed),
+            pack: placeholder(self.closed.len()),
             ordinal: at.ordinal,
             offset: at.offset,
             stored: u32::try_from(bytes.len()).unwrap_or(u32::MAX),
@@ -183,25 +191,17 @@ impl Assembler {
     }
 
     fn close_pack(&mut self) -> Result<(), ArchiveError> {
-        let Some(pack) = self.pack.take().filter(|pack| !pack.is_empty()) else {
-            return self.settle(None);
-        };
-        let (id, bytes) = pack.finish();
-        let from = placeholder(self.packs_closed);
-        self.packs_closed += 1;
-        let seen = self.seen.values_mut().map(|(_, location)| location);
-        for location in seen.chain(self.placed.iter_mut().flatten()) {
-            if location.pack == from {
-                location.pack = id;
-            }
+        if let Some(pack) = self.pack.take() {
+            let (id, bytes) = pack.finish();
+            self.closed.push(id);
+            self.put(Named::Pack, id, bytes)?;
         }
-        self.put(Named::Pack, id, bytes)?;
-        self.settle(Some((from, id)))
+        self.settle()
     }
 
-    /// Nothing waits any more: makes tree objects of what is finished.
-    fn settle(&mut self, closed: Option<(Digest, Digest)>) -> Result<(), ArchiveError> {
-        for (id, object) in self.tree.settle(closed) {
+    /// No pack is open, so every placeholder is known: makes tree objects of what is finished.
+    fn settle(&mut self) -> Result<(), ArchiveError> {
+        for (id, object) in self.tree.settle(&self.closed)? {
             self.put(Named::Tree, id, Bytes::from(object))?;
         }
         Ok(())
@@ -234,7 +234,7 @@ impl Assembler {
                 ));
             }
         }
-        let (tree, objects) = std::mem::replace(&mut self.tree, TreeBuilder::new()).finish()?;
+        let (tree, objects) = std::mem::replace(&mut self.tree, TreeBuilder::new(false)).finish()?;
         for (id, object) in objects {
             self.put(Named::Tree, id, Bytes::from(object))?;
         }
@@ -271,8 +271,23 @@ impl Assembler {
 }
 
 /// Stands for the id of the pack with this number until it is closed. No SHA-256 is expected to look like it.
-fn placeholder(number: u64) -> Digest {
+fn placeholder(number: usize) -> Digest {
     let mut bytes = [0; 32];
-    bytes[24..].copy_from_slice(&number.to_be_bytes());
+    bytes[24..].copy_from_slice(&(number as u64).to_be_bytes());
     Digest::from_bytes(bytes)
+}
+
+/// Puts the ids of closed packs in the place of what stood for them.
+pub(super) fn resolve(extents: &mut [Extent], closed: &[Digest]) {
+    for location in extents.iter_mut().filter_map(|extent| extent.location.as_mut()) {
+        let Some((zeros, number)) = location.pack.as_bytes().split_last_chunk::<8>() else {
+            continue;
+        };
+        let number = usize::try_from(u64::from_be_bytes(*number))
+            .ok()
+            .filter(|_| zeros == [0; 24]);
+        if let Some(id) = number.and_then(|number| closed.get(number)) {
+            location.pack = *id;
+        }
+    }
 }

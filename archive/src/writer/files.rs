@@ -7,6 +7,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 use muster_signing::Digest;
 
+use super::assemble::resolve;
 use crate::content::{BLOCK, FileDigest, TreeDigest, path_order};
 use crate::tree::{Child, Content, Extent, Index, LeafBuilder, NodeKind, TreeEntry, encode_map};
 use crate::{ArchiveError, TreeRef};
@@ -15,8 +16,10 @@ use crate::{ArchiveError, TreeRef};
 const INLINE: usize = 256;
 /// Blocks of an extent map: 1 GiB.
 const MAP: usize = (1 << 30) / BLOCK;
-/// Children of an index object.
+const MAP_BYTES: u64 = 1 << 30;
+/// Children of an index object, and bytes of them.
 const FANOUT: usize = 16_384;
+const FANOUT_BYTES: usize = 4 << 20;
 
 /// A tree object and its name.
 type Object = (Digest, Vec<u8>);
@@ -32,6 +35,7 @@ pub(super) struct TreeBuilder {
     objects: Vec<Object>,
     digest: TreeDigest,
     last_path: Option<Vec<u8>>,
+    in_order: bool,
     ordered: bool,
     counts: Counts,
     packs: BTreeSet<Digest>,
@@ -66,8 +70,10 @@ enum Segment {
 }
 
 impl TreeBuilder {
-    pub(super) fn new() -> Self {
+    /// `in_order`: the source promises path order, so that no path has to be kept.
+    pub(super) fn new(in_order: bool) -> Self {
         Self {
+            in_order,
             open: None,
             pending: VecDeque::new(),
             waiting: 0,
@@ -75,7 +81,11 @@ impl TreeBuilder {
             leaf: LeafBuilder::default(),
             children: Vec::new(),
             objects: Vec::new(),
-            digest: TreeDigest::new(),
+            digest: if in_order {
+                TreeDigest::in_order()
+            } else {
+                TreeDigest::new()
+            },
             last_path: None,
             ordered: true,
             counts: Counts::default(),
@@ -84,7 +94,7 @@ impl TreeBuilder {
     }
 
     pub(super) fn entry(&mut self, entry: TreeEntry) {
-        self.waiting += 1;
+        self.waiting += cost(&entry);
         self.pending.push_back(Pending {
             entry,
             segments: Vec::new(),
@@ -101,14 +111,14 @@ impl TreeBuilder {
             digest: FileDigest::new(),
             size: 0,
             blocks: 0,
-            current: Vec::new(),
+            current: Vec::with_capacity(1),
         });
     }
 
     /// The next block of the open file.
     pub(super) fn extent(&mut self, extent: Extent) {
         let Some(file) = &mut self.open else { return };
-        self.waiting += 1;
+        self.waiting += size_of::<Extent>();
         let zeros = extent.location.is_none();
         let short = extent.length < BLOCK as u64;
         match (zeros, short) {
@@ -156,18 +166,18 @@ impl TreeBuilder {
         if !current.is_empty() {
             pending.segments.push(Segment::Extents(current));
         }
-        self.waiting += 1;
+        self.waiting += cost(&pending.entry);
         self.pending.push_back(pending);
     }
 
-    /// Entries and extents that came since everything was last settled.
+    /// Bytes of entries and extents that came since everything was last settled.
     pub(super) fn waiting(&self) -> usize {
         self.waiting
     }
 
-    /// The pack that `from` stood for is closed, so nothing waits any more: moves all finished entries into leaves.
-    /// Returns the tree objects that came to be.
-    pub(super) fn settle(&mut self, closed: Option<(Digest, Digest)>) -> Vec<Object> {
+    /// No pack is open: moves all finished entries into leaves, with the ids of the closed packs. Returns the tree objects that
+    /// came to be.
+    pub(super) fn settle(&mut self, closed: &[Digest]) -> Result<Vec<Object>, ArchiveError> {
         self.waiting = 0;
         let (objects, packs) = (&mut self.objects, &mut self.packs);
         if let Some(file) = &mut self.open {
@@ -178,20 +188,22 @@ impl TreeBuilder {
             let alone = pending.segments.len() == 1;
             let inline = match pending.segments.first() {
                 None => true,
-                Some(Segment::Extents(extents)) => alone && extents.len() <= INLINE,
+                Some(Segment::Extents(extents)) => {
+                    alone && extents.len() <= INLINE && size_of_file(&pending.entry) < MAP_BYTES
+                }
                 Some(Segment::Map(_)) => false,
             };
             pending.encode(closed, inline, &mut self.objects, &mut self.packs);
-            self.list(pending);
+            self.list(pending)?;
         }
-        std::mem::take(&mut self.objects)
+        Ok(std::mem::take(&mut self.objects))
     }
 
-    fn list(&mut self, pending: Pending) {
+    fn list(&mut self, pending: Pending) -> Result<(), ArchiveError> {
         let Pending { mut entry, segments } = pending;
         if let NodeKind::File { size, content, .. } = &mut entry.kind {
             self.counts.files += 1;
-            self.counts.logical += *size;
+            self.counts.logical = self.counts.logical.saturating_add(*size);
             let mut maps = Vec::new();
             let mut inline = Vec::new();
             for segment in segments {
@@ -214,12 +226,19 @@ impl TreeBuilder {
             .is_some_and(|last| path_order(last, &entry.path).is_ge())
         {
             self.ordered = false;
+            if self.in_order {
+                let path = String::from_utf8_lossy(&entry.path);
+                return Err(ArchiveError::Invalid(format!(
+                    "the source gave {path:?} out of path order or twice"
+                )));
+            }
         }
         self.leaf.push(&entry);
         if self.leaf.ends_after(&entry.path) {
             self.close_leaf();
         }
         self.last_path = Some(entry.path);
+        Ok(())
     }
 
     fn close_leaf(&mut self) {
@@ -248,9 +267,8 @@ impl TreeBuilder {
             let above: Vec<Child> = if children.is_empty() {
                 vec![self.index(level, Vec::new())]
             } else {
-                children
-                    .chunks(FANOUT)
-                    .map(<[Child]>::to_vec)
+                parts(children)
+                    .into_iter()
                     .map(|part| self.index(level, part))
                     .collect()
             };
@@ -290,6 +308,45 @@ impl TreeBuilder {
     }
 }
 
+/// Bytes that an entry takes while it waits.
+fn cost(entry: &TreeEntry) -> usize {
+    let xattrs: usize = entry
+        .xattrs
+        .iter()
+        .map(|(name, value)| 64 + name.len() + value.len())
+        .sum();
+    size_of::<Pending>() + 64 + entry.path.len() + xattrs
+}
+
+fn size_of_file(entry: &TreeEntry) -> u64 {
+    if let NodeKind::File { size, .. } = entry.kind {
+        size
+    } else {
+        0
+    }
+}
+
+/// Children in parts that each fit an index object.
+fn parts(children: Vec<Child>) -> Vec<Vec<Child>> {
+    let mut parts: Vec<Vec<Child>> = Vec::new();
+    let mut bytes = 0;
+    for child in children {
+        let length = child.first.len() + 48;
+        match parts
+            .last_mut()
+            .filter(|part| part.len() < FANOUT && bytes + length <= FANOUT_BYTES)
+        {
+            Some(part) => part.push(child),
+            None => {
+                bytes = 0;
+                parts.push(vec![child]);
+            }
+        }
+        bytes += length;
+    }
+    parts
+}
+
 impl OpenFile {
     fn push(&mut self, extent: Extent, blocks: usize) {
         self.size += extent.length;
@@ -309,13 +366,7 @@ impl OpenFile {
 
 impl Pending {
     /// Resolves its extents and makes maps of them, unless they stand in the listing.
-    fn encode(
-        &mut self,
-        closed: Option<(Digest, Digest)>,
-        inline: bool,
-        objects: &mut Vec<Object>,
-        packs: &mut BTreeSet<Digest>,
-    ) {
+    fn encode(&mut self, closed: &[Digest], inline: bool, objects: &mut Vec<Object>, packs: &mut BTreeSet<Digest>) {
         for segment in &mut self.segments {
             let Segment::Extents(extents) = segment else { continue };
             resolve(extents, closed);
@@ -335,11 +386,27 @@ impl Pending {
     }
 }
 
-fn resolve(extents: &mut [Extent], closed: Option<(Digest, Digest)>) {
-    let Some((from, to)) = closed else { return };
-    for location in extents.iter_mut().filter_map(|extent| extent.location.as_mut()) {
-        if location.pack == from {
-            location.pack = to;
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tree::decode_index;
+
+    #[test]
+    fn an_index_of_long_paths_can_be_read() {
+        let child = Child {
+            id: Digest::of(b"x"),
+            entries: 64,
+            first: vec![b'a'; 4096],
+        };
+        let parts = parts(vec![child; 4096]);
+        assert!(parts.len() > 1 && parts.iter().map(Vec::len).sum::<usize>() == 4096);
+        for children in parts {
+            let index = Index {
+                level: 0,
+                ordered: true,
+                children,
+            };
+            assert_eq!(decode_index(&index.encode()).unwrap(), index);
         }
     }
 }

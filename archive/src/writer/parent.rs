@@ -1,35 +1,53 @@
 //! What a snapshot may lean on: the extents and tree objects of its parent.
 //!
-//! Invariant: only what a verified manifest's tree names is leaned on, by the full 32-byte hash and the length. Beyond the
-//! budget extents are left out, which costs space and never correctness.
+//! Invariant: only what a verified manifest's tree names and what is there in its full length is leaned on. Beyond the budget
+//! extents are left out, which costs space and never correctness.
 
 use std::collections::{BTreeMap, HashMap};
-use std::hash::{BuildHasherDefault, Hasher};
 
+use futures_util::{StreamExt as _, stream};
 use muster_signing::{Digest, Verified};
 
 use crate::list::Named;
+use crate::object_store::ErrorKind;
 use crate::tree::{Content, Extent, Location, NodeKind};
-use crate::{ArchiveError, Manifest, ParentRef, Repository};
+use crate::{ArchiveError, Manifest, ParentRef, Repository, layout};
 
-/// Bytes that an extent costs in the table, measured with a load of 50 %.
-const PER_EXTENT: u64 = 200;
+/// Objects asked for at the same time.
+const PARALLEL: usize = 16;
 
 /// The parent of a snapshot that is being written.
 #[derive(Debug, Default)]
 pub struct Parent {
     pub(super) reference: Option<ParentRef>,
-    extents: Table,
     pub(super) objects: BTreeMap<(Named, Digest), u64>,
+    packs: Vec<Digest>,
+    extents: Vec<Known>,
+    lost: Vec<Digest>,
 }
 
-/// Extents by their hash.
-pub(super) type Table = HashMap<[u8; 32], (u32, Location), BuildHasherDefault<First8>>;
+/// An extent of the parent, in as few bytes as it takes. 24 bytes of a BLAKE3 hash leave a forger 2⁹⁶ tries.
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    hash: [u8; 24],
+    length: u32,
+    pack: u32,
+    ordinal: u32,
+    offset: u32,
+    stored: u32,
+    frame_length: u32,
+    within_raw: u32,
+}
 
 impl Parent {
     /// Nothing to lean on.
     pub fn none() -> Self {
         Self::default()
+    }
+
+    /// Packs that the parent names and that are not there, or not whole: their extents are stored again.
+    pub fn lost_packs(&self) -> &[Digest] {
+        &self.lost
     }
 
     pub(super) async fn load(
@@ -41,66 +59,117 @@ impl Parent {
             snapshot: manifest.snapshot.clone(),
             digest: manifest.digest,
         };
-        let objects = repository.objects_of(manifest).await?;
-        let mut parent = Self {
-            reference: Some(reference),
-            extents: Table::default(),
-            objects,
+        let mut objects = repository.objects_of(manifest).await?;
+        let lost = lost_packs(repository, &objects).await?;
+        for pack in &lost {
+            objects.remove(&(Named::Pack, *pack));
+        }
+        let mut loading = Loading {
+            most: usize::try_from(budget).unwrap_or(usize::MAX) / size_of::<Known>(),
+            positions: HashMap::new(),
+            parent: Self {
+                reference: Some(reference),
+                objects,
+                lost,
+                ..Self::default()
+            },
         };
-        let most = usize::try_from(budget / PER_EXTENT).unwrap_or(usize::MAX);
         for leaf in repository.tree_leaves(manifest).await? {
             for entry in repository.read_leaf(&leaf).await? {
                 let NodeKind::File { content, .. } = entry.kind else {
                     continue;
                 };
                 match content {
-                    Content::Inline(extents) => parent.take(&extents, most),
+                    Content::Inline(extents) => loading.take(&extents),
                     Content::Maps(maps) => {
                         for map in maps {
-                            parent.take(&repository.read_map(&map).await?, most);
+                            loading.take(&repository.read_map(&map).await?);
                         }
                     }
                 }
             }
         }
+        let mut parent = loading.parent;
+        parent.extents.sort_unstable_by_key(|known| known.hash);
         Ok(parent)
-    }
-
-    fn take(&mut self, extents: &[Extent], most: usize) {
-        for extent in extents {
-            let (Some(location), Ok(length)) = (extent.location, u32::try_from(extent.length)) else {
-                continue;
-            };
-            if self.extents.len() >= most {
-                return;
-            }
-            self.extents.entry(extent.hash).or_insert((length, location));
-        }
     }
 
     /// Where the parent keeps an extent with this hash and length.
     pub(super) fn find(&self, hash: &[u8; 32], length: u32) -> Option<Location> {
-        self.extents
-            .get(hash)
-            .filter(|found| found.0 == length)
-            .map(|found| found.1)
+        let short = hash.first_chunk::<24>()?;
+        let at = self.extents.binary_search_by(|known| known.hash.cmp(short)).ok()?;
+        let known = self.extents.get(at).filter(|known| known.length == length)?;
+        Some(Location {
+            pack: *self.packs.get(known.pack as usize)?,
+            ordinal: known.ordinal,
+            offset: known.offset,
+            stored: known.stored,
+            raw: known.within_raw & 1 == 1,
+            frame_length: known.frame_length,
+            within: known.within_raw >> 1,
+        })
     }
 }
 
-/// Hashes a BLAKE3 value by its first eight bytes, which are as good as any.
-#[derive(Default)]
-pub(super) struct First8(u64);
+struct Loading {
+    parent: Parent,
+    positions: HashMap<Digest, u32>,
+    most: usize,
+}
 
-impl Hasher for First8 {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        if let Some(first) = bytes.first_chunk::<8>()
-            && bytes.len() == 32
-        {
-            self.0 = u64::from_le_bytes(*first);
+impl Loading {
+    fn take(&mut self, extents: &[Extent]) {
+        for extent in extents {
+            let (Some(location), Ok(length)) = (extent.location, u32::try_from(extent.length)) else {
+                continue;
+            };
+            let parent = &mut self.parent;
+            if parent.extents.len() >= self.most {
+                return;
+            }
+            if !parent.objects.contains_key(&(Named::Pack, location.pack)) {
+                continue;
+            }
+            let pack = *self.positions.entry(location.pack).or_insert_with(|| {
+                parent.packs.push(location.pack);
+                u32::try_from(parent.packs.len() - 1).unwrap_or(u32::MAX)
+            });
+            let mut hash = [0; 24];
+            hash.copy_from_slice(&extent.hash[..24]);
+            parent.extents.push(Known {
+                hash,
+                length,
+                pack,
+                ordinal: location.ordinal,
+                offset: location.offset,
+                stored: location.stored,
+                frame_length: location.frame_length,
+                within_raw: (location.within << 1) | u32::from(location.raw),
+            });
         }
     }
+}
+
+/// The packs of a list that are absent or have another length.
+async fn lost_packs(
+    repository: &Repository,
+    objects: &BTreeMap<(Named, Digest), u64>,
+) -> Result<Vec<Digest>, ArchiveError> {
+    let packs = objects
+        .iter()
+        .filter(|((what, _), _)| *what == Named::Pack)
+        .map(|((_, id), bytes)| (*id, *bytes));
+    let mut heads = stream::iter(packs)
+        .map(|(id, bytes)| async move { (id, bytes, repository.objects().head(&layout::pack(&id)).await) })
+        .buffer_unordered(PARALLEL);
+    let mut lost = Vec::new();
+    while let Some((id, bytes, head)) = heads.next().await {
+        match head {
+            Ok(meta) if meta.size == bytes => {}
+            Ok(_) => lost.push(id),
+            Err(error) if error.kind == ErrorKind::NotFound => lost.push(id),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(lost)
 }

@@ -2,6 +2,7 @@
 //! sizes.
 
 mod failures;
+mod memory;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -12,7 +12,7 @@ use tokio::runtime::Handle;
 
 use super::WriteProgress;
 use crate::ArchiveError;
-use crate::object_store::{ErrorKind, ObjectStore, PutMode};
+use crate::object_store::{ErrorKind, ObjectStore, PutMode, StorageError};
 
 /// Objects put at the same time; each may be a pack of 32 MiB.
 const PARALLEL: usize = 2;
@@ -35,16 +35,14 @@ impl Uploader {
                 std::thread::spawn(move || {
                     for (key, bytes) in objects {
                         let length = bytes.len() as u64;
-                        match handle.block_on(store.put(&key, bytes, PutMode::Create)) {
-                            Err(error) if error.kind != ErrorKind::AlreadyExists => {
-                                failure
-                                    .lock()
-                                    .unwrap_or_else(PoisonError::into_inner)
-                                    .get_or_insert(error.into());
-                                return;
-                            }
-                            _ => progress.put_bytes.fetch_add(length, Ordering::Relaxed),
-                        };
+                        if let Err(error) = handle.block_on(put(&*store, &key, bytes)) {
+                            failure
+                                .lock()
+                                .unwrap_or_else(PoisonError::into_inner)
+                                .get_or_insert(error.into());
+                            return;
+                        }
+                        progress.put_bytes.fetch_add(length, Ordering::Relaxed);
                     }
                 })
             })
@@ -95,5 +93,23 @@ impl Uploader {
 impl Drop for Uploader {
     fn drop(&mut self) {
         self.end();
+    }
+}
+
+/// Puts an object whose name is its digest. One that is there already with other bytes is damaged: it is put right.
+async fn put(store: &dyn ObjectStore, key: &str, bytes: Bytes) -> Result<(), StorageError> {
+    match store.put(key, bytes.clone(), PutMode::Create).await {
+        Err(error) if error.kind == ErrorKind::AlreadyExists => {
+            let there = store.get_limited(key, bytes.len() as u64).await;
+            match there {
+                Ok(there) if there == bytes => Ok(()),
+                Err(error) if error.kind != ErrorKind::TooLarge => Err(error),
+                _ => {
+                    tracing::warn!(key, "was damaged and is put again");
+                    store.put(key, bytes, PutMode::Overwrite).await
+                }
+            }
+        }
+        other => other,
     }
 }

@@ -1,0 +1,158 @@
+//! Peak memory of the whole test process stays within the budget, whatever the source gives.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use bytes::Bytes;
+
+use crate::edge::Edge;
+use crate::object_store::{self, MemoryStore, ObjectStore, PutMode};
+use crate::repository::tests::{Counting, World};
+use crate::tree::{Content, NodeKind, TreeEntry};
+use crate::{Parent, SnapshotWriter, WriterOptions};
+
+/// A place that keeps nothing but small things.
+#[derive(Debug)]
+struct Sink(MemoryStore);
+
+#[async_trait::async_trait]
+impl ObjectStore for Sink {
+    async fn put(&self, key: &str, body: Bytes, mode: PutMode) -> Result<(), object_store::StorageError> {
+        if key.starts_with("packs/") {
+            return Ok(());
+        }
+        if key.starts_with("trees/") {
+            return Ok(());
+        }
+        self.0.put(key, body, mode).await
+    }
+    async fn get_limited(&self, key: &str, max: u64) -> Result<Bytes, object_store::StorageError> {
+        self.0.get_limited(key, max).await
+    }
+    async fn get_range(&self, key: &str, range: std::ops::Range<u64>) -> Result<Bytes, object_store::StorageError> {
+        self.0.get_range(key, range).await
+    }
+    async fn head(&self, key: &str) -> Result<object_store::ObjectMeta, object_store::StorageError> {
+        self.0.head(key).await
+    }
+    async fn list(&self, prefix: &str) -> Result<Vec<object_store::ObjectMeta>, object_store::StorageError> {
+        self.0.list(prefix).await
+    }
+    async fn delete(&self, key: &str) -> Result<(), object_store::StorageError> {
+        self.0.delete(key).await
+    }
+    fn url(&self) -> String {
+        self.0.url()
+    }
+    async fn prepare(&self) -> Result<(), object_store::StorageError> {
+        Ok(())
+    }
+    fn rely_on_conditional_create(&self, _proven: bool) {}
+}
+
+fn peak() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))
+        .unwrap()
+        .trim()
+        .trim_end_matches(" kB")
+        .parse::<u64>()
+        .unwrap()
+        / 1024
+}
+
+fn memory(workers: usize, feed: impl Fn(&mut SnapshotWriter)) -> u64 {
+    let world = World {
+        objects: Arc::new(Sink(MemoryStore::new())),
+        ..World::new()
+    };
+    let (repository, _) = world.init().unwrap();
+    let edge: Arc<dyn Edge> = Arc::<Counting>::clone(&world.edge);
+    let options = WriterOptions {
+        workers,
+        in_order: true,
+        ..WriterOptions::default()
+    };
+    let mut writer = SnapshotWriter::start(
+        repository,
+        Parent::none(),
+        &options,
+        edge,
+        world.runtime.handle().clone(),
+        Arc::new(AtomicBool::new(false)),
+    );
+    feed(&mut writer);
+    writer.finish().unwrap();
+    peak()
+}
+
+fn file(path: &str) -> TreeEntry {
+    TreeEntry {
+        kind: NodeKind::File {
+            sparse: false,
+            size: 0,
+            digest: [0; 32],
+            content: Content::Inline(Vec::new()),
+        },
+        ..TreeEntry::directory(path)
+    }
+}
+
+#[test]
+fn half_a_million_tiny_files_fit() {
+    let most = memory(2, |writer| {
+        for n in 0..500_000u32 {
+            writer
+                .begin_file(file(&format!("some/longer/folder/name/{:04}/{n:08}.json", n / 1000)))
+                .unwrap();
+            writer
+                .write(format!("{{\"number\": {n}, \"text\": \"{}\"}}", n.wrapping_mul(2_654_435_761)).as_bytes())
+                .unwrap();
+            writer.end_file().unwrap();
+        }
+    });
+    assert!(most < 256, "{most} MiB");
+}
+
+fn blocks(writer: &mut SnapshotWriter, count: u64) {
+    writer.begin_file(file("big")).unwrap();
+    let mut block = vec![0u8; 65_536];
+    for n in 0..count {
+        block[8..16].copy_from_slice(&(n + 1).to_le_bytes());
+        block[64..1100].copy_from_slice(&{
+            let mut x = [0u8; 1036];
+            blake3::Hasher::new()
+                .update(&n.to_le_bytes())
+                .finalize_xof()
+                .fill(&mut x);
+            x
+        });
+        writer.write(&block).unwrap();
+    }
+    writer.end_file().unwrap();
+}
+
+#[test]
+fn many_distinct_blocks_fit() {
+    let most = memory(2, |writer| blocks(writer, 100_000));
+    assert!(most < 256, "{most} MiB");
+}
+
+#[test]
+fn many_cores_fit() {
+    let most = memory(32, |writer| {
+        writer.begin_file(file("noise")).unwrap();
+        let mut block = vec![0u8; 1 << 20];
+        for n in 0..400u32 {
+            blake3::Hasher::new()
+                .update(&n.to_le_bytes())
+                .finalize_xof()
+                .fill(&mut block);
+            writer.write(&block).unwrap();
+        }
+        writer.end_file().unwrap();
+    });
+    assert!(most < 256, "{most} MiB");
+}
