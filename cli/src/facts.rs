@@ -278,7 +278,8 @@ fn repository_facts(
         "id": repository.id(),
         "scheme": if local { "file" } else { "s3" },
         "same_host": same_host(&config.repository),
-        "encrypted": keys.encryption != "none",
+        // What the root demands is not what was done: this version writes in the clear.
+        "encrypted": (keys.encryption == "none").then_some(false),
         "object_lock": null,
         "conditional_create": repository.conditional_create(),
         "key_epoch": keys.epoch,
