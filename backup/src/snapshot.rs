@@ -113,7 +113,7 @@ pub fn plan(repository: &Repository, request: &Request<'_>, source: &mut dyn Sou
 /// Backs up one store. Blocks.
 ///
 /// # Errors
-/// [`BackupError`]; whatever it is, no snapshot appeared.
+/// [`BackupError`]; whatever it is, no recovery point appeared. A manifest that was put and not logged is logged by the next run.
 pub fn snapshot(
     repository: &Repository,
     request: &Request<'_>,
@@ -142,11 +142,14 @@ pub fn snapshot(
         expected_bytes,
         ..
     } = plan(repository, request, source)?;
-    let (parent, parent_bytes) = lean_on(repository, request, parent, on_event);
+    let (parent, parent_bytes) = lean_on(repository, request, parent, on_event).map_err(archive)?;
     let writer = SnapshotWriter::start(
         repository.clone(),
         parent,
-        &request.options,
+        &WriterOptions {
+            in_order: source.is_in_path_order(),
+            ..request.options.clone()
+        },
         Arc::clone(&request.edge),
         request.handle.clone(),
         Arc::clone(&request.cancel),
@@ -219,32 +222,43 @@ pub fn snapshot(
     })
 }
 
-/// Loads the parent; one that cannot be read is told and left.
+/// Loads the parent. A damaged one is told and left; one that cannot be read now ends the run, which would else store everything
+/// again.
 fn lean_on(
     repository: &Repository,
     request: &Request<'_>,
     point: Option<Point>,
     on_event: &dyn Fn(Event),
-) -> (Parent, Option<u64>) {
+) -> Result<(Parent, Option<u64>), ArchiveError> {
     let Some(point) = point else {
-        return (Parent::none(), None);
+        return Ok((Parent::none(), None));
     };
     let loaded: Result<(Parent, Verified<Manifest>), ArchiveError> = request.handle.block_on(async {
         let (manifest, _) = repository.manifest(&point).await?;
-        Ok((
-            repository.parent(&manifest, request.options.memory / 4).await?,
-            manifest,
-        ))
+        let parent = repository.parent(&manifest, request.options.memory / 4).await?;
+        Ok((parent, manifest))
     });
+    let unusable = |reason| {
+        on_event(Event::ParentUnusable {
+            snapshot: point.snapshot.clone(),
+            reason,
+        });
+    };
     match loaded {
-        Ok((parent, manifest)) => (parent, Some(manifest.tree.logical_bytes)),
-        Err(error) => {
-            on_event(Event::ParentUnusable {
-                snapshot: point.snapshot,
-                reason: chain(&error),
-            });
-            (Parent::none(), None)
+        Ok((parent, manifest)) => {
+            if let [first, ..] = parent.lost_packs() {
+                let lost = parent.lost_packs().len();
+                unusable(format!(
+                    "{lost} of its packs are missing or cut, {first} among them: what they hold is stored again"
+                ));
+            }
+            Ok((parent, Some(manifest.tree.logical_bytes)))
         }
+        Err(error) if error.is_damage() => {
+            unusable(chain(&error));
+            Ok((Parent::none(), None))
+        }
+        Err(error) => Err(error),
     }
 }
 

@@ -16,6 +16,11 @@ pub trait Source: Send {
     /// [`Sink::unreadable`] and does not end the run.
     fn snapshot(&mut self, sink: &mut dyn Sink) -> Result<Taken, StoreError>;
 
+    /// Whether entries come in path order (component by component, a directory before what is in it), each path once.
+    fn is_in_path_order(&self) -> bool {
+        false
+    }
+
     /// What an idle look at the source says of its size: logical bytes, for progress. `None` where it would cost a walk.
     fn estimate(&mut self) -> Option<u64> {
         None

@@ -41,6 +41,10 @@ impl FilesSource {
 }
 
 impl Source for FilesSource {
+    fn is_in_path_order(&self) -> bool {
+        true
+    }
+
     fn snapshot(&mut self, sink: &mut dyn Sink) -> Result<Taken, StoreError> {
         let root = open_root(&self.path)?;
         let opened = Status::of_file(&root).map_err(|error| unreachable_root(&self.path, error))?;

@@ -48,6 +48,10 @@ impl SqliteSource {
 }
 
 impl Source for SqliteSource {
+    fn is_in_path_order(&self) -> bool {
+        true
+    }
+
     fn snapshot(&mut self, sink: &mut dyn Sink) -> Result<Taken, StoreError> {
         let live = Live::open(&self.path)?;
         let shown = live.path.display().to_string();
