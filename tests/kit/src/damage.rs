@@ -27,7 +27,11 @@ impl Damage {
     /// Does it to `path`.
     pub fn to(self, path: &Path) -> Damaged {
         let before = fs::read(path).expect("read what is to be damaged");
-        assert!(!before.is_empty(), "{}: an empty file cannot be damaged", path.display());
+        assert!(
+            !before.is_empty(),
+            "{}: an empty file cannot be damaged",
+            path.display()
+        );
         let mut bytes = before.clone();
         match self {
             Self::Flip => bytes[before.len() / 2] ^= 0x10,
@@ -35,7 +39,10 @@ impl Damage {
             Self::Extend => bytes.push(b'\n'),
             Self::Remove => {}
         }
-        let damaged = Damaged { path: path.to_owned(), before };
+        let damaged = Damaged {
+            path: path.to_owned(),
+            before,
+        };
         match self {
             Self::Remove => fs::remove_file(path).expect("remove"),
             _ => fs::write(path, bytes).expect("write the damage"),
@@ -60,7 +67,13 @@ pub fn files_beneath(root: &Path) -> Vec<String> {
             if path.is_dir() {
                 folders.push(path);
             } else {
-                found.push(path.strip_prefix(root).expect("beneath").to_str().expect("names of objects are ASCII").to_owned());
+                found.push(
+                    path.strip_prefix(root)
+                        .expect("beneath")
+                        .to_str()
+                        .expect("names of objects are ASCII")
+                        .to_owned(),
+                );
             }
         }
     }
