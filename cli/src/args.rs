@@ -26,9 +26,13 @@ use crate::commands::{
   muster rehearse             restore it into a sandbox against the clock
 
 Exit codes:
-  0 done   1 failed   2 usage or configuration   3 incomplete   4 rehearsal FAIL   5 objective missed
-  6 policy failures   7 wrong signature, digest or log proof   8 could not run, or evaluated nothing
-  9 no eligible recovery point   10 repository missing   11 contended   12 key missing or wrong   128+N signal N"
+    0  done, objectives met            7  a signature, digest or log proof is wrong
+    1  the operation failed            8  could not run, or evaluated nothing
+    2  usage or configuration          9  no eligible recovery point
+    3  incomplete: listed             10  repository missing
+    4  rehearsal verdict FAIL         11  contended: another run is busy
+    5  an objective was missed        12  key missing or wrong
+    6  policy failures             128+N  ended by signal N, after cleaning up"
 )]
 pub(crate) struct Cli {
     #[command(flatten)]
@@ -42,7 +46,13 @@ pub(crate) struct Cli {
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Global {
     /// The configuration; else ./muster.toml, else /etc/muster/muster.toml
-    #[arg(long, global = true, value_name = "FILE", env = "MUSTER_CONFIG")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "MUSTER_CONFIG",
+        hide_env_values = true
+    )]
     pub(crate) config: Option<PathBuf>,
     /// Print exactly one JSON document to standard output
     #[arg(long, global = true)]

@@ -13,6 +13,8 @@ use std::time::Duration;
 use serde::Deserialize;
 use toml::de::DeTable;
 
+#[cfg(test)]
+pub(crate) use keys::refused as refused_keys;
 pub(crate) use values::{duration, duration_text, size};
 
 use crate::error::{CommandError, Kind, config as wrong};

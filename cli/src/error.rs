@@ -114,16 +114,8 @@ impl CommandError {
 
     /// The whole chain on one line, without saying anything twice.
     pub(crate) fn message(&self) -> String {
-        let mut parts: Vec<String> = self.context.clone();
-        parts.push(self.error.to_string());
-        let mut cause = self.error.source();
-        while let Some(error) = cause {
-            let text = error.to_string();
-            if !parts.last().is_some_and(|last| last.contains(&text)) {
-                parts.push(text);
-            }
-            cause = error.source();
-        }
+        let mut parts = self.context.clone();
+        parts.push(chain(&*self.error));
         parts.join(": ")
     }
 
@@ -143,6 +135,20 @@ impl fmt::Debug for CommandError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}: {}", self.kind, self.message())
     }
+}
+
+/// An error and its causes on one line, without saying anything twice.
+pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut parts = vec![error.to_string()];
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if !parts.last().is_some_and(|last| last.contains(&text)) {
+            parts.push(text);
+        }
+        cause = error.source();
+    }
+    parts.join(": ")
 }
 
 /// A usage error in one phrase.

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::net::{ToSocketAddrs, UdpSocket};
 
-use muster_archive::ledger::{Log, LogEvent};
+use muster_archive::ledger::Log;
 use muster_archive::{Manifest, Point, Repository, layout};
 use muster_evidence::{Rehearsed, Signed, Snapshot, Store};
 use muster_signing::{Role, Verified};
@@ -16,6 +16,7 @@ use crate::config::{Config, Location, StoreConfig, StoreKind};
 use crate::context::Context;
 use crate::edge;
 use crate::error::CommandError;
+use crate::history::{self, LoggedRehearsal};
 use crate::stores;
 
 /// Everything that an audit collects: the facts, and the signed documents that stand behind them.
@@ -96,11 +97,11 @@ fn store_facts(
     if let Some(point) = points.last() {
         match manifest(context, repository, point) {
             Ok((manifest, envelope)) => {
-                let time = time_of(&manifest);
+                let time = history::consistent_at(&manifest);
                 newest = json!({
                     "snapshot": point.snapshot,
                     "time": time,
-                    "age_seconds": age(&time, now),
+                    "age_seconds": history::age_seconds(&time, now),
                     "unreadable_count": manifest.unreadable.count,
                     "logical_bytes": manifest.tree.logical_bytes,
                     "stored_bytes": manifest.stored_bytes,
@@ -124,28 +125,29 @@ fn store_facts(
         Ok(settings) => (settings, Value::Null),
         Err(error) => (Value::Null, json!(error.message())),
     };
-    let last = last_rehearsal(context, repository, &store.name, rehearser_logs)?;
     let mut rehearsal = Value::Null;
-    if let Some(last) = last {
-        rehearsal = rehearsal_facts(&last, now);
+    if let Some(last) = history::last_rehearsal(rehearser_logs, &store.name) {
+        let (scorecard, envelope) =
+            context.wait(repository.scorecard(&store.name, &last.rehearsal, &last.scorecard))?;
+        rehearsal = rehearsal_facts(&last, &scorecard, now);
+        keep(
+            &mut collected.rehearsals,
+            &store.name,
+            &last.rehearsal,
+            envelope.to_vec(),
+        );
         // The manifest that was rehearsed goes with the scorecard, also where a newer one exists by now.
         if let Some(point) = points.iter().find(|point| point.snapshot == last.snapshot)
             && let Ok((_, envelope)) = manifest(context, repository, point)
         {
             keep(&mut collected.manifests, &store.name, &point.snapshot, envelope);
         }
-        keep(
-            &mut collected.rehearsals,
-            &store.name,
-            &last.rehearsal,
-            last.envelope.clone(),
-        );
         behind.rehearsal = Some(Rehearsed {
             rehearsal: last.rehearsal,
             snapshot: last.snapshot,
             time: last.time,
             verdict: last.verdict,
-            scorecard_digest: last.digest,
+            scorecard_digest: last.scorecard,
         });
     }
     collected.stores.push(behind);
@@ -170,63 +172,14 @@ fn store_facts(
     }))
 }
 
-/// A rehearsal as log and scorecard tell it.
-pub(crate) struct LastRehearsal {
-    pub(crate) rehearsal: String,
-    pub(crate) snapshot: String,
-    pub(crate) verdict: String,
-    pub(crate) time: String,
-    pub(crate) digest: muster_signing::Digest,
-    pub(crate) scorecard: Value,
-    pub(crate) envelope: Vec<u8>,
-}
-
-/// The newest rehearsal of a store, by the rehearsers' logs.
-fn last_rehearsal(
-    context: &Context,
-    repository: &Repository,
-    store: &str,
-    logs: &[Log],
-) -> Result<Option<LastRehearsal>, CommandError> {
-    let mut found: Vec<(String, String, String, String, muster_signing::Digest)> = Vec::new();
-    for log in logs {
-        let newest = log.parsed().rev().find_map(|(_, entry)| match entry.event {
-            LogEvent::Rehearsal {
-                store: name,
-                rehearsal,
-                snapshot,
-                verdict,
-                scorecard,
-            } if name == store => Some((rehearsal, snapshot, verdict, entry.time, scorecard)),
-            _ => None,
-        });
-        found.extend(newest);
-    }
-    // ULIDs sort by their time; a store that several hosts rehearse has a newest one in each host's log.
-    let Some((rehearsal, snapshot, verdict, time, digest)) = found.into_iter().max_by(|a, b| a.0.cmp(&b.0)) else {
-        return Ok(None);
-    };
-    let (scorecard, envelope) = context.wait(repository.scorecard(store, &rehearsal, &digest))?;
-    Ok(Some(LastRehearsal {
-        rehearsal,
-        snapshot,
-        verdict,
-        time,
-        digest,
-        scorecard,
-        envelope: envelope.to_vec(),
-    }))
-}
-
-fn rehearsal_facts(last: &LastRehearsal, now: OffsetDateTime) -> Value {
-    let card = &last.scorecard;
+fn rehearsal_facts(last: &LoggedRehearsal, card: &Value, now: OffsetDateTime) -> Value {
     let checks = card["checks"].as_array().map_or(&[][..], Vec::as_slice);
     let judged = card["rpo"]["judged"].as_str().unwrap_or("exposure");
     json!({
         "rehearsal": last.rehearsal,
         "snapshot": last.snapshot,
         "verdict": last.verdict,
-        "age_seconds": age(&last.time, now),
+        "age_seconds": history::age_seconds(&last.time, now),
         "depth": card["reached"],
         "rto_verified_seconds": card["rto"]["verified_seconds"],
         "rto_met": card["rto"]["met"],
@@ -329,17 +282,4 @@ fn keep(documents: &mut Vec<Signed>, store: &str, id: &str, envelope: Vec<u8>) {
             envelope,
         });
     }
-}
-
-fn time_of(manifest: &Manifest) -> String {
-    manifest
-        .consistency_point
-        .get("time")
-        .and_then(Value::as_str)
-        .unwrap_or(&manifest.finished)
-        .to_owned()
-}
-
-fn age(time: &str, now: OffsetDateTime) -> Option<f64> {
-    edge::parse_rfc3339(time).map(|time| (now - time).as_seconds_f64())
 }

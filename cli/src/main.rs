@@ -10,6 +10,7 @@ mod edge;
 mod error;
 mod exit;
 mod facts;
+mod history;
 mod keyfiles;
 mod lock;
 mod logging;

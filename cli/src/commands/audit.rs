@@ -26,7 +26,8 @@ const DEFAULT_PROFILE: &str = "dr-baseline";
 /// Collect live configuration, judge it, and write a signed evidence bundle
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "The bundle is written whatever the verdicts are. By default it lies in the folder `evidence` beside the configuration.
+    after_help = "The bundle is written whatever the verdicts are. By default it lies in the folder `evidence`
+beside the configuration.
 
 Examples:
   muster audit

@@ -20,7 +20,8 @@ use crate::{keyfiles, lock, stores};
 /// Take a recovery point of every store, or of those that are named
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "A second run of a store that is being backed up exits 11 at once. What could not be read is listed, and the exit is 3.
+    after_help = "A second run of a store that is being backed up exits 11 at once. What could not be read is
+listed, and the exit is 3.
 
 Examples:
   muster backup

@@ -18,8 +18,9 @@ const MAX_STDIN: u64 = 64 << 20;
 /// Judge JSON and YAML files by Rego policies
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Policies follow Conftest's conventions: sets named deny, violation or warn (also deny_…), messages or objects with msg.
-A rule without a message on a document is one pass. A run in which nothing was evaluated is exit 8, not green.
+    after_help = "Policies follow Conftest's conventions: sets named deny, violation or warn (also deny_…), of
+messages or of objects with msg. A rule without a message on a document is one pass. A run in
+which nothing was evaluated is exit 8, not green.
 
 Examples:
   muster check deployment.yaml                             by the policies in ./policy

@@ -1,7 +1,9 @@
 //! `muster init`: makes what the configuration names and lacks, and nothing else. Run again it changes nothing.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use muster_archive::object_store::ObjectStore;
 use muster_archive::{InitOptions, Repository};
 use muster_signing::{KeyEntry, PublicKey, Role, SecretKey};
 use serde_json::json;
@@ -16,8 +18,8 @@ use crate::keyfiles;
 /// Make a configuration, keys, the trust root and the repository, as far as they are lacking
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "An existing configuration, key or repository is kept as it is. All keys but the root's belong to this host; take
-root.pem offline once every host has been set up.
+    after_help = "An existing configuration, key or repository is kept as it is. All keys but the root's belong to
+this host; take root.pem offline once every host has been set up.
 
 Examples:
   muster init                                              ./muster.toml, ./keys, ./repository
@@ -98,7 +100,8 @@ pub(crate) fn initialise(context: &Context, args: Init) -> Result<Made, CommandE
 
     let (config, new) = configuration(context, args.repository)?;
     note(&config.path, new);
-    let (root_secret, root, new) = root(&config)?;
+    let objects = context.objects(&config.repository)?;
+    let (root_secret, root, new) = root(context, &config, &objects)?;
     if let Some(new) = new {
         note(&config.keys.root, new);
     }
@@ -125,7 +128,6 @@ pub(crate) fn initialise(context: &Context, args: Init) -> Result<Made, CommandE
         entries.push(KeyEntry::new(Role::Pruner, pruner.public(), &host, &now));
     }
 
-    let objects = context.objects(&config.repository)?;
     let options = InitOptions {
         root: root_secret.as_ref(),
         believed: root,
@@ -198,7 +200,11 @@ fn same_place(url: &str, config: &Config) -> Result<bool, CommandError> {
 }
 
 /// The root key: what is there of it, or a new one. `Some(new)` says whether its secret half was made.
-fn root(config: &Config) -> Result<(Option<SecretKey>, PublicKey, Option<bool>), CommandError> {
+fn root(
+    context: &Context,
+    config: &Config,
+    objects: &Arc<dyn ObjectStore>,
+) -> Result<(Option<SecretKey>, PublicKey, Option<bool>), CommandError> {
     let secret = keyfiles::read_secret(&config.keys.root)?;
     let public = keyfiles::read_public(&config.trust_root)?;
     match (secret, public) {
@@ -209,10 +215,35 @@ fn root(config: &Config) -> Result<(Option<SecretKey>, PublicKey, Option<bool>),
             Ok((Some(secret), public, Some(false)))
         }
         (None, None) => {
+            refuse_a_second_root(context, config, objects)?;
             let (secret, _) = keyfiles::ensure_secret(&config.keys.root)?;
             let public = secret.public();
             Ok((Some(secret), public, Some(true)))
         }
+    }
+}
+
+/// On a further host the repository is there before its root's public half: a root made here would be believed by nobody.
+fn refuse_a_second_root(
+    context: &Context,
+    config: &Config,
+    objects: &Arc<dyn ObjectStore>,
+) -> Result<(), CommandError> {
+    match context.wait(Repository::open(Arc::clone(objects), None, &config.state)) {
+        Ok(present) => Err(CommandError::new(
+            Kind::Key,
+            format!(
+                "{} has the root key {}, and this host has no copy of it",
+                objects.url(),
+                present.root().id()
+            ),
+        )
+        .hint(format!(
+            "copy root.pub to {} (and root.pem beside it, to add this host's keys)",
+            config.trust_root.display()
+        ))),
+        Err(error) if error.exit() == Exit::RepositoryMissing => Ok(()),
+        Err(error) => Err(error),
     }
 }
 

@@ -14,7 +14,8 @@ use crate::ui::{Table, Tone};
 pub(crate) enum Keys {
     /// Make the key files that the configuration names and this host lacks
     #[command(
-        after_help = "A key counts once the root has vouched for it: `muster init`, where root.pem is at hand, adds it to the repository.
+        after_help = "A key counts once the root has vouched for it: `muster init`, where root.pem is at hand, adds it
+to the repository.
 
 Examples:
   muster keys generate              writer, rehearser and auditor

@@ -24,8 +24,9 @@ use crate::{keyfiles, stores};
 /// Rehearse the restore of every store, or of those that are named, against the clock
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "The sandbox lies beneath TMPDIR, else /var/tmp, and is removed afterwards. Verdicts: PASS; FAIL says something about the
-backup (exit 4); ERROR says that the rehearsal could not run (exit 8); a missed objective leaves PASS and exits 5.
+    after_help = "The sandbox lies beneath TMPDIR, else /var/tmp, and is removed afterwards. Verdicts: PASS; FAIL
+says something about the backup (exit 4); ERROR says that the rehearsal could not run (exit 8). A
+missed objective leaves PASS and exits 5.
 
 Examples:
   muster rehearse

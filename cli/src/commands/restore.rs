@@ -17,7 +17,8 @@ use crate::ui::{Progress, Table, Tone, bytes, count, printable, rate, seconds};
 /// Restore a recovery point into a directory
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "The directory must be empty or absent. A damaged archive gives back all that is whole, lists the rest and exits 7.
+    after_help = "The directory must be empty or absent. A damaged archive gives back all that is whole, lists the
+rest and exits 7.
 
 Examples:
   muster restore accounts --to /var/lib/postgresql/15/restored

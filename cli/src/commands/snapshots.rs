@@ -1,10 +1,11 @@
 //! `muster snapshots`: the recovery points that the verified logs name.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::exit::Exit;
+use crate::history;
 use crate::ui::{Table, Tone, bytes, date, printable, ratio};
 
 /// List recovery points, oldest first
@@ -42,11 +43,7 @@ pub(crate) fn run(context: &Context, args: Snapshots) -> Result<Exit, CommandErr
     for point in points.into_values().flatten() {
         match context.wait(repository.manifest(&point)) {
             Ok((manifest, _)) => {
-                let time = manifest
-                    .consistency_point
-                    .get("time")
-                    .and_then(Value::as_str)
-                    .unwrap_or(&manifest.finished);
+                let time = history::consistent_at(&manifest);
                 let unreadable = manifest.unreadable.count;
                 let state = if unreadable == 0 {
                     "complete".to_owned()
@@ -56,7 +53,7 @@ pub(crate) fn run(context: &Context, args: Snapshots) -> Result<Exit, CommandErr
                 table.row([
                     (point.store.clone(), None),
                     (point.snapshot.clone(), None),
-                    (date(time), None),
+                    (date(&time), None),
                     (bytes(manifest.tree.logical_bytes), None),
                     (bytes(manifest.stored_bytes), None),
                     (ratio(manifest.tree.logical_bytes, manifest.stored_bytes), None),

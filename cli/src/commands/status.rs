@@ -1,16 +1,15 @@
 //! `muster status`: is each store's newest recovery point young enough, and did it come back the last time? For cron and people.
 
-use muster_archive::ledger::LogEvent;
 use muster_archive::{Point, Repository};
 use muster_signing::Role;
-use serde_json::{Value, json};
-use time::OffsetDateTime;
+use serde_json::json;
 
 use crate::config::{StoreConfig, duration_text};
 use crate::context::Context;
 use crate::edge;
 use crate::error::CommandError;
 use crate::exit::Exit;
+use crate::history::{self, LoggedRehearsal};
 use crate::ui::{Table, Tone, seconds};
 
 /// Show the newest recovery point of each store and its age against the RPO, and the last rehearsal
@@ -23,12 +22,6 @@ Examples:
   muster status --json | jq '.stores[] | select(.met == false)'"
 )]
 pub(crate) struct Status {}
-
-/// The last rehearsal of a store, as the rehearser's log names it.
-struct LastRehearsal {
-    verdict: String,
-    age_seconds: Option<f64>,
-}
 
 pub(crate) fn run(context: &Context, _args: Status) -> Result<Exit, CommandError> {
     let config = context.config()?;
@@ -49,22 +42,15 @@ pub(crate) fn run(context: &Context, _args: Status) -> Result<Exit, CommandError
             }
             None => (None, None),
         };
-        let age = time.as_deref().and_then(|time| age_seconds(time, now));
+        let age = time.as_deref().and_then(|time| history::age_seconds(time, now));
         let met = met(store, age);
         if met == Some(false) {
             exit = exit.worst(Exit::ObjectiveMissed);
         }
-        let rehearsal = rehearsals.iter().find_map(|log| {
-            log.parsed().rev().find_map(|(_, entry)| match entry.event {
-                LogEvent::Rehearsal {
-                    store: name, verdict, ..
-                } if name == store.name => Some(LastRehearsal {
-                    verdict,
-                    age_seconds: age_seconds(&entry.time, now),
-                }),
-                _ => None,
-            })
-        });
+        let rehearsal = history::last_rehearsal(&rehearsals, &store.name);
+        let rehearsed_age = rehearsal
+            .as_ref()
+            .and_then(|last| history::age_seconds(&last.time, now));
         let (word, tone) = match met {
             Some(true) => ("met", Tone::Good),
             Some(false) => ("missed", Tone::Bad),
@@ -80,7 +66,7 @@ pub(crate) fn run(context: &Context, _args: Status) -> Result<Exit, CommandError
             (age.map_or_else(|| "-".to_owned(), seconds), None),
             (store.objectives.rpo.map_or_else(|| "-".to_owned(), duration_text), None),
             (word.to_owned(), Some(tone)),
-            shown(rehearsal.as_ref()),
+            shown(rehearsal.as_ref(), rehearsed_age),
         ]);
         documents.push(json!({
             "store": store.name,
@@ -90,7 +76,7 @@ pub(crate) fn run(context: &Context, _args: Status) -> Result<Exit, CommandError
             "age_seconds": age,
             "rpo_objective_seconds": store.objectives.rpo.map(|rpo| rpo.as_secs_f64()),
             "met": met,
-            "last_rehearsal": rehearsal.map(|last| json!({ "verdict": last.verdict, "age_seconds": last.age_seconds })),
+            "last_rehearsal": rehearsal.map(|last| json!({ "verdict": last.verdict, "age_seconds": rehearsed_age })),
             "error": trouble,
         }));
         if let Some(trouble) = trouble {
@@ -107,16 +93,7 @@ pub(crate) fn run(context: &Context, _args: Status) -> Result<Exit, CommandError
 /// The consistency instant of a recovery point, from its signed manifest.
 fn consistent_at(context: &Context, repository: &Repository, point: &Point) -> Result<String, CommandError> {
     let (manifest, _) = context.wait(repository.manifest(point))?;
-    Ok(manifest
-        .consistency_point
-        .get("time")
-        .and_then(Value::as_str)
-        .unwrap_or(&manifest.finished)
-        .to_owned())
-}
-
-fn age_seconds(time: &str, now: OffsetDateTime) -> Option<f64> {
-    edge::parse_rfc3339(time).map(|time| (now - time).as_seconds_f64())
+    Ok(history::consistent_at(&manifest))
 }
 
 /// Whether the RPO is kept; `None` where there is none. No recovery point at all never keeps one.
@@ -127,15 +104,12 @@ fn met(store: &StoreConfig, age: Option<f64>) -> Option<bool> {
         .map(|rpo| age.is_some_and(|age| age <= rpo.as_secs_f64()))
 }
 
-fn shown(rehearsal: Option<&LastRehearsal>) -> (String, Option<Tone>) {
+fn shown(rehearsal: Option<&LoggedRehearsal>, age: Option<f64>) -> (String, Option<Tone>) {
     let Some(last) = rehearsal else {
         return ("never".to_owned(), Some(Tone::Doubtful));
     };
     let tone = if last.verdict == "PASS" { Tone::Good } else { Tone::Bad };
-    let age = last
-        .age_seconds
-        .map(|age| format!(", {} ago", seconds(age)))
-        .unwrap_or_default();
+    let age = age.map(|age| format!(", {} ago", seconds(age))).unwrap_or_default();
     (format!("{}{age}", last.verdict), Some(tone))
 }
 

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::config::Config;
 use crate::context::Context;
-use crate::error::{CommandError, Kind, usage};
+use crate::error::{self, CommandError, Kind, usage};
 use crate::exit::Exit;
 use crate::keyfiles;
 use crate::point::Target;
@@ -22,13 +22,13 @@ const MAX_BUNDLE: u64 = 1 << 30;
 /// Verify an evidence bundle offline, or the archives of the repository
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Without --key, and without the [trust] root of a configuration, the best answer is \"intact, signer unknown\": exit 12.
-A wrong signature, digest or byte is exit 7, and names the place.
+    after_help = "Without --key, and without the [trust] root of a configuration, the best answer is
+\"intact, signer unknown\": exit 12. A wrong signature, digest or byte is exit 7, and names the place.
 
 Examples:
-  muster verify audit.tar --key root.pub             an auditor's machine: no configuration, no network
-  muster verify --repository                         signatures, logs, lists, and that every object is there
-  muster verify --repository --read-data             every byte
+  muster verify audit.tar --key root.pub       on an auditor's machine: no configuration, no network
+  muster verify --repository                   signatures, logs, lists, and every object is there
+  muster verify --repository --read-data       every byte
   muster verify --repository accounts@latest --read-data"
 )]
 pub(crate) struct Verify {
@@ -192,13 +192,13 @@ fn report(
             false => "intact, signer unknown: no root key was named".to_owned(),
         },
     )];
-    let damaged = |error: &muster_archive::ArchiveError| check("object", false, chain(error));
+    let damaged = |error: &muster_archive::ArchiveError| check("object", false, error::chain(error));
     checks.extend(found.damaged.iter().map(damaged));
     checks.extend(
         found
             .unreadable
             .iter()
-            .map(|error| check("could not read", false, chain(error))),
+            .map(|error| check("could not read", false, error::chain(error))),
     );
     let whole = found.damaged.is_empty() && found.unreadable.is_empty();
     checks.push(check(
@@ -268,14 +268,4 @@ fn report(
         context.ui.say(format!("not shown: {line}"));
     }
     Ok(exit)
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

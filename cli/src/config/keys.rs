@@ -80,6 +80,23 @@ const LATER_KINDS: &[&str] = &["redis", "mariadb", "etcd", "s3", "command"];
 /// The kinds of store of this version.
 pub(super) const KINDS: &[&str] = &["postgres", "sqlite", "files"];
 
+/// Every key that is refused, as `table.key`, and what it would have promised.
+#[cfg(test)]
+pub(crate) fn refused() -> Vec<(String, &'static str)> {
+    let named = |known: &'static Known| {
+        let prefix = if known.table.is_empty() {
+            String::new()
+        } else {
+            format!("{}.", known.table)
+        };
+        known
+            .later
+            .iter()
+            .map(move |(key, promise)| (format!("{prefix}{key}"), *promise))
+    };
+    KNOWN.iter().flat_map(named).collect()
+}
+
 /// Something wrong with a key, and where it stands in the file (byte offset).
 #[derive(Debug)]
 pub(super) struct WrongKey {
