@@ -23,10 +23,10 @@ const MAX_BUNDLE: u64 = 1 << 30;
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Without --key, and without the [trust] root of a configuration, the best answer is
-\"intact, signer unknown\": exit 12. A wrong signature, digest or byte is exit 7, and names the place.
+\"intact, signer unknown\": exit 12. A wrong signature, digest or byte is exit 7, with its place.
 
 Examples:
-  muster verify audit.tar --key root.pub       on an auditor's machine: no configuration, no network
+  muster verify audit.tar --key root.pub       as an auditor: no configuration, no network
   muster verify --repository                   signatures, logs, lists, and every object is there
   muster verify --repository --read-data       every byte
   muster verify --repository accounts@latest --read-data"
