@@ -31,6 +31,15 @@ impl Repository {
     /// # Errors
     /// [`ArchiveError::WrongKey`].
     pub fn check_key(&self, key: &PublicKey, role: Role) -> Result<(), ArchiveError> {
+        if role == Role::Writer && self.keys.encryption != "none" {
+            return Err(ArchiveError::TooNew {
+                object: layout::key_document(self.keys.epoch),
+                features: format!(
+                    "encryption {:?}: nothing is written in the clear where the root demands it",
+                    self.keys.encryption
+                ),
+            });
+        }
         if self.keys.role_of(&key.id()) == Some(role) {
             return Ok(());
         }

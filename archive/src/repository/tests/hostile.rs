@@ -545,3 +545,24 @@ fn a_key_that_is_asked_for_in_another_role_is_refused() {
             .is_err()
     );
 }
+
+#[test]
+fn nothing_is_written_in_the_clear_where_the_root_demands_encryption() {
+    let world = World::new();
+    let (repository, _) = world.init().unwrap();
+    let first = repository
+        .trust_documents()
+        .iter()
+        .find(|document| document.0 == layout::key_document(1))
+        .unwrap();
+    let mut next = KeyDocument {
+        epoch: 2,
+        previous: Some(Digest::of(&first.1)),
+        ..repository.keys().clone()
+    };
+    next.encryption = "age".to_owned();
+    world.replace(&layout::key_document(2), &next.seal(&world.root).unwrap());
+    let repository = world.open(Some(&world.root.public()), world.state.path()).unwrap();
+    let refused = repository.check_key(&world.writer.public(), Role::Writer);
+    assert!(matches!(refused, Err(ArchiveError::TooNew { .. })), "{refused:?}");
+}
