@@ -12,6 +12,7 @@ mod files;
 mod interruption;
 mod policies;
 mod postgres;
+mod recover;
 mod red;
 mod rehearsal;
 mod scheduling;
