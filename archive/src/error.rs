@@ -2,7 +2,7 @@
 
 use muster_signing::{OpenError, TrustError};
 
-use crate::object_store::StorageError;
+use crate::object_store::{ErrorKind, StorageError};
 
 /// A failure of a repository operation.
 #[derive(Debug, thiserror::Error)]
@@ -121,6 +121,19 @@ pub enum ArchiveError {
 }
 
 impl ArchiveError {
+    /// What a failed read of `object` says of the repository, when `named_by` names it: absent, cut and overlong are damage.
+    pub(crate) fn of(error: StorageError, object: &str, named_by: &str) -> Self {
+        match error.kind {
+            ErrorKind::NotFound => Self::Missing {
+                object: object.to_owned(),
+                named_by: named_by.to_owned(),
+            },
+            ErrorKind::Truncated => Self::damaged(object, "it is shorter than what names it says"),
+            ErrorKind::TooLarge => Self::damaged(object, "it is longer than its kind of object can be"),
+            _ => error.into(),
+        }
+    }
+
     pub(crate) fn damaged(object: &str, reason: impl ToString) -> Self {
         Self::Damaged {
             object: object.to_owned(),

@@ -2,10 +2,7 @@
 //!
 //! Invariant: decoding allocates exactly the length that a verified tree gave, never what the frame claims.
 
-use crate::tree::Location;
-
-/// Most bytes of a frame, stored or decoded.
-pub(crate) const FRAME_MAX: usize = 4 << 20;
+use crate::tree::{FRAME_MAX, Location};
 
 /// Why a frame could not be decoded.
 #[derive(Debug, thiserror::Error)]

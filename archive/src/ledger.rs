@@ -15,7 +15,6 @@ use serde::{Deserialize, Serialize};
 pub use append::{Appended, Place, append};
 
 use crate::object_store::{ErrorKind, ObjectStore};
-use crate::repository::named;
 use crate::{ArchiveError, LocalState, layout};
 
 /// Most bytes of a checkpoint note.
@@ -193,7 +192,7 @@ async fn read_one(
     let bytes = match store.get_limited(&object, NOTE_MAX).await {
         Ok(bytes) => bytes,
         Err(error) if error.kind == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(named(error, &object, "the listing")),
+        Err(error) => return Err(ArchiveError::of(error, &object, "the listing")),
     };
     let name = origin(repository, incarnation);
     let text = note::verify(&bytes, &name, key).map_err(|error| ArchiveError::damaged(&object, error))?;
@@ -227,7 +226,7 @@ pub(crate) async fn check_tiles(store: &Arc<dyn ObjectStore>, log: &Log) -> Resu
         let found = store
             .get_limited(&object, 256 * 32)
             .await
-            .map_err(|error| named(error, &object, &log.name()))?;
+            .map_err(|error| ArchiveError::of(error, &object, &log.name()))?;
         if found[..] != tile.bytes[..] {
             return Err(ArchiveError::damaged(
                 &object,

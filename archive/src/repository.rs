@@ -21,7 +21,7 @@ pub use init::InitOptions;
 use crate::ledger::{self, Log, LogEvent};
 use crate::list::{self, HUNK_MAX, Named};
 use crate::manifest::{MANIFEST_MAX, Manifest};
-use crate::object_store::{ErrorKind, ObjectStore, StorageError};
+use crate::object_store::ObjectStore;
 use crate::tree::{self, Extent, TreeEntry};
 use crate::{ArchiveError, LocalState, layout};
 
@@ -70,7 +70,7 @@ impl Repository {
         let descriptor_bytes = match store.get_limited(layout::DESCRIPTOR, DOCUMENT_MAX).await {
             Ok(bytes) => bytes,
             Err(error) if error.is_not_found() => return Err(ArchiveError::NoRepository { url }),
-            Err(error) => return Err(named(error, layout::DESCRIPTOR, "the format")),
+            Err(error) => return Err(ArchiveError::of(error, layout::DESCRIPTOR, "the format")),
         };
         let descriptor = open_descriptor(&descriptor_bytes, root, &url)?;
         let believed = descriptor.root_public_key;
@@ -88,7 +88,7 @@ impl Repository {
             let document = store.get_limited(&object.key, DOCUMENT_MAX).await;
             chain.push((
                 epoch,
-                document.map_err(|error| named(error, &object.key, "the listing"))?,
+                document.map_err(|error| ArchiveError::of(error, &object.key, "the listing"))?,
             ));
         }
         let trust = |source| ArchiveError::Trust {
@@ -359,7 +359,7 @@ impl Repository {
         self.store
             .get_range(&object, range)
             .await
-            .map_err(|error| named(error, &object, "the snapshot's tree"))
+            .map_err(|error| ArchiveError::of(error, &object, "the snapshot's tree"))
     }
 
     /// An object under a name of its own, at most `most` bytes.
@@ -367,7 +367,7 @@ impl Repository {
         self.store
             .get_limited(object, most)
             .await
-            .map_err(|error| named(error, object, named_by))
+            .map_err(|error| ArchiveError::of(error, object, named_by))
     }
 
     /// An object whose name is its digest.
@@ -427,18 +427,6 @@ fn is_repository_id(id: &str) -> bool {
         && id
             .bytes()
             .all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
-}
-
-pub(crate) fn named(error: StorageError, object: &str, named_by: &str) -> ArchiveError {
-    match error.kind {
-        ErrorKind::NotFound => ArchiveError::Missing {
-            object: object.to_owned(),
-            named_by: named_by.to_owned(),
-        },
-        ErrorKind::Truncated => ArchiveError::damaged(object, "it is shorter than what names it says"),
-        ErrorKind::TooLarge => ArchiveError::damaged(object, "it is longer than its kind of object can be"),
-        _ => error.into(),
-    }
 }
 
 fn untrusted(object: &str, source: OpenError) -> ArchiveError {

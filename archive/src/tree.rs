@@ -10,10 +10,15 @@ pub use codec::{decode_index_children, decode_leaf, decode_map};
 
 use muster_signing::Digest;
 
-use codec::TreeError;
-
+/// Most bytes of a frame, stored or decoded.
+pub(crate) const FRAME_MAX: usize = 4 << 20;
 /// Longest path of an entry, in bytes.
 pub const PATH_MAX: usize = 4096;
+
+/// Why bytes are not a tree object.
+#[derive(Debug, thiserror::Error)]
+#[error("not a tree object: {0}")]
+pub struct TreeError(pub(crate) &'static str);
 
 /// An entry of a snapshot's tree.
 #[derive(Clone, Debug, PartialEq, Eq)]

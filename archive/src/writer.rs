@@ -10,6 +10,7 @@ mod assemble;
 mod batch;
 mod files;
 mod parent;
+mod placeholder;
 #[cfg(test)]
 mod tests;
 mod upload;

@@ -8,7 +8,6 @@ use muster_signing::{Digest, merkle};
 
 use crate::ArchiveError;
 use crate::object_store::ObjectStore;
-use crate::repository::named;
 
 const WIDTH: u64 = 256;
 const HASHES: usize = 256;
@@ -62,7 +61,7 @@ pub(super) async fn read_entries(
         let bytes = store
             .get_limited(&object, most)
             .await
-            .map_err(|error| named(error, &object, &format!("{base}checkpoint")))?;
+            .map_err(|error| ArchiveError::of(error, &object, &format!("{base}checkpoint")))?;
         let bundle = split_bundle(&bytes, width)
             .ok_or_else(|| ArchiveError::damaged(&object, "it is not a bundle of its width"))?;
         entries.extend(bundle);

@@ -7,9 +7,7 @@ use std::collections::HashMap;
 use muster_signing::Digest;
 
 use super::wire::{Cursor, put_bytes, put_varint};
-use super::{Content, Extent, FILE_MAX, Location, NodeKind, PATH_MAX, TreeEntry, check_entry};
-use crate::content::BLOCK;
-use crate::frame::FRAME_MAX;
+use super::{Content, Extent, FILE_MAX, FRAME_MAX, Location, NodeKind, PATH_MAX, TreeEntry, TreeError, check_entry};
 
 const MAGIC: &[u8; 8] = b"MUSTTREE";
 const VERSION: u8 = 1;
@@ -24,11 +22,6 @@ const KIND_MAP: u8 = 2;
 const KIND_INDEX: u8 = 3;
 /// Most bytes of a tree object: an incompressible body and zstd's overhead.
 pub(crate) const OBJECT_MAX: u64 = (BODY_MAX + BODY_MAX / 128 + 1024) as u64;
-
-/// Why bytes are not a tree object.
-#[derive(Debug, thiserror::Error)]
-#[error("not a tree object: {0}")]
-pub struct TreeError(pub(crate) &'static str);
 
 /// Where entries gather until they make a listing leaf.
 #[derive(Default)]
@@ -418,7 +411,7 @@ pub(crate) fn total_length(extents: &[Extent]) -> Option<u64> {
 }
 
 fn seal(kind: u8, body: &[u8]) -> Vec<u8> {
-    debug_assert!(body.len() <= BODY_MAX && BLOCK <= FRAME_MAX);
+    debug_assert!(body.len() <= BODY_MAX);
     let mut object = Vec::with_capacity(HEADER + body.len() / 2);
     object.extend_from_slice(MAGIC);
     object.push(kind);

@@ -2,7 +2,7 @@
 //!
 //! Invariant: nothing is allocated from a length that was not compared with a bound and with the bytes that are there.
 
-use super::codec::TreeError;
+use super::TreeError;
 
 /// A cursor over a decoded body.
 pub(super) struct Cursor<'a> {

@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 use muster_signing::Digest;
 
-use super::assemble::resolve;
+use super::placeholder::resolve;
 use crate::content::{BLOCK, FileDigest, TreeDigest, path_order};
 use crate::tree::{Child, Content, Extent, Index, LeafBuilder, NodeKind, TreeEntry, encode_map};
 use crate::{ArchiveError, TreeRef};
