@@ -74,7 +74,7 @@ fn generate(context: &Context, names: &[String]) -> Result<Exit, CommandError> {
         .note("a new key counts once the root has vouched for it: muster init");
     context
         .ui
-        .document(&json!({ "schema": "muster.keys-generate/1", "keys": made }));
+        .document(&json!({ "schema": "muster.keys generate/1", "keys": made }));
     Ok(Exit::Done)
 }
 
@@ -149,7 +149,7 @@ fn list(context: &Context) -> Result<Exit, CommandError> {
         context.ui.table(&table);
     }
     context.ui.document(&json!({
-        "schema": "muster.keys-list/1",
+        "schema": "muster.keys list/1",
         "local": local,
         "repository": repository.as_ref().map(|repository| repository.id()),
         "epoch": repository.as_ref().map(|repository| repository.keys().epoch),

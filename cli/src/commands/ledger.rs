@@ -66,7 +66,7 @@ pub(crate) fn run(context: &Context, args: Ledger) -> Result<Exit, CommandError>
     }
     context
         .ui
-        .document(&json!({ "schema": "muster.ledger-show/1", "repository": repository.id(), "logs": logs }));
+        .document(&json!({ "schema": "muster.ledger show/1", "repository": repository.id(), "logs": logs }));
     Ok(Exit::Done)
 }
 

@@ -82,7 +82,7 @@ fn list(context: &Context) -> Result<Exit, CommandError> {
     context.ui.table(&table);
     context
         .ui
-        .document(&json!({ "schema": "muster.policy-list/1", "rules": documents }));
+        .document(&json!({ "schema": "muster.policy list/1", "rules": documents }));
     Ok(Exit::Done)
 }
 
