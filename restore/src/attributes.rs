@@ -5,6 +5,7 @@
 use std::ffi::OsStr;
 use std::os::fd::{AsRawFd as _, BorrowedFd};
 use std::os::unix::ffi::OsStrExt as _;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use muster_archive::tree::TreeEntry;
@@ -62,6 +63,7 @@ pub(crate) struct Applier {
     owners: Owners,
     root: bool,
     me: (u32, u32),
+    not_made: AtomicU64,
     notes: Mutex<Notes>,
 }
 
@@ -79,6 +81,7 @@ impl Applier {
             owners,
             root: uid.is_root(),
             me: (uid.as_raw(), gid.as_raw()),
+            not_made: AtomicU64::new(0),
             notes: Mutex::default(),
         }
     }
@@ -151,6 +154,17 @@ impl Applier {
             "time",
             rustix::fs::utimensat(directory, name, &times(attributes), nofollow),
         );
+    }
+
+    /// An entry that this machine or this user does not make.
+    pub(crate) fn not_made(&self, note: String) {
+        self.not_made.fetch_add(1, Ordering::Relaxed);
+        self.note(note);
+    }
+
+    /// How many there were.
+    pub(crate) fn count_not_made(&self) -> u64 {
+        self.not_made.load(Ordering::Relaxed)
     }
 
     pub(crate) fn note(&self, note: String) {

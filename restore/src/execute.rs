@@ -48,6 +48,8 @@ pub struct RestoreReport {
     pub lost_bytes: u64,
     /// What was brought back differently: owners, attributes, device nodes.
     pub notes: Vec<String>,
+    /// Device nodes that this user or this machine does not make.
+    pub not_made: u64,
 }
 
 impl RestoreReport {
@@ -112,6 +114,7 @@ pub fn execute(session: &Session<'_>, plan: &RestorePlan, to: &Path) -> Result<R
         lost,
         lost_bytes,
         notes: run.applier.take_notes(),
+        not_made: run.applier.count_not_made(),
     })
 }
 

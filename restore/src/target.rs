@@ -197,7 +197,7 @@ fn split(path: &[u8]) -> (&[u8], &[u8]) {
 }
 
 /// The names in an open directory.
-fn names_in(directory: &OwnedFd) -> Result<Vec<Vec<u8>>, Errno> {
+pub(crate) fn names_in(directory: &OwnedFd) -> Result<Vec<Vec<u8>>, Errno> {
     let mut names = Vec::new();
     for entry in Dir::read_from(directory)? {
         let name = entry?.file_name().to_bytes().to_vec();

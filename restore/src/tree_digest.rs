@@ -4,10 +4,12 @@
 //! order carries the content, as in a snapshot.
 
 use std::collections::HashMap;
-use std::fs::{File, Metadata};
+use std::ffi::OsStr;
+use std::fs::File;
 use std::io;
-use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
-use std::os::unix::fs::{FileExt as _, FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,34 +17,78 @@ use std::sync::{Arc, Mutex, PoisonError};
 use muster_archive::tree::{Content, NodeKind, TreeEntry};
 use muster_archive::{BLOCK, FileDigest, TreeDigest};
 use muster_signing::Digest;
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
+use rustix::io::Errno;
 
 use crate::RestoreError;
+use crate::target::names_in;
 
 /// Blocks that a thread hashes at a time: 4 MiB.
 const RUN: u64 = 64;
+const READ: OFlags = OFlags::RDONLY
+    .union(OFlags::CLOEXEC)
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::NONBLOCK);
 
 /// Computes the tree digest of everything in `directory`.
 ///
 /// # Errors
 /// Where something cannot be read, or changes while it is; [`RestoreError::Cancelled`].
 pub fn tree_digest_of_directory(directory: &Path, cancel: &AtomicBool) -> Result<Digest, RestoreError> {
+    let root = Root::open(directory)?;
     let mut walk = Walk {
-        root: directory,
+        root: &root,
         links: HashMap::new(),
         digest: TreeDigest::new(),
         files: Vec::new(),
         cancel,
     };
-    walk.directory(&[])?;
+    walk.run()?;
     let Walk { mut digest, files, .. } = walk;
-    for (entry, file) in hash_all(files, cancel)? {
+    for (entry, file) in hash_all(&root, files, cancel)? {
         digest.push(&with_digest(entry, file));
     }
     Ok(digest.finish())
 }
 
+/// The open directory. Everything in it is reached relative to it, as it was when it was made: so a path that the restore could write
+/// can be read, however long the directory's own is.
+struct Root {
+    fd: OwnedFd,
+    shown: PathBuf,
+}
+
+impl Root {
+    fn open(directory: &Path) -> Result<Self, RestoreError> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let fd = rustix::fs::open(directory, flags, Mode::empty())
+            .map_err(|error| RestoreError::local(format!("list {}", directory.display()), error))?;
+        Ok(Self {
+            fd,
+            shown: directory.to_owned(),
+        })
+    }
+
+    fn failed(&self, what: &str, path: &[u8], error: impl Into<io::Error>) -> RestoreError {
+        let place = self.shown.join(OsStr::from_bytes(path));
+        RestoreError::local(format!("{what} {}", place.display()), error)
+    }
+
+    fn names(&self, path: &[u8]) -> Result<Vec<Vec<u8>>, RestoreError> {
+        let listed = if path.is_empty() {
+            names_in(&self.fd)
+        } else {
+            rustix::fs::openat(self.fd.as_fd(), path, READ | OFlags::DIRECTORY, Mode::empty())
+                .and_then(|directory| names_in(&directory))
+        };
+        let mut names = listed.map_err(|error| self.failed("list", path, error))?;
+        names.sort();
+        Ok(names)
+    }
+}
+
 struct Walk<'a> {
-    root: &'a Path,
+    root: &'a Root,
     /// First name of each file with several.
     links: HashMap<(u64, u64), Vec<u8>>,
     digest: TreeDigest,
@@ -52,95 +98,88 @@ struct Walk<'a> {
 
 struct Pending {
     entry: TreeEntry,
-    path: PathBuf,
     size: u64,
 }
 
 impl Walk<'_> {
-    fn directory(&mut self, path: &[u8]) -> Result<(), RestoreError> {
-        if self.cancel.load(Ordering::Relaxed) {
-            return Err(RestoreError::Cancelled);
-        }
-        let place = self.place(path);
-        let failed = |error: io::Error| RestoreError::local(format!("list {}", place.display()), error);
-        let mut names = Vec::new();
-        for entry in std::fs::read_dir(&place).map_err(failed)? {
-            names.push(entry.map_err(failed)?.file_name().into_vec());
-        }
-        names.sort();
-        for name in names {
-            let path = if path.is_empty() {
+    /// Depth first, without recursion: whoever fills a tree decides how deep it is.
+    fn run(&mut self) -> Result<(), RestoreError> {
+        let mut levels = vec![(Vec::new(), self.root.names(&[])?.into_iter())];
+        while let Some((directory, names)) = levels.last_mut() {
+            let Some(name) = names.next() else {
+                levels.pop();
+                continue;
+            };
+            let path = if directory.is_empty() {
                 name
             } else {
-                [path, b"/", &name].concat()
+                [directory.as_slice(), b"/", &name].concat()
             };
-            self.name(path)?;
+            if self.cancel.load(Ordering::Relaxed) {
+                return Err(RestoreError::Cancelled);
+            }
+            if self.name(&path)? {
+                let names = self.root.names(&path)?.into_iter();
+                levels.push((path, names));
+            }
         }
         Ok(())
     }
 
-    fn name(&mut self, path: Vec<u8>) -> Result<(), RestoreError> {
-        let place = self.place(&path);
-        let failed = |error: io::Error| RestoreError::local(format!("look at {}", place.display()), error);
-        let metadata = place.symlink_metadata().map_err(failed)?;
-        let kind = metadata.file_type();
-        let special = |kind| entry(path.clone(), kind, &metadata);
-        if kind.is_file() {
-            let content = Content::Inline(Vec::new());
-            let file = special(NodeKind::File {
-                sparse: false,
-                size: metadata.len(),
-                digest: [0; 32],
-                content,
-            });
-            if metadata.nlink() > 1
-                && let Some(first) = self.first_name(&path, &metadata)
-            {
-                self.digest.push(&special(NodeKind::HardLink { to: first }));
-                return Ok(());
+    /// Takes in one name; whether it is a directory.
+    fn name(&mut self, path: &[u8]) -> Result<bool, RestoreError> {
+        let failed = |error: Errno| self.root.failed("look at", path, error);
+        let status = rustix::fs::statat(&self.root.fd, path, AtFlags::SYMLINK_NOFOLLOW).map_err(failed)?;
+        let special = |kind| entry(path.to_vec(), kind, &status);
+        let kind = FileType::from_raw_mode(status.st_mode);
+        match kind {
+            FileType::RegularFile => {
+                let size = u64::try_from(status.st_size).unwrap_or(0);
+                let file = special(NodeKind::File {
+                    sparse: false,
+                    size,
+                    digest: [0; 32],
+                    content: Content::Inline(Vec::new()),
+                });
+                if status.st_nlink > 1
+                    && let Some(first) = self.first_name(path, &status)
+                {
+                    self.digest.push(&special(NodeKind::HardLink { to: first }));
+                } else {
+                    self.files.push(Pending { entry: file, size });
+                }
             }
-            self.files.push(Pending {
-                entry: file,
-                path: place,
-                size: metadata.len(),
-            });
-        } else if kind.is_dir() {
-            self.digest.push(&special(NodeKind::Directory));
-            self.directory(&path)?;
-        } else if kind.is_symlink() {
-            let target = std::fs::read_link(&place).map_err(failed)?.into_os_string().into_vec();
-            self.digest.push(&special(NodeKind::Symlink { target }));
-        } else if kind.is_fifo() {
-            self.digest.push(&special(NodeKind::Fifo));
-        } else if kind.is_block_device() || kind.is_char_device() {
-            let (major, minor) = (rustix::fs::major(metadata.rdev()), rustix::fs::minor(metadata.rdev()));
-            self.digest.push(&special(NodeKind::Device {
-                block: kind.is_block_device(),
-                major,
-                minor,
-            }));
+            FileType::Directory => self.digest.push(&special(NodeKind::Directory)),
+            FileType::Symlink => {
+                let target = rustix::fs::readlinkat(&self.root.fd, path, Vec::new()).map_err(failed)?;
+                let target = target.into_bytes();
+                self.digest.push(&special(NodeKind::Symlink { target }));
+            }
+            FileType::Fifo => self.digest.push(&special(NodeKind::Fifo)),
+            FileType::BlockDevice | FileType::CharacterDevice => {
+                let (major, minor) = (rustix::fs::major(status.st_rdev), rustix::fs::minor(status.st_rdev));
+                let block = kind == FileType::BlockDevice;
+                self.digest.push(&special(NodeKind::Device { block, major, minor }));
+            }
+            _ => {}
         }
-        Ok(())
+        Ok(kind == FileType::Directory)
     }
 
     /// The name under which this file came before.
-    fn first_name(&mut self, path: &[u8], metadata: &Metadata) -> Option<Vec<u8>> {
+    fn first_name(&mut self, path: &[u8], status: &Stat) -> Option<Vec<u8>> {
         let first = self
             .links
-            .entry((metadata.dev(), metadata.ino()))
+            .entry((status.st_dev, status.st_ino))
             .or_insert_with(|| path.to_vec());
         (first != path).then(|| first.clone())
     }
-
-    fn place(&self, path: &[u8]) -> PathBuf {
-        self.root.join(std::ffi::OsStr::from_bytes(path))
-    }
 }
 
-fn entry(path: Vec<u8>, kind: NodeKind, metadata: &Metadata) -> TreeEntry {
+fn entry(path: Vec<u8>, kind: NodeKind, status: &Stat) -> TreeEntry {
     TreeEntry {
         kind,
-        mode: metadata.mode() & 0o7777,
+        mode: status.st_mode & 0o7777,
         ..TreeEntry::directory(path)
     }
 }
@@ -153,8 +192,9 @@ fn with_digest(mut entry: TreeEntry, found: [u8; 32]) -> TreeEntry {
 }
 
 /// The files and their digests, in any order. Large files are shared among the threads.
-fn hash_all(files: Vec<Pending>, cancel: &AtomicBool) -> Result<Vec<(TreeEntry, [u8; 32])>, RestoreError> {
+fn hash_all(root: &Root, files: Vec<Pending>, cancel: &AtomicBool) -> Result<Vec<(TreeEntry, [u8; 32])>, RestoreError> {
     let queue = Mutex::new(Queue {
+        root,
         files: files.into_iter(),
         open: None,
     });
@@ -190,13 +230,14 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 /// Hands out runs of blocks, file by file.
-struct Queue {
+struct Queue<'a> {
+    root: &'a Root,
     files: std::vec::IntoIter<Pending>,
-    open: Option<(Arc<Hashed>, u64)>,
+    open: Option<(Arc<Hashed<'a>>, u64)>,
 }
 
-impl Iterator for Queue {
-    type Item = (Result<Arc<Hashed>, RestoreError>, u64);
+impl<'a> Iterator for Queue<'a> {
+    type Item = (Result<Arc<Hashed<'a>>, RestoreError>, u64);
 
     fn next(&mut self) -> Option<Self::Item> {
         if let Some((file, run)) = self.open.take() {
@@ -206,7 +247,7 @@ impl Iterator for Queue {
             return Some((Ok(file), run));
         }
         let pending = self.files.next()?;
-        let opened = Hashed::open(pending).map(Arc::new);
+        let opened = Hashed::open(self.root, pending).map(Arc::new);
         if let Ok(file) = &opened
             && file.runs > 1
         {
@@ -217,9 +258,10 @@ impl Iterator for Queue {
 }
 
 /// A file whose runs arrive in any order.
-struct Hashed {
+struct Hashed<'a> {
+    root: &'a Root,
+    path: Vec<u8>,
     file: File,
-    path: PathBuf,
     size: u64,
     runs: u64,
     state: Mutex<State>,
@@ -232,13 +274,13 @@ struct State {
     entry: Option<TreeEntry>,
 }
 
-impl Hashed {
-    fn open(pending: Pending) -> Result<Self, RestoreError> {
-        let Pending { entry, path, size } = pending;
-        let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
-        let flags = i32::try_from(flags.bits()).unwrap_or(0);
-        let file = File::options().read(true).custom_flags(flags).open(&path);
-        let file = file.map_err(|error| RestoreError::local(format!("read {}", path.display()), error))?;
+impl<'a> Hashed<'a> {
+    fn open(root: &'a Root, pending: Pending) -> Result<Self, RestoreError> {
+        let Pending { entry, size } = pending;
+        let file = rustix::fs::openat(&root.fd, entry.path.as_slice(), READ, Mode::empty())
+            .map(File::from)
+            .map_err(|error| root.failed("read", &entry.path, error))?;
+        let path = entry.path.clone();
         let runs = size.div_ceil(RUN * BLOCK as u64).max(1);
         let state = State {
             digest: FileDigest::new(),
@@ -247,8 +289,9 @@ impl Hashed {
             entry: Some(entry),
         };
         Ok(Self {
-            file,
+            root,
             path,
+            file,
             size,
             runs,
             state: Mutex::new(state),
@@ -263,7 +306,7 @@ impl Hashed {
         while position < end {
             let take = usize::try_from(end - position).unwrap_or(BLOCK).min(BLOCK);
             let read = self.file.read_exact_at(&mut buffer[..take], position);
-            read.map_err(|error| RestoreError::local(format!("read {}", self.path.display()), error))?;
+            read.map_err(|error| self.root.failed("read", &self.path, error))?;
             hashes.push(*blake3::hash(&buffer[..take]).as_bytes());
             position += take as u64;
         }

@@ -109,7 +109,7 @@ impl Run<'_> {
             NodeKind::Fifo => node(FileType::Fifo, 0o600, 0)?,
             NodeKind::Device { .. } if !self.applier.is_root() => {
                 self.applier
-                    .note(format!("{}: a device node, which only root makes", shown(&entry.path)));
+                    .not_made(format!("{}: a device node, which only root makes", shown(&entry.path)));
                 return Ok(());
             }
             NodeKind::Device { block, major, minor } => {
@@ -122,7 +122,7 @@ impl Run<'_> {
                     if error != Errno::PERM {
                         return Err(error);
                     }
-                    self.applier.note(format!(
+                    self.applier.not_made(format!(
                         "{}: a device node, which is not allowed here",
                         shown(&entry.path)
                     ));

@@ -3,12 +3,16 @@
 //! Invariants: it carries a lock that ends with its process, so that whoever comes next knows the dead from the living; it is removed when
 //! it is dropped, with every process that still works in it.
 
+use std::ffi::CStr;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rustix::fs::{AtFlags, Dir, Mode, OFlags, RenameFlags};
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal};
 
 use crate::RestoreError;
@@ -176,7 +180,7 @@ fn open_phase(path: &Path) -> Option<String> {
 }
 
 fn no_follow() -> i32 {
-    i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or(0)
+    i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or(0)
 }
 
 /// Where a dead sandbox's sockets are: in it, or where it noted and nowhere else.
@@ -209,31 +213,81 @@ fn clear(path: &Path, run: &Path) -> io::Result<()> {
     remove_tree(path)
 }
 
-/// Removes a tree whose directories may have been restored without permission to change them, and in which a process that was just
-/// ended may still leave something.
+/// Removes a tree in which a process that was just ended may still leave something. The lock goes last: whoever is killed on the way
+/// leaves what the next rehearsal still takes for a dead sandbox.
 fn remove_tree(path: &Path) -> io::Result<()> {
     let mut attempts = 0;
     loop {
         attempts += 1;
-        match fs::remove_dir_all(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied && attempts < REMOVALS => open_up(path),
-            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty && attempts < REMOVALS => {
+        match remove_once(path) {
+            Err(Errno::NOENT) => return Ok(()),
+            Err(Errno::NOTEMPTY | Errno::EXIST) if attempts < REMOVALS => {
                 std::thread::sleep(Duration::from_millis(100));
             }
-            done => return done,
+            done => return Ok(done?),
         }
     }
 }
 
-fn open_up(path: &Path) {
-    if !path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir()) {
-        return;
+/// Without recursion and with two open directories, however deep the tree is: each directory's own directories are moved to the top,
+/// and it is removed when it is empty. They may have been restored without permission to change them.
+fn remove_once(path: &Path) -> Result<(), Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let top = rustix::fs::open(path, flags, Mode::empty())?;
+    rustix::fs::fchmod(&top, Mode::RWXU)?;
+    let mut moved = 0u64;
+    loop {
+        let mut directories = 0;
+        for name in Dir::read_from(&top)? {
+            let name = name?.file_name().to_owned();
+            if is_dots(&name) || name.to_bytes() == LOCK.as_bytes() || unlinked(&top, &name)? {
+                continue;
+            }
+            directories += 1;
+            let directory = rustix::fs::openat(&top, &name, flags, Mode::empty())?;
+            for inner in Dir::read_from(&directory)? {
+                let inner = inner?.file_name().to_owned();
+                if !is_dots(&inner) && !unlinked(&directory, &inner)? {
+                    move_up(&directory, &inner, &top, &mut moved)?;
+                }
+            }
+            match rustix::fs::unlinkat(&top, &name, AtFlags::REMOVEDIR) {
+                // The next round sees what was left out of the listing, or was made meanwhile.
+                Err(Errno::NOTEMPTY) => {}
+                removed => removed?,
+            }
+        }
+        if directories == 0 {
+            break;
+        }
     }
-    // What cannot be opened up is told by the removal that follows.
-    let _ = fs::set_permissions(path, fs::Permissions::from_mode(0o700));
-    for entry in fs::read_dir(path).into_iter().flatten().flatten() {
-        open_up(&entry.path());
+    unlinked(&top, c"lock")?;
+    rustix::fs::rmdir(path)
+}
+
+fn is_dots(name: &CStr) -> bool {
+    name == c"." || name == c".."
+}
+
+/// Removes what is no directory; a directory is made passable, and the answer is `false`.
+fn unlinked(directory: &OwnedFd, name: &CStr) -> Result<bool, Errno> {
+    match rustix::fs::unlinkat(directory, name, AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => Ok(true),
+        Err(Errno::ISDIR | Errno::PERM) => {
+            rustix::fs::chmodat(directory, name, Mode::RWXU, AtFlags::empty()).map(|()| false)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn move_up(from: &OwnedFd, name: &CStr, top: &OwnedFd, moved: &mut u64) -> Result<(), Errno> {
+    loop {
+        *moved += 1;
+        let to = format!(".removed-{moved}");
+        match rustix::fs::renameat_with(from, name, top, to, RenameFlags::NOREPLACE) {
+            Err(Errno::EXIST) => {}
+            done => return done,
+        }
     }
 }
 
@@ -287,6 +341,24 @@ mod tests {
         fs::set_permissions(place.data().join("sealed"), fs::Permissions::from_mode(0o500)).unwrap();
         drop(place);
         assert!(fs::read_dir(dir.path()).unwrap().next().is_none());
+    }
+
+    #[test]
+    fn the_lock_is_the_last_thing_to_go_so_that_a_killed_removal_is_taken_up_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut place = Place::make(dir.path(), ID, false).unwrap();
+        let path = place.path().to_owned();
+        // A mount point cannot be removed: the removal ends there, as if the process were killed.
+        let busy = place.data().join("a");
+        fs::create_dir_all(&busy).unwrap();
+        let mount = ["-t", "tmpfs", "-o", "size=64k", "muster-test"];
+        assert!(Command::new("mount").args(mount).arg(&busy).status().unwrap().success());
+        place.lock = None;
+        let removed = remove_tree(&path);
+        assert!(Command::new("umount").arg(&busy).status().unwrap().success());
+        assert!(removed.is_err() && path.join(LOCK).exists());
+        assert_eq!(reap(dir.path()).len(), 1);
+        assert!(!path.exists());
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 use std::error::Error;
 
+use muster_archive::Unreadable;
 use muster_stores::StoreError;
 use serde::{Deserialize, Serialize};
 
@@ -69,6 +70,23 @@ impl Findings {
     /// Says something that changes no verdict.
     pub(super) fn note(&mut self, error: &dyn Error) {
         self.notes.push(with_causes(error));
+    }
+
+    /// What was not in the snapshot to begin with: a PASS does not speak of it, and says so.
+    pub(super) fn of_snapshot(&mut self, unreadable: &Unreadable) {
+        if unreadable.count > 0 {
+            let first: Vec<&str> = unreadable
+                .first
+                .iter()
+                .take(LOSSES)
+                .map(|one| one.path.as_str())
+                .collect();
+            self.notes.push(format!(
+                "the snapshot is incomplete: {} paths could not be read when it was taken, among them {}",
+                unreadable.count,
+                first.join(", ")
+            ));
+        }
     }
 
     /// A restore that stopped, or did not begin.

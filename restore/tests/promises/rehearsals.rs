@@ -9,8 +9,9 @@ use std::sync::atomic::Ordering;
 
 use muster_archive::object_store::ErrorKind;
 use muster_archive::{Manifest, Tool};
+pub(crate) use muster_restore::rehearsal::FromArchive;
 use muster_restore::rehearsal::{
-    Engine, FromArchive, Objectives, Rehearsal, RehearsalPlan, Restorer, Scorecard, Started, Verdict, rehearse,
+    Engine, Objectives, Rehearsal, RehearsalPlan, Restorer, Scorecard, Started, Verdict, rehearse,
 };
 use muster_restore::{Event, RestoreError, RestoreOptions, RestorePlan, RestoreReport, Session};
 use muster_signing::Verified;
@@ -41,7 +42,7 @@ pub(crate) fn backup_database(bench: &Bench, path: &Path) -> Verified<Manifest> 
     bench.backup("sqlite", &mut SqliteSource::new(path, move || now.clone()))
 }
 
-fn rehearse_with(bench: &Bench, manifest: &Verified<Manifest>, checks: &[&str], restorer: &dyn Restorer) -> Scorecard {
+pub(crate) fn rehearse_with(bench: &Bench, manifest: &Verified<Manifest>, checks: &[&str], restorer: &dyn Restorer) -> Scorecard {
     let objectives = Objectives {
         rto: Some(600.0),
         rpo: Some(600.0),
@@ -53,7 +54,7 @@ fn rehearse_with(bench: &Bench, manifest: &Verified<Manifest>, checks: &[&str], 
     scorecard
 }
 
-fn attempt(
+pub(crate) fn attempt(
     bench: &Bench,
     session: &Session<'_>,
     manifest: &Verified<Manifest>,
@@ -77,7 +78,7 @@ fn attempt(
     rehearse(session, rehearsal)
 }
 
-fn assert_nothing_left(bench: &Bench) {
+pub(crate) fn assert_nothing_left(bench: &Bench) {
     let left: Vec<_> = fs::read_dir(bench.path("work"))
         .into_iter()
         .flatten()

@@ -258,7 +258,12 @@ const READING: [&str; 9] = [
 ];
 
 fn open(path: &Path, deadline: Instant) -> rusqlite::Result<Connection> {
-    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    // The database itself may be no link; the way to the sandbox may lead through some, and SQLite would refuse those as well.
+    let folder = path.parent().and_then(|folder| folder.canonicalize().ok());
+    let path = match (folder, path.file_name()) {
+        (Some(folder), Some(name)) => folder.join(name),
+        _ => std::path::absolute(path).unwrap_or_else(|_| path.to_owned()),
+    };
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(
