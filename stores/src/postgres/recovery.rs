@@ -57,6 +57,19 @@ fn check(data_dir: &Path, point: &ConsistencyPoint) -> Result<u32, StoreError> {
             return Err(invalid(format!("{needed} is missing: this is no complete base backup")));
         }
     }
+    // No base backup of muster's has one. PostgreSQL would turn it into links to the places that it names: those of the live server.
+    if data_dir.join("tablespace_map").symlink_metadata().is_ok() {
+        return Err(invalid(
+            "it has a tablespace_map, and would start with links that lead out of it".into(),
+        ));
+    }
+    if data_dir
+        .join(AUTO_CONF)
+        .symlink_metadata()
+        .is_ok_and(|found| !found.is_file())
+    {
+        return Err(invalid(format!("{AUTO_CONF} is no regular file")));
+    }
     let lsn = point
         .position
         .get("lsn")
@@ -98,8 +111,8 @@ fn write_all(data_dir: &Path, point: &ConsistencyPoint, timeline: u32, options: 
         )?;
     }
     let auto_conf = data_dir.join(AUTO_CONF);
-    let before = match fs::read_to_string(&auto_conf) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+    let before = match fs::read(&auto_conf) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
         other => other?,
     };
     let text = auto_configuration(&before, data_dir, timeline, options);
@@ -114,15 +127,19 @@ fn write_all(data_dir: &Path, point: &ConsistencyPoint, timeline: u32, options: 
     fs::File::open(data_dir)?.sync_all()
 }
 
-fn auto_configuration(before: &str, data_dir: &Path, timeline: u32, options: RecoveryOptions) -> String {
-    let mut text: String = before
-        .lines()
-        .filter(|line| *line != MARK && !sets(line, &REPLACED) && !sets(line, &["allow_in_place_tablespaces"]))
-        .fold(String::new(), |mut text, line| {
-            text.push_str(line);
-            text.push('\n');
-            text
-        });
+fn auto_configuration(before: &[u8], data_dir: &Path, timeline: u32, options: RecoveryOptions) -> Vec<u8> {
+    // In whatever encoding the server wrote them.
+    let mut kept = Vec::with_capacity(before.len());
+    for line in before.split_inclusive(|byte| *byte == b'\n') {
+        let shown = String::from_utf8_lossy(line);
+        if shown.trim_end() != MARK && !sets(&shown, &REPLACED) && !sets(&shown, &["allow_in_place_tablespaces"]) {
+            kept.extend_from_slice(line);
+        }
+    }
+    if kept.last().is_some_and(|last| *last != b'\n') {
+        kept.push(b'\n');
+    }
+    let mut text = String::new();
     text.push_str(MARK);
     text.push('\n');
     let mut set = |name: &str, value: &str| {
@@ -160,7 +177,8 @@ fn auto_configuration(before: &str, data_dir: &Path, timeline: u32, options: Rec
     if has_in_place_tablespaces(data_dir) {
         set("allow_in_place_tablespaces", "on");
     }
-    text
+    kept.extend_from_slice(text.as_bytes());
+    kept
 }
 
 fn sets(line: &str, names: &[&str]) -> bool {
@@ -209,14 +227,14 @@ fn minimal_configuration(point: &ConsistencyPoint) -> String {
 }
 
 /// A new file, mode 0600, on disk when this returns, and owned as the data directory is.
-fn create(data_dir: &Path, name: &str, text: &str) -> io::Result<()> {
+fn create(data_dir: &Path, name: &str, text: impl AsRef<[u8]>) -> io::Result<()> {
     let path = data_dir.join(name);
     let mut file = fs::OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(0o600)
         .open(&path)?;
-    file.write_all(text.as_bytes())?;
+    file.write_all(text.as_ref())?;
     file.sync_all()?;
     let owner = fs::metadata(data_dir)?;
     if file.metadata()?.uid() != owner.uid() {

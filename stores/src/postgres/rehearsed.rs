@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::check::{judge, text_of};
+use super::engine::settings::SILENCERS;
 use super::engine::{Engine, PORT};
 use super::lsn::Lsn;
 use super::recovery::{RecoveryOptions, prepare};
@@ -225,11 +226,19 @@ impl Rehearsed for PostgresRehearsed {
 
     fn check(&mut self, check: &str, timeout: Duration) -> CheckOutcome {
         let milliseconds = timeout.as_millis().clamp(1, 2_000_000_000).to_string();
-        let parameters = [
+        let mut parameters = vec![
             ("statement_timeout", milliseconds.as_str()),
             ("lock_timeout", milliseconds.as_str()),
             ("default_transaction_read_only", "on"),
         ];
+        // The restored cluster may say otherwise for a role or a database, which wins over the engine's command line. The one that
+        // is missing here cannot be set for a session.
+        parameters.extend(
+            SILENCERS
+                .into_iter()
+                .filter(|name| *name != "ignore_invalid_pages")
+                .map(|name| (name, "off")),
+        );
         let database = self.url.database().map(str::to_owned);
         let mut connection = match self.connect(database.as_deref(), &parameters) {
             Ok(connection) => connection,

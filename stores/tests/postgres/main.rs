@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod backup;
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod refusals;
 #[cfg(test)]
 mod rehearsal;

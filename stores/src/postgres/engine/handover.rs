@@ -1,6 +1,7 @@
 //! The restored files given to the user that runs the engine.
 //!
-//! Invariant: nothing outside the sandbox changes hands, since links are refused and never followed.
+//! Invariant: nothing outside the sandbox changes hands: links are refused and never followed, and so are device nodes, which would
+//! hand over a whole disk.
 
 use std::fs;
 use std::io;
@@ -21,7 +22,7 @@ pub(super) fn engine_account() -> Result<Option<Account>, StoreError> {
     })
 }
 
-/// Gives everything below `root` to the engine's user, and refuses links: they would lead out of the sandbox.
+/// Gives everything below `root` to the engine's user, and refuses what is neither file nor directory: it would lead out of the sandbox.
 pub(super) fn hand_over(root: &Path, account: Option<&Account>) -> Result<(), StoreError> {
     let mut folders = vec![root.to_owned()];
     let failed = |path: &Path, error: io::Error| StoreError::Unreachable {
@@ -37,11 +38,16 @@ pub(super) fn hand_over(root: &Path, account: Option<&Account>) -> Result<(), St
         for entry in fs::read_dir(&folder).map_err(|error| failed(&folder, error))? {
             let entry = entry.map_err(|error| failed(&folder, error))?;
             let kind = entry.file_type().map_err(|error| failed(&folder, error))?;
-            if kind.is_symlink() {
+            if !kind.is_file() && !kind.is_dir() {
+                let what = if kind.is_symlink() {
+                    "a link"
+                } else {
+                    "a pipe, socket or device"
+                };
                 return Err(StoreError::Invalid {
                     attempt: "set up the sandbox".into(),
                     reason: format!(
-                        "the restored data holds a link, {}, and would leave the sandbox",
+                        "the restored data holds {what}, {}, and would leave the sandbox",
                         entry.path().display()
                     ),
                 });

@@ -5,7 +5,7 @@
 
 mod handover;
 mod log;
-mod settings;
+pub(super) mod settings;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -177,7 +177,10 @@ impl Engine {
 
     /// The server said why it ended. What lies with this machine is no verdict about the backup.
     fn ended(&self, status: ExitStatus) -> StoreError {
-        const MACHINE: [&str; 8] = [
+        const MACHINE: [&str; 11] = [
+            "invalid value for parameter \"lc_",
+            "invalid value for parameter \"TimeZone\"",
+            "invalid value for parameter \"log_timezone\"",
             "No space left on device",
             "Cannot allocate memory",
             "could not map anonymous shared memory",

@@ -4,18 +4,35 @@
 //! schedule; what this machine lacks is left out and told.
 
 use std::collections::BTreeMap;
+use std::io::Read as _;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::{PORT, engine_command};
+use super::{POLL, PORT, engine_command};
 use crate::Sandbox;
 use crate::postgres::password::Account;
 use crate::postgres::programs;
 
 /// Modules that start jobs by themselves.
 const SCHEDULERS: [&str; 3] = ["pg_cron", "pg_partman_bgw", "pg_timetable"];
+
+/// Modules without workers of their own that wait for work, call out or replicate: parallel queries stay possible with them.
+const QUIET: [&str; 6] = [
+    "auth_delay",
+    "auto_explain",
+    "passwordcheck",
+    "pg_stat_statements",
+    "pgaudit",
+    "plpgsql",
+];
+/// What makes PostgreSQL go on over damage.
+pub(in crate::postgres) const SILENCERS: [&str; 3] =
+    ["ignore_checksum_failure", "ignore_invalid_pages", "zero_damaged_pages"];
+/// How long the programs are asked for one setting.
+const ASKING: Duration = Duration::from_secs(60);
 
 /// Settings that hold in every sandbox.
 pub(super) fn fixed_settings(sandbox: &Sandbox, major: u32) -> Vec<(&'static str, String)> {
@@ -58,6 +75,15 @@ pub(super) fn fixed_settings(sandbox: &Sandbox, major: u32) -> Vec<(&'static str
     for name in ["archive_mode", "logging_collector", "ssl", "bonjour", "jit"] {
         settings.push((name, "off".into()));
     }
+    // What every session loads; this machine need not have it, and it is never needed for replay.
+    for name in ["session_preload_libraries", "local_preload_libraries"] {
+        settings.push((name, String::new()));
+    }
+    settings.push(("dynamic_library_path", "$libdir".into()));
+    // A page that is damaged must be met, not passed over.
+    for name in SILENCERS {
+        settings.push((name, "off".into()));
+    }
     // Not readable before it is writable, so that the source's sizes of its shared tables are not demanded here.
     settings.push(("hot_standby", "off".into()));
     for name in ["max_wal_senders", "max_logical_replication_workers"] {
@@ -88,13 +114,14 @@ pub(super) fn adapt_to_this_machine(
             .arg(format!("data_directory={}", sandbox.data.display()))
             .arg("-C")
             .arg(name);
-        let output = command.stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
-        output
-            .status
-            .success()
-            .then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+        answer(
+            command,
+            ASKING.min(sandbox.deadline.saturating_duration_since(Instant::now())),
+        )
     };
-    let libraries = configured("shared_preload_libraries").unwrap_or_default();
+    let libraries = configured("shared_preload_libraries");
+    let unknown = libraries.is_none();
+    let libraries = libraries.unwrap_or_default();
     let directory = programs::module_directory(bin);
     let (mut kept, mut missing, mut schedulers) = (Vec::new(), Vec::new(), Vec::new());
     for library in libraries
@@ -105,7 +132,9 @@ pub(super) fn adapt_to_this_machine(
         let name = library.strip_prefix("$libdir/").unwrap_or(library);
         if SCHEDULERS.contains(&name) {
             schedulers.push(name);
-        } else if directory.join(name).exists() || directory.join(format!("{name}.so")).exists() {
+        } else if !name.contains('/')
+            && (directory.join(name).exists() || directory.join(format!("{name}.so")).exists())
+        {
             kept.push(library);
         } else {
             missing.push(library);
@@ -122,7 +151,15 @@ pub(super) fn adapt_to_this_machine(
     if !missing.is_empty() {
         isolation.insert("missing_libraries".into(), json!(missing));
     }
-    if !missing.is_empty() || !schedulers.is_empty() {
+    // Replay may need a library; the workers that it would start (schedulers, replication, calls to other servers) it never does.
+    let quiet = kept
+        .iter()
+        .all(|library| QUIET.contains(&library.strip_prefix("$libdir/").unwrap_or(library)));
+    if !quiet {
+        settings.push(("max_worker_processes", "0".into()));
+        isolation.insert("background_workers".into(), json!("off"));
+    }
+    if unknown || !missing.is_empty() || !schedulers.is_empty() {
         settings.push(("shared_preload_libraries", kept.join(",")));
     }
     if kept.iter().any(|name| name.contains("timescaledb")) {
@@ -140,6 +177,33 @@ pub(super) fn adapt_to_this_machine(
             json!({"configured": buffers, "used": memory / 8}),
         );
     }
+}
+
+/// What the program says, if it says it in time: a configuration can include what has no end.
+fn answer(mut command: Command, patience: Duration) -> Option<String> {
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .ok()?;
+    let began = Instant::now();
+    let status = loop {
+        match child.try_wait() {
+            Ok(None) if began.elapsed() < patience => std::thread::sleep(POLL),
+            Ok(Some(status)) => break status,
+            _ => {
+                let _ = child.kill();
+                let _ = child.wait();
+                return None;
+            }
+        }
+    };
+    let mut text = Vec::new();
+    child.stdout.take()?.take(1 << 16).read_to_end(&mut text).ok()?;
+    status
+        .success()
+        .then(|| String::from_utf8_lossy(&text).trim().to_owned())
 }
 
 fn memory_of_this_machine() -> Option<u64> {

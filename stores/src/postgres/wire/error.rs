@@ -70,6 +70,8 @@ impl ServerError {
             .iter()
             .any(|class| self.code.starts_with(class))
             || self.code == "42501"
+            // The database's locale, which this machine does not have.
+            || self.message.contains("incompatible with operating system")
     }
 }
 
