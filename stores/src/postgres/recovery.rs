@@ -98,7 +98,7 @@ fn write_all(data_dir: &Path, point: &ConsistencyPoint, timeline: u32, options: 
         }
     }
     if !data_dir.join("postgresql.conf").exists() {
-        create(data_dir, "postgresql.conf", &minimal_configuration(point))?;
+        create(data_dir, "postgresql.conf", minimal_configuration(point))?;
     }
     if !data_dir.join("pg_hba.conf").exists() {
         create(data_dir, "pg_hba.conf", MINIMAL_HBA)?;

@@ -108,7 +108,7 @@ impl PostgresRehearsed {
             engine.pause(started, sandbox.deadline)?;
         }
         let session = enter(&self.url, sandbox)?;
-        let mut connection = self.connect_as(&session, &session.database, &[])?;
+        let mut connection = self.connect_as(&session, &session.database, &PLAIN)?;
         self.session = Some(session);
         loop {
             match connection
@@ -160,7 +160,7 @@ impl Rehearsed for PostgresRehearsed {
     }
 
     fn identity(&mut self) -> Result<Vec<IdentityFact>, StoreError> {
-        let mut connection = self.connect(None, &[("statement_timeout", "60000")])?;
+        let mut connection = self.connect(None, &PLAIN)?;
         let mut ask = |sql: &str| {
             connection
                 .value(sql)
@@ -265,10 +265,13 @@ impl Rehearsed for PostgresRehearsed {
 
     fn write(&mut self) -> Result<(), StoreError> {
         let database = self.url.database().map(str::to_owned);
-        let mut connection = self.connect(
-            database.as_deref(),
-            &[("statement_timeout", "60000"), ("lock_timeout", "60000")],
-        )?;
+        // As a replica's session: event triggers and their outside effects belong to the application's own changes.
+        let own = [
+            ("default_transaction_read_only", "off"),
+            ("session_replication_role", "replica"),
+        ];
+        let parameters: Vec<_> = PLAIN.into_iter().chain(own).collect();
+        let mut connection = self.connect(database.as_deref(), &parameters)?;
         let schema = format!("muster_rehearsal_{}", connection.process_id());
         let mut ask = |sql: &str| {
             connection
@@ -313,6 +316,14 @@ impl Rehearsed for PostgresRehearsed {
     }
 }
 
+/// Settings of muster's own questions, against those that the restored cluster has for its roles and databases: its functions must not
+/// answer in the place of PostgreSQL's. Configured checks run with the cluster's.
+const PLAIN: [(&str, &str); 3] = [
+    ("search_path", "pg_catalog"),
+    ("statement_timeout", "60000"),
+    ("lock_timeout", "60000"),
+];
+
 const PARENT_TIMELINE: &str = "\
 select split_part(line, E'\\t', 1) from regexp_split_to_table(trim(E'\\n' from pg_read_file('pg_wal/' || \
 substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) || '.history')), E'\\n') with ordinality as lines (line, number) \
@@ -331,7 +342,7 @@ fn enter(url: &PostgresUrl, sandbox: &Sandbox) -> Result<Session, StoreError> {
     for role in ["postgres", url.user()] {
         for database in &databases {
             let mut connection =
-                match Connection::open(&url.on_socket(&sandbox.run, PORT, role, database), Purpose::Sql, &[]) {
+                match Connection::open(&url.on_socket(&sandbox.run, PORT, role, database), Purpose::Sql, &PLAIN) {
                     Ok(connection) => connection,
                     Err(error) => {
                         last = Some(error);

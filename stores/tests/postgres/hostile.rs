@@ -4,9 +4,10 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
-use muster_stores::postgres::{RecoveryOptions, prepare};
-use muster_stores::{ConsistencyPoint, Rehearsed, StoreError};
+use muster_stores::postgres::{PostgresRehearsed, RecoveryOptions, RehearsedOptions, prepare};
+use muster_stores::{ConsistencyPoint, Rehearsed, Sandbox, StoreError};
 use muster_testkit::postgres::{Options, scratch};
 
 use crate::support::{Rehearsal, back_up, server, url};
@@ -119,4 +120,68 @@ fn a_locale_that_this_machine_lacks_says_nothing_about_the_backup() {
     let point = back_up(&server, &data).consistency_point;
     let error = refused(&data, &point);
     assert!(matches!(&error, StoreError::Refused { .. }), "{error:?}");
+}
+
+#[test]
+fn what_a_cluster_sets_up_for_its_own_sessions_does_not_answer_for_it_or_keep_it_from_being_written_to() {
+    let server = server(Options::default());
+    server.sql(
+        "create schema evil; create function evil.pg_is_in_recovery() returns bool language sql as 'select true'; \
+         create function evil.stop() returns event_trigger language plpgsql as $$begin raise 'no changes here'; end$$; \
+         create event trigger stop on ddl_command_start execute function evil.stop(); \
+         alter database postgres set search_path = evil, pg_catalog; \
+         alter database postgres set default_transaction_read_only = on; \
+         alter role postgres set statement_timeout = '1s'",
+    );
+    let directory = scratch();
+    let data = directory.path().join("tree");
+    let taken = back_up(&server, &data);
+    let at = url(&server.url("backup", "postgres"));
+    let mut rehearsal = Rehearsal::start(&data, &taken.consistency_point, at).unwrap();
+    rehearsal.identity_matches();
+    rehearsal.passes("select count(pg_sleep(1.5))");
+    rehearsal.rehearsed.write().unwrap();
+}
+
+#[test]
+fn the_engines_log_is_read_where_it_was_opened_and_nowhere_else() {
+    let server = server(Options::default());
+    let directory = scratch();
+    let data = directory.path().join("tree");
+    let secret = directory.path().join("secret");
+    fs::write(&secret, "not for the engine's user\n".repeat(20)).unwrap();
+    let taken = back_up(&server, &data);
+    let sandbox = Sandbox {
+        data: directory.path().join("data"),
+        run: directory.path().join("run"),
+        deadline: Instant::now() + Duration::from_secs(60),
+    };
+    fs::rename(&data, &sandbox.data).unwrap();
+    fs::create_dir(&sandbox.run).unwrap();
+    // As a process of the engine's user would, while the engine starts and then fails.
+    fs::remove_file(sandbox.data.join("pg_wal").join(first_segment(&sandbox.data))).unwrap();
+    let at = url(&server.url("backup", "postgres"));
+    let mut rehearsed = PostgresRehearsed::new(taken.consistency_point, at, RehearsedOptions::default());
+    let log = sandbox.run.join("postgres.log");
+    let ended = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !log.exists() {
+                std::thread::yield_now();
+            }
+            fs::remove_file(&log).unwrap();
+            symlink(&secret, &log).unwrap();
+        });
+        rehearsed.start(&sandbox, &mut |_| {}).unwrap_err().to_string()
+    });
+    assert!(!ended.contains("not for the engine's user"), "{ended}");
+}
+
+fn first_segment(data: &Path) -> String {
+    let names = fs::read_dir(data.join("pg_wal")).unwrap();
+    let mut names: Vec<_> = names
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.retain(|name| name.len() == 24);
+    names.sort();
+    names.swap_remove(0)
 }

@@ -3,8 +3,7 @@
 //! Invariant: memory holds one partial line and the last few lines, whatever the engine writes.
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
-use std::path::PathBuf;
+use std::os::unix::fs::FileExt as _;
 
 const LAST_LINES: usize = 12;
 
@@ -18,7 +17,8 @@ pub(crate) struct Progress {
 
 /// A log file.
 pub(super) struct Log {
-    path: PathBuf,
+    file: File,
+    buffer: Vec<u8>,
     read: u64,
     partial: String,
     pub(super) last: Vec<String>,
@@ -26,9 +26,10 @@ pub(super) struct Log {
 }
 
 impl Log {
-    pub(super) fn new(path: PathBuf) -> Log {
+    pub(super) fn new(file: File) -> Log {
         Log {
-            path,
+            file,
+            buffer: vec![0; 1 << 16],
             read: 0,
             partial: String::new(),
             last: Vec::new(),
@@ -38,17 +39,18 @@ impl Log {
 
     /// Takes in what was written since.
     pub(super) fn read_on(&mut self) {
-        let mut bytes = Vec::new();
-        let Ok(mut file) = File::open(&self.path) else { return };
-        if file.seek(SeekFrom::Start(self.read)).is_err() {
-            return;
+        // What is beyond is read by the next look.
+        for _ in 0..16 {
+            match self.file.read_at(&mut self.buffer, self.read) {
+                Ok(count @ 1..) => self.take(count),
+                _ => return,
+            }
         }
-        // What is beyond a MiB is read by the next look.
-        let Ok(count) = file.take(1 << 20).read_to_end(&mut bytes) else {
-            return;
-        };
+    }
+
+    fn take(&mut self, count: usize) {
         self.read += count as u64;
-        self.partial.push_str(&String::from_utf8_lossy(&bytes));
+        self.partial.push_str(&String::from_utf8_lossy(&self.buffer[..count]));
         while let Some(end) = self.partial.find('\n') {
             let line: String = self.partial.drain(..=end).collect();
             self.take_line(line.trim_end());

@@ -54,6 +54,14 @@ impl Engine {
         fs::set_permissions(&sandbox.run, fs::Permissions::from_mode(0o700)).map_err(failed)?;
         fs::write(sandbox.run.join("hba.conf"), "local all all trust\n").map_err(failed)?;
         fs::write(sandbox.run.join("ident.conf"), "").map_err(failed)?;
+        // Opened before the folder is another user's, and never again by its name: whatever lies there later is not read.
+        let log = File::options()
+            .read(true)
+            .append(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(sandbox.run.join("postgres.log"))
+            .map_err(failed)?;
         handover::hand_over(&sandbox.data, account.as_ref())?;
         handover::hand_over(&sandbox.run, account.as_ref())?;
         if let Some(account) = &account {
@@ -84,13 +92,6 @@ impl Engine {
         let mut settings = settings::fixed_settings(sandbox, major);
         settings::adapt_to_this_machine(sandbox, &bin, account.as_ref(), &mut settings, &mut isolation);
 
-        let path = sandbox.run.join("postgres.log");
-        let log = File::options()
-            .create(true)
-            .append(true)
-            .mode(0o600)
-            .open(&path)
-            .map_err(failed)?;
         let mut command = engine_command(&bin.join("postgres"), account.as_ref());
         command.arg("-D").arg(&sandbox.data);
         for (name, value) in &settings {
@@ -99,7 +100,7 @@ impl Engine {
         command
             .stdin(Stdio::null())
             .stdout(log.try_clone().map_err(failed)?)
-            .stderr(log);
+            .stderr(log.try_clone().map_err(failed)?);
         // A group of its own: an interrupt typed at muster is answered by muster, which then stops the engine in order.
         command.process_group(0);
         let child = command.spawn().map_err(|error| StoreError::Unreachable {
@@ -108,7 +109,7 @@ impl Engine {
         })?;
         Ok(Engine {
             child: Some(child),
-            log: Log::new(path),
+            log: Log::new(log),
             isolation,
         })
     }

@@ -70,8 +70,9 @@ impl ServerError {
             .iter()
             .any(|class| self.code.starts_with(class))
             || self.code == "42501"
-            // The database's locale, which this machine does not have.
+            // The database's locale, or a library that its sessions load: this machine does not have it.
             || self.message.contains("incompatible with operating system")
+            || (self.code == "58P01" && self.message.starts_with("could not access file"))
     }
 }
 
