@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use muster_archive::tree::TreeEntry;
-use rustix::fs::{AtFlags, Gid, Mode, Timespec, Timestamps, Uid, XattrFlags};
+use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags};
 use rustix::io::Errno;
 
 use crate::loss::shown;
@@ -142,12 +142,7 @@ impl Applier {
             }
         }
         if !link {
-            let mode = Mode::from_raw_mode(attributes.mode);
-            self.noted(
-                path,
-                "mode",
-                rustix::fs::chmodat(directory, name, mode, AtFlags::empty()),
-            );
+            self.noted(path, "mode", set_mode(directory, name, attributes.mode));
         }
         self.noted(
             path,
@@ -221,6 +216,18 @@ impl Applier {
     }
 }
 
+/// The mode of a pipe or a device, and of nothing that took its place: `fchmodat` follows links.
+fn set_mode(directory: BorrowedFd<'_>, name: &OsStr, mode: u32) -> Result<(), Errno> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let node = rustix::fs::openat(directory, name, flags, Mode::empty())?;
+    match FileType::from_raw_mode(rustix::fs::fstat(&node)?.st_mode) {
+        FileType::Fifo | FileType::CharacterDevice | FileType::BlockDevice => {}
+        _ => return Err(Errno::LOOP),
+    }
+    let itself = format!("/proc/self/fd/{}", node.as_raw_fd());
+    rustix::fs::chmod(itself, Mode::from_raw_mode(mode))
+}
+
 fn times(attributes: &Attributes) -> Timestamps {
     let modified = Timespec {
         tv_sec: attributes.seconds,
@@ -232,5 +239,33 @@ fn times(attributes: &Attributes) -> Timestamps {
             tv_nsec: rustix::fs::UTIME_OMIT,
         },
         last_modification: modified,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::fd::AsFd as _;
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    use super::*;
+
+    #[test]
+    fn a_name_that_was_exchanged_for_a_link_changes_nothing_elsewhere() {
+        let dir = tempfile::tempdir().unwrap();
+        let outside = dir.path().join("outside");
+        fs::write(&outside, "").unwrap();
+        fs::set_permissions(&outside, fs::Permissions::from_mode(0o600)).unwrap();
+        fs::create_dir(dir.path().join("target")).unwrap();
+        symlink(&outside, dir.path().join("target/pipe")).unwrap();
+        let target = fs::File::open(dir.path().join("target")).unwrap();
+        let attributes = Attributes::of(&TreeEntry {
+            mode: 0o666,
+            ..TreeEntry::directory("pipe")
+        });
+        let applier = Applier::new(Owners::Mine);
+        applier.to_name(target.as_fd(), OsStr::new("pipe"), b"pipe", &attributes, false);
+        assert_eq!(fs::metadata(&outside).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(applier.take_notes().len(), 1);
     }
 }

@@ -123,6 +123,12 @@ impl LossLog {
         }
         if inner.named.len() < NAMED {
             inner.named.push(lost);
+        } else if lost.kind.is_damage()
+            && let Some(last) = inner.named.last_mut()
+            && !last.kind.is_damage()
+        {
+            // Whether there is damage decides the verdict: it never falls behind what only could not be read.
+            *last = lost;
         }
         true
     }
@@ -187,6 +193,22 @@ mod tests {
             .collect();
         assert_eq!(found, [("a", 64, 128), ("b", 64, 128), ("b", 512, 1)]);
         assert_eq!(bytes, 64 * 4 + 1);
+    }
+
+    #[test]
+    fn damage_is_named_however_much_else_could_not_be_read() {
+        let log = LossLog::default();
+        for n in 0..=NAMED {
+            let path = format!("{n}");
+            log.push(Lost {
+                kind: LossKind::UnreadableNow,
+                ..lost(&path, 0, 1)
+            });
+        }
+        log.push(lost("damaged", 0, 1));
+        let (named, bytes) = log.take();
+        assert_eq!((named.len(), bytes), (NAMED, NAMED as u64 + 2));
+        assert!(named.iter().any(|lost| lost.kind.is_damage()));
     }
 
     #[test]

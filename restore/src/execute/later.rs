@@ -71,6 +71,10 @@ impl Run<'_> {
                 Err(error) => return Err(self.target_error(&entry.path, error)),
             }
         }
+        if !later.staged.is_empty() {
+            // Also after a power cut the name that makes a store startable stands for bytes that are on the disk.
+            self.target.sync()?;
+        }
         for path in &later.staged {
             self.decide(path).map_err(|error| self.target_error(path, error))?;
         }

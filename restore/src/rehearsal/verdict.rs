@@ -20,6 +20,14 @@ const REASON: usize = 400;
 /// Losses that are named one by one.
 const LOSSES: usize = 5;
 
+/// How the kernel, SQLite and PostgreSQL say that there is no room left.
+const FULL: [&str; 4] = [
+    "No space left on device",
+    "Disk quota exceeded",
+    "disk is full",
+    "[53100]",
+];
+
 /// What a rehearsal says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
@@ -134,10 +142,11 @@ impl Findings {
         }
     }
 
-    /// A store that takes no write did not come back; only a wait that ended says nothing.
+    /// A store that takes no write did not come back; only a wait that ended and a disk that is full say nothing.
     pub(super) fn of_write(&mut self, error: &StoreError) -> Ended {
         let reason = format!("write to the restored store: {}", with_causes(error));
         match error {
+            _ if FULL.iter().any(|words| reason.contains(words)) => self.error(reason),
             StoreError::Deadline { .. } | StoreError::Settings { .. } => self.error(reason),
             _ => self.failed(reason),
         }
@@ -237,6 +246,28 @@ mod tests {
         assert_eq!(judge(Findings::of_start, deadline()), Verdict::Error);
         assert_eq!(judge(Findings::of_write, deadline()), Verdict::Error);
         assert_eq!(judge(Findings::of_write, invalid()), Verdict::Fail);
+    }
+
+    #[test]
+    fn a_full_disk_beneath_the_sandbox_is_no_verdict_about_the_backup() {
+        let full = |source: Box<dyn Error + Send + Sync>| StoreError::Unreachable {
+            attempt: "write a file".to_owned(),
+            source,
+        };
+        let refused = StoreError::Refused {
+            attempt: "write".to_owned(),
+            reason: "could not extend file: No space left on device [53100]".to_owned(),
+            hint: None,
+        };
+        for error in [
+            full(Box::new(std::io::Error::from_raw_os_error(28))),
+            full("database or disk is full".into()),
+            refused,
+        ] {
+            let mut findings = Findings::default();
+            findings.of_write(&error);
+            assert_eq!(findings.verdict(), Verdict::Error, "{error}");
+        }
     }
 
     #[test]
