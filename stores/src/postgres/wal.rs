@@ -114,7 +114,7 @@ impl WalCheck {
                         || page_address(&segment.header, u64::from_be_bytes) == page
                 };
                 if fits && page == expected {
-                    segment.good_until = Some(Lsn(page + self.page_size));
+                    segment.good_until = Some(Lsn(page.saturating_add(self.page_size)));
                 } else if !zeroed {
                     segment.broken = true;
                 }
@@ -154,7 +154,7 @@ impl WalCheck {
                     "WAL segment {name} is needed from {start} to {end} and did not arrive whole"
                 )));
             };
-            let needed = Lsn(end.0.min((number + 1) * self.segment_size));
+            let needed = Lsn(end.0.min((number + 1).saturating_mul(self.segment_size)));
             if whole.good_until < needed && !(whole.zero_tail && number < last) {
                 return Err(WalError(format!(
                     "WAL segment {name} is good up to {} only, and {needed} is needed",
@@ -258,6 +258,13 @@ mod tests {
         foreign[24] ^= 1;
         assert!(check(&[(2, foreign)], 2 * SEGMENT + 40, 2 * SEGMENT + 80).is_err());
         assert!(check(&[(2, segment(2))], 2 * SEGMENT, 2 * SEGMENT).is_err());
+    }
+
+    #[test]
+    fn the_last_segment_that_there_can_be_overflows_nothing() {
+        let last = u64::MAX / SEGMENT;
+        let start = last * SEGMENT + 40;
+        assert_eq!(check(&[(last, segment(last))], start, u64::MAX), Ok(1));
     }
 
     #[test]
