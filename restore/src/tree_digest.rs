@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use muster_archive::tree::{Content, NodeKind, TreeEntry};
 use muster_archive::{BLOCK, FileDigest, TreeDigest};
 use muster_signing::Digest;
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, SeekFrom, Stat};
 use rustix::io::Errno;
 
 use crate::RestoreError;
@@ -303,11 +303,22 @@ impl<'a> Hashed<'a> {
         let mut hashes = Vec::new();
         let mut position = run * RUN * BLOCK as u64;
         let end = self.size.min(position + RUN * BLOCK as u64);
+        // A hole is zeros without being read: a tree may hold more of them than any disk holds bytes.
+        let hole = self.is_hole(position, end);
+        if hole {
+            buffer.fill(0);
+        }
+        let zeros = hole.then(|| *blake3::hash(buffer).as_bytes());
         while position < end {
             let take = usize::try_from(end - position).unwrap_or(BLOCK).min(BLOCK);
-            let read = self.file.read_exact_at(&mut buffer[..take], position);
-            read.map_err(|error| self.root.failed("read", &self.path, error))?;
-            hashes.push(*blake3::hash(&buffer[..take]).as_bytes());
+            if !hole {
+                let read = self.file.read_exact_at(&mut buffer[..take], position);
+                read.map_err(|error| self.root.failed("read", &self.path, error))?;
+            }
+            hashes.push(match zeros {
+                Some(zeros) if take == BLOCK => zeros,
+                _ => *blake3::hash(&buffer[..take]).as_bytes(),
+            });
             position += take as u64;
         }
         let mut state = lock(&self.state);
@@ -319,6 +330,16 @@ impl<'a> Hashed<'a> {
             state.next += 1;
         }
         Ok(state.next == self.runs)
+    }
+
+    /// Whether there is no data from `begin` to `end`. Where the file system does not tell, there is.
+    fn is_hole(&self, begin: u64, end: u64) -> bool {
+        match rustix::fs::seek(&self.file, SeekFrom::Data(begin)) {
+            Ok(data) => data >= end,
+            Err(Errno::NXIO) => rustix::fs::fstat(&self.file)
+                .is_ok_and(|status| u64::try_from(status.st_size).is_ok_and(|size| size >= end)),
+            Err(_) => false,
+        }
     }
 
     fn take(&self) -> Option<(TreeEntry, [u8; 32])> {

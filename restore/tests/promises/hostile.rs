@@ -94,3 +94,16 @@ fn a_device_node_that_this_machine_does_not_make_says_nothing_about_the_backup()
     assert_eq!(card.verdict, Verdict::Error, "{:?}", card.reasons);
     assert_nothing_left(&bench);
 }
+
+#[test]
+fn a_hole_is_compared_without_reading_it() {
+    let bench = Bench::new();
+    let tree = bench.path("tree");
+    fs::create_dir(&tree).unwrap();
+    let file = fs::File::create(tree.join("image")).unwrap();
+    file.set_len(256 << 30).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&file, b"data", 200 << 30).unwrap();
+    let manifest = bench.backup_files(&tree);
+    let card = rehearse_with(&bench, &manifest, &["image"], &FromArchive);
+    assert_eq!(card.verdict, Verdict::Pass, "{:?}", card.reasons);
+}

@@ -305,3 +305,22 @@ fn damage_that_a_check_meets_is_a_failure_and_not_an_error_of_the_check() {
         "{outcome:?}"
     );
 }
+
+#[test]
+fn a_check_of_several_statements_does_not_pass_by_its_first() {
+    let folder = scratch();
+    let expected = database(&folder.path().join("a.db"), "delete");
+    let mut rehearsed = started(folder.path(), expected);
+    for check in [
+        "select 1; select 0",
+        "select 1; select count(*) from nowhere",
+        "select 1; x",
+    ] {
+        let outcome = rehearsed.check(check, LONG);
+        assert!(!matches!(outcome, CheckOutcome::Passed { .. }), "{check}: {outcome:?}");
+    }
+    for check in ["select 1;", "select 1; -- and no more\n", " ; select 1 /* one */ ;"] {
+        let outcome = rehearsed.check(check, LONG);
+        assert!(matches!(outcome, CheckOutcome::Passed { .. }), "{check}: {outcome:?}");
+    }
+}
