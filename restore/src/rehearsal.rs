@@ -13,6 +13,7 @@ mod verdict;
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -117,10 +118,22 @@ pub fn rehearse(session: &Session<'_>, rehearsal: Rehearsal<'_>) -> Result<Score
         conditions: Conditions::default(),
         reached: "L0",
         cleaning: false,
+        cancel: Arc::default(),
     };
     run.findings.of_snapshot(&rehearsal.manifest.unreadable);
     run.phase("select");
-    run.perform(&rehearsal);
+    let wish = Arc::clone(&run.cancel);
+    std::thread::scope(|scope| {
+        let (over, waits) = crossbeam_channel::bounded::<()>(0);
+        scope.spawn(move || {
+            while waits.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
+                wish.store(session.check().is_err(), Ordering::Relaxed);
+            }
+        });
+        // Dropped at the end, also by a panic: the other thread then ends too.
+        let _over = over;
+        run.perform(&rehearsal);
+    });
     session.check()?;
     Ok(run.scorecard(rehearsal))
 }
@@ -137,6 +150,8 @@ struct Run<'a> {
     conditions: Conditions,
     reached: &'static str,
     cleaning: bool,
+    /// The user's wish to end, where the engine sees it.
+    cancel: Arc<AtomicBool>,
 }
 
 /// The rehearsal ends here: what it found is in the findings.
@@ -303,6 +318,7 @@ impl<'a> Run<'a> {
             data,
             run: place.run(),
             deadline,
+            cancel: Arc::clone(&self.cancel),
         };
         let (session, timeline) = (self.session, &mut self.timeline);
         let mut first = true;

@@ -3,6 +3,8 @@
 //! Invariant: nothing here opens a connection to the source, listens on a network, archives, replicates or schedules.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::StoreError;
@@ -16,6 +18,15 @@ pub struct Sandbox {
     pub run: PathBuf,
     /// No wait of the engine goes beyond this.
     pub deadline: Instant,
+    /// Set it, and a wait of the engine ends as with its deadline.
+    pub cancel: Arc<AtomicBool>,
+}
+
+impl Sandbox {
+    /// Whether no wait may go on.
+    pub(crate) fn is_over(&self) -> bool {
+        Instant::now() >= self.deadline || self.cancel.load(Ordering::Relaxed)
+    }
 }
 
 /// A restored store of some kind. Methods are called in this order: `start`, `identity`, `check`*, `write`, `stop`.

@@ -3,10 +3,11 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::Ordering;
 
 use muster_archive::tree::{NodeKind, TreeEntry};
 use muster_restore::rehearsal::{Objectives, RehearsalPlan, Restorer, Verdict};
-use muster_restore::{RestoreError, RestorePlan, RestoreReport, Session};
+use muster_restore::{Event, RestoreError, RestorePlan, RestoreReport, Session};
 use muster_stores::{Sink, Source, StoreError, Taken};
 
 use crate::bench::{Bench, nothing};
@@ -106,4 +107,31 @@ fn a_hole_is_compared_without_reading_it() {
     let manifest = bench.backup_files(&tree);
     let card = rehearse_with(&bench, &manifest, &["image"], &FromArchive);
     assert_eq!(card.verdict, Verdict::Pass, "{:?}", card.reasons);
+}
+
+#[test]
+fn a_wish_to_stop_is_heard_while_the_engine_is_busy() {
+    let bench = Bench::new();
+    let manifest = backup_database(&bench, &database(&bench, 1000));
+    let endless = "with recursive n(i) as (select 1 union all select i + 1 from n) select count(*) from n";
+    let plan = RehearsalPlan::of(&manifest, vec![endless.to_owned()], Objectives::default());
+    let (ask, asked) = std::sync::mpsc::channel();
+    let ask = std::sync::Mutex::new(ask);
+    let stop = |event: Event| {
+        if matches!(event, Event::Phase(name) if name == "checks") {
+            ask.lock().unwrap().send(()).unwrap();
+        }
+    };
+    std::thread::scope(|scope| {
+        let cancel = &bench.cancel;
+        scope.spawn(move || {
+            asked.recv().unwrap();
+            // The check is on its way by then; earlier is right as well, only easier.
+            std::thread::sleep(std::time::Duration::from_millis(500));
+            cancel.store(true, Ordering::Relaxed);
+        });
+        let ended = attempt(&bench, &bench.session(&stop), &manifest, &plan, &FromArchive);
+        assert!(matches!(ended, Err(RestoreError::Cancelled)));
+    });
+    assert_nothing_left(&bench);
 }

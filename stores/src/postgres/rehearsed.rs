@@ -105,7 +105,7 @@ impl PostgresRehearsed {
             if progress.ready {
                 break;
             }
-            engine.pause(started, sandbox.deadline)?;
+            engine.pause(started, sandbox)?;
         }
         let session = enter(&self.url, sandbox)?;
         let mut connection = self.connect_as(&session, &session.database, &PLAIN)?;
@@ -118,7 +118,7 @@ impl PostgresRehearsed {
             {
                 Some("f") => break,
                 _ => match &mut self.engine {
-                    Some(engine) => engine.pause(started, sandbox.deadline)?,
+                    Some(engine) => engine.pause(started, sandbox)?,
                     None => break,
                 },
             }

@@ -6,6 +6,8 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Component, Path};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
@@ -40,6 +42,7 @@ struct Running {
     shown: String,
     started: Instant,
     deadline: Instant,
+    cancel: Arc<AtomicBool>,
 }
 
 impl SqliteRehearsed {
@@ -86,6 +89,7 @@ impl Rehearsed for SqliteRehearsed {
             shown: path.display().to_string(),
             started: Instant::now(),
             deadline: sandbox.deadline,
+            cancel: Arc::clone(&sandbox.cancel),
         });
         Ok(())
     }
@@ -207,10 +211,12 @@ impl Rehearsed for SqliteRehearsed {
 }
 
 impl Running {
-    /// From now on every statement is interrupted at `end`.
+    /// From now on every statement is interrupted at `end`, and when the run is to end.
     fn until(&mut self, end: Instant) -> Result<(), StoreError> {
+        let cancel = Arc::clone(&self.cancel);
+        let over = move || Instant::now() >= end || cancel.load(Ordering::Relaxed);
         self.connection
-            .progress_handler(BETWEEN_LOOKS, Some(move || Instant::now() >= end))
+            .progress_handler(BETWEEN_LOOKS, Some(over))
             .map_err(|error| failed("limit the time of a statement", error))
     }
 

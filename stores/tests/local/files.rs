@@ -368,6 +368,7 @@ fn started(data: &Path) -> TreeRehearsed {
         data: data.to_owned(),
         run: data.to_owned(),
         deadline: Instant::now() + Duration::from_secs(60),
+        cancel: std::sync::Arc::default(),
     };
     let mut tree = TreeRehearsed::new();
     tree.start(&sandbox, &mut |_| {}).unwrap();
@@ -428,6 +429,7 @@ fn a_restored_tree_that_is_not_there_does_not_start() {
         data,
         run: tree.path().to_owned(),
         deadline: Instant::now(),
+        cancel: std::sync::Arc::default(),
     };
     let error = TreeRehearsed::new().start(&sandbox, &mut |_| {}).unwrap_err();
     assert!(text(&error).contains("gone"), "{}", text(&error));

@@ -43,6 +43,7 @@ fn sandbox(folder: &Path) -> Sandbox {
         data: folder.to_owned(),
         run: folder.to_owned(),
         deadline: Instant::now() + LONG,
+        cancel: std::sync::Arc::default(),
     }
 }
 

@@ -155,6 +155,7 @@ fn the_engines_log_is_read_where_it_was_opened_and_nowhere_else() {
         data: directory.path().join("data"),
         run: directory.path().join("run"),
         deadline: Instant::now() + Duration::from_secs(60),
+        cancel: std::sync::Arc::default(),
     };
     fs::rename(&data, &sandbox.data).unwrap();
     fs::create_dir(&sandbox.run).unwrap();

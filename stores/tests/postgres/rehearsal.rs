@@ -200,6 +200,7 @@ fn a_machine_without_the_right_postgresql_is_told_the_package() {
         data: directory.path().join("data"),
         run: directory.path().join("run"),
         deadline: Instant::now() + Duration::from_secs(60),
+        cancel: std::sync::Arc::default(),
     };
     let taken = back_up(&server, &sandbox.data);
     fs::create_dir(&sandbox.run).unwrap();
@@ -224,6 +225,7 @@ fn a_deadline_ends_the_engine() {
         data: directory.path().join("data"),
         run: directory.path().join("run"),
         deadline: Instant::now(),
+        cancel: std::sync::Arc::default(),
     };
     let taken = back_up(&server, &sandbox.data);
     fs::create_dir(&sandbox.run).unwrap();
@@ -244,6 +246,7 @@ fn a_sandbox_that_the_engine_cannot_reach_is_named() {
         data: directory.path().join("data"),
         run: directory.path().join("run"),
         deadline: Instant::now() + Duration::from_secs(60),
+        cancel: std::sync::Arc::default(),
     };
     let taken = back_up(&server, &sandbox.data);
     fs::create_dir(&sandbox.run).unwrap();

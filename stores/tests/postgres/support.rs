@@ -118,6 +118,7 @@ impl Rehearsal {
             data: directory.path().join("data"),
             run: directory.path().join("run"),
             deadline: Instant::now() + Duration::from_secs(120),
+            cancel: std::sync::Arc::default(),
         };
         fs::rename(data, &sandbox.data).unwrap();
         fs::create_dir(&sandbox.run).unwrap();

@@ -135,9 +135,9 @@ impl Engine {
         }
     }
 
-    /// Waits a moment, or gives up past the deadline.
-    pub(crate) fn pause(&mut self, started: Instant, deadline: Instant) -> Result<(), StoreError> {
-        if Instant::now() >= deadline {
+    /// Waits a moment, or gives up past the deadline and where the run is to end.
+    pub(crate) fn pause(&mut self, started: Instant, sandbox: &Sandbox) -> Result<(), StoreError> {
+        if sandbox.is_over() {
             return Err(StoreError::Deadline {
                 attempt: format!("start the restored PostgreSQL ({})", self.last_lines()),
                 seconds: started.elapsed().as_secs(),
