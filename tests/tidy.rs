@@ -327,7 +327,7 @@ fn code_map(files: &BTreeMap<String, String>) -> String {
             .split("/src/")
             .next()
             .filter(|folder| *folder != path)
-            .unwrap_or("tests");
+            .unwrap_or(if path.starts_with("fuzz/") { "fuzz" } else { "tests" });
         if folder != section {
             map.push_str(&format!("\n### `{folder}/`\n\n| file | what it is |\n| --- | --- |\n"));
             section = folder;
