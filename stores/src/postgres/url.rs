@@ -53,6 +53,8 @@ pub(crate) enum RootCert {
     File(PathBuf),
 }
 
+/// What stands there may be the end of a password: it is not repeated.
+const MISPLACED: &str = "an @ follows the first / or ?: in a password write / as %2F, ? as %3F and @ as %40";
 const DEFAULT_PORT: u16 = 5432;
 const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const SOCKET_DIRECTORIES: [&str; 2] = ["/var/run/postgresql", "/tmp"];
@@ -71,6 +73,10 @@ impl PostgresUrl {
             .ok_or_else(|| invalid("it must begin with postgresql://".into()))?;
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (authority, database) = rest.split_once('/').unwrap_or((rest, ""));
+        let password_in_query = query.contains('@') && authority.contains(':') && !authority.contains('@');
+        if database.contains('@') || password_in_query {
+            return Err(invalid(MISPLACED.into()));
+        }
         let (credentials, location) = authority.rsplit_once('@').unwrap_or(("", authority));
         let (user, password) = match credentials.split_once(':') {
             Some((user, password)) => (user, Some(Password::new(decode(password)?))),
@@ -95,9 +101,10 @@ impl PostgresUrl {
             url.option(&name, value, &mut host, &mut ssl_root_cert)?;
         }
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-            let (name, value) = pair
-                .split_once('=')
-                .ok_or_else(|| invalid(format!("the option {pair} has no value")))?;
+            let (name, value) = pair.split_once('=').ok_or_else(|| match pair.contains('@') {
+                true => invalid(MISPLACED.into()),
+                false => invalid(format!("the option {pair} has no value")),
+            })?;
             url.option(&decode(name)?, decode(value)?, &mut host, &mut ssl_root_cert)?;
         }
         url.ssl_root_cert = match ssl_root_cert.as_deref() {
@@ -393,6 +400,24 @@ mod tests {
         ] {
             assert!(!refusal(broken).contains("s3cret"));
         }
+    }
+
+    #[test]
+    fn a_password_that_is_not_encoded_is_refused_and_not_repeated() {
+        for broken in [
+            "postgresql://u:s3cret/x@h/d",
+            "postgresql://u:5432/s3cret@h/d",
+            "postgresql://u:s3cret?x@h/d",
+            "postgresql://u:x@y/s3cret@h/d",
+            "postgresql://u:x@y?s3cret@h/d",
+        ] {
+            let refusal = refusal(broken);
+            assert!(
+                refusal.contains("%2F") && !refusal.contains("s3cret"),
+                "{broken}: {refusal}"
+            );
+        }
+        parse("postgresql://u@h/d?application_name=a@b");
     }
 
     #[test]
