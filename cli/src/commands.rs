@@ -41,7 +41,8 @@ pub(crate) fn run(arguments: Vec<OsString>) -> Exit {
         // Work that was cut short says so in its own words; the signal is the reason.
         match (outcome, cancel.signal()) {
             (Err(error), Some(signal)) if error.exit() != Exit::Signal(signal) => {
-                Err(CommandError::new(Kind::Interrupted(signal), error.message()))
+                Err(CommandError::new(Kind::Interrupted(signal), error.message())
+                    .context(format!("ended by signal {signal}")))
             }
             (Ok(exit), Some(signal)) if exit != Exit::Done => Ok(Exit::Signal(signal)),
             (outcome, _) => outcome,
@@ -78,6 +79,32 @@ fn dispatch(context: &Context, command: Command) -> Result<Exit, CommandError> {
     }
 }
 
+/// What clap says over several lines, in one: the message with the names it lists, its tips, and where the usage stands.
+fn misread_in_words(text: &str) -> CommandError {
+    let (said, usage) = text.split_once("\nUsage:").unwrap_or((text, ""));
+    let lines: Vec<&str> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let (tips, message): (Vec<&str>, Vec<&str>) = lines.into_iter().partition(|line| line.starts_with("tip: "));
+    let message = message.join(" ");
+    let message = message
+        .trim_start_matches("error: ")
+        .trim_end_matches("For more information, try '--help'.")
+        .trim_end();
+    let error = tips
+        .into_iter()
+        .fold(CommandError::new(Kind::Usage, message.to_owned()), |error, tip| {
+            error.hint(tip.trim_start_matches("tip: "))
+        });
+    // `Usage: muster restore --to <DIR> …`: the words before the first argument are the command.
+    let command: Vec<&str> = usage
+        .split_whitespace()
+        .take_while(|word| word.bytes().all(|byte| byte.is_ascii_lowercase()))
+        .collect();
+    match command.is_empty() {
+        true => error.hint("muster --help"),
+        false => error.hint(format!("{} --help", command.join(" "))),
+    }
+}
+
 /// Help and version are results; anything else is a usage error, in JSON when JSON was asked for.
 fn misread(error: &clap::Error, arguments: &[OsString]) -> Exit {
     use clap::error::ErrorKind;
@@ -90,11 +117,35 @@ fn misread(error: &clap::Error, arguments: &[OsString]) -> Exit {
         .take_while(|argument| *argument != "--")
         .any(|argument| argument == "--json")
     {
-        let text = error.render().to_string();
-        let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
-        Ui::json().error(&CommandError::new(Kind::Usage, message.to_owned()).hint("muster --help"));
+        Ui::json().error(&misread_in_words(&error.render().to_string()));
     } else {
         let _ = error.print();
     }
     Exit::Usage
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_misread_command_line_names_what_is_missing_and_whose_help_to_read() {
+        let refused = |line: &str| {
+            let error = Cli::try_parse_from(line.split(' ')).unwrap_err();
+            let error = misread_in_words(&error.render().to_string());
+            (error.message(), error.hints().to_vec())
+        };
+        let (message, hints) = refused("muster restore accounts");
+        assert_eq!(
+            message,
+            "the following required arguments were not provided: --to <DIR>"
+        );
+        assert_eq!(hints, ["muster restore --help"]);
+        let (message, hints) = refused("muster resotre accounts");
+        assert_eq!(message, "unrecognized subcommand 'resotre'");
+        assert_eq!(hints, ["a similar subcommand exists: 'restore'", "muster --help"]);
+        let (message, hints) = refused("muster check x --output sarif");
+        assert!(message.contains("possible values: table, json"), "{message}");
+        assert_eq!(hints, ["muster --help"]);
+    }
 }

@@ -16,6 +16,7 @@ use crate::config::{Config, Location};
 use crate::edge::Edge;
 use crate::error::{CommandError, Kind};
 use crate::keyfiles;
+use crate::seen;
 use crate::signals::Cancel;
 use crate::ui::Ui;
 
@@ -104,9 +105,20 @@ impl Context {
         root: Option<PublicKey>,
     ) -> Result<Repository, CommandError> {
         let objects = self.objects(&config.repository)?;
-        let attempt = format!("open the repository {}", objects.url());
-        self.wait(Repository::open(objects, root.as_ref(), &config.state))
-            .map_err(|error| error.context(attempt))
+        let url = objects.url();
+        match self.wait(Repository::open(objects, root.as_ref(), &config.state)) {
+            Ok(repository) => {
+                seen::remember(&config.state, repository.id(), &url);
+                Ok(repository)
+            }
+            Err(error) => {
+                let error = match error.kind() {
+                    Kind::RepositoryMissing => seen::advise(error, config, &url),
+                    _ => error,
+                };
+                Err(error.context(format!("open the repository {url}")))
+            }
+        }
     }
 
     /// What a restore or a rehearsal runs on.

@@ -17,6 +17,7 @@ mod logging;
 mod point;
 #[cfg(test)]
 mod reference;
+mod seen;
 mod signals;
 mod stores;
 mod ui;

@@ -29,6 +29,8 @@ pub(crate) const WIDTH: usize = 100;
 pub(crate) struct Ui {
     json: bool,
     quiet: bool,
+    verbose: bool,
+    width: usize,
     colour_out: bool,
     colour_err: bool,
     progress: When,
@@ -57,6 +59,8 @@ impl Ui {
         Self {
             json: global.json,
             quiet: global.quiet,
+            verbose: global.verbose > 0,
+            width: width(),
             colour_out: colour(io::stdout().is_terminal()),
             colour_err: colour(io::stderr().is_terminal()),
             progress: global.progress,
@@ -70,6 +74,8 @@ impl Ui {
         Self {
             json: true,
             quiet: true,
+            verbose: false,
+            width: WIDTH,
             colour_out: false,
             colour_err: false,
             progress: When::Never,
@@ -91,6 +97,11 @@ impl Ui {
         self.json
     }
 
+    /// Whether somebody asked for more than what matters first.
+    pub(crate) fn is_verbose(&self) -> bool {
+        self.verbose
+    }
+
     pub(crate) fn colours_diagnostics(&self) -> bool {
         self.colour_err
     }
@@ -105,7 +116,7 @@ impl Ui {
     /// A table of the result for a human.
     pub(crate) fn table(&self, table: &Table) {
         if !self.json {
-            for line in table.render(WIDTH, |tone, text| self.paint(tone, text)) {
+            for line in table.render(self.width, |tone, text| self.paint(tone, text)) {
                 self.out(&line);
             }
         }
@@ -159,8 +170,13 @@ impl Ui {
         };
         self.err(&format!("{label} {}", printable(error.message().as_bytes())));
         for hint in error.hints() {
-            self.err(&format!("  try: {}", printable(hint.as_bytes())));
+            self.advise(hint);
         }
+    }
+
+    /// What to type next, beneath an error or a warning.
+    pub(crate) fn advise(&self, hint: &str) {
+        self.err(&format!("  try: {}", printable(hint.as_bytes())));
     }
 
     /// A progress line on standard error; silent unless someone watches.
@@ -232,6 +248,14 @@ impl Serialize for SchemaFirst {
         }
         map.end()
     }
+}
+
+/// As wide as the terminal, within reason; what goes into a file or a pipe has one width everywhere.
+fn width() -> usize {
+    rustix::termios::tcgetwinsize(io::stdout()).map_or(WIDTH, |size| match usize::from(size.ws_col) {
+        0 => WIDTH,
+        columns => columns.clamp(60, WIDTH),
+    })
 }
 
 fn paint(tone: Tone, text: &str) -> String {

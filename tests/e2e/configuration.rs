@@ -86,7 +86,13 @@ fn a_store_that_is_not_configured_is_a_usage_error() {
     env.write("src/a", "a");
     env.configure("[store.assets]\nkind = \"files\"\npath = \"src\"");
     env.ok("init");
-    for line in ["backup assetz", "rehearse assetz", "snapshots assetz"] {
+    for line in [
+        "backup assetz",
+        "rehearse assetz",
+        "snapshots assetz",
+        "ls assetz",
+        "restore assetz --to back",
+    ] {
         env.run(line).expect_code(2).expect_error_to_name(&["assetz", "assets"]);
     }
 }
@@ -108,6 +114,25 @@ fn a_repository_that_is_not_there_is_exit_10() {
     for line in ["backup", "snapshots", "restore assets --to back", "verify --repository"] {
         env.run(line).expect_code(10);
     }
+}
+
+#[test]
+fn no_empty_repository_is_made_where_one_was_seen_unless_its_url_is_repeated() {
+    let env = env();
+    env.write("src/a", "a");
+    env.configure("[store.assets]\nkind = \"files\"\npath = \"src\"");
+    env.ok("init");
+    env.ok("backup");
+    std::fs::rename(env.path("repo"), env.path("unmounted")).unwrap();
+    env.run("init")
+        .expect_code(10)
+        .expect_error_to_name(&["mount", "--repository"]);
+    assert!(!env.path("repo/muster.dsse").exists());
+    std::fs::rename(env.path("unmounted"), env.path("repo")).unwrap();
+    env.ok("init");
+    env.ok("restore assets --to back");
+    std::fs::remove_dir_all(env.path("repo")).unwrap();
+    env.ok(&format!("init --repository file://{}", env.text("repo")));
 }
 
 #[test]

@@ -67,8 +67,9 @@ pub(crate) fn run(context: &Context, args: Audit) -> Result<Exit, CommandError> 
     context.ui.say(format!("\nbundle {}", audited.bundle.display()));
     context.ui.say(format!("       {}", audited.digest));
     context.ui.say(format!(
-        "verify it anywhere: muster verify {} --key root.pub",
-        audited.bundle.display()
+        "verify it anywhere, with a copy of the root key: muster verify {} --key {}",
+        audited.bundle.display(),
+        config.trust_root.display()
     ));
     Ok(check::exit(&audited.report))
 }

@@ -212,13 +212,29 @@ pub(crate) fn document(backed: &Backed) -> Value {
             "expected_bytes": plan.expected_bytes,
             "error": null,
         }),
-        Outcome::Busy(error) => json!({ "status": "skipped", "snapshot": null, "error": error.message() }),
-        Outcome::Failed(error) => json!({ "status": "failed", "snapshot": null, "error": error.message() }),
+        Outcome::Busy(error) => not_taken("skipped", error),
+        Outcome::Failed(error) => not_taken("failed", error),
     };
     if let (Value::Object(fields), Value::Object(more)) = (&mut value, more) {
         fields.extend(more);
     }
     value
+}
+
+/// The same keys as of a store that was backed up, so that a script need not ask which are there.
+fn not_taken(status: &str, error: &CommandError) -> Value {
+    json!({
+        "status": status,
+        "snapshot": null,
+        "manifest_digest": null,
+        "consistency_point": null,
+        "logical_bytes": null,
+        "stored_bytes": null,
+        "added_bytes": null,
+        "rewritten_bytes": null,
+        "duration_seconds": null,
+        "error": error.message(),
+    })
 }
 
 fn taken(report: &SnapshotReport) -> Value {
@@ -245,7 +261,15 @@ fn taken(report: &SnapshotReport) -> Value {
 /// The table for a human.
 pub(crate) fn show(ui: &Ui, backed: &[Backed]) {
     let mut table = Table::new(&[
-        "store", "kind", "snapshot", ">size", ">added", ">stored", ">ratio", ">took", "state",
+        "store",
+        "?kind",
+        "!snapshot",
+        ">size",
+        ">added",
+        "?>stored",
+        ">ratio",
+        ">took",
+        "!state",
     ]);
     for one in backed {
         let blank = || ("-".to_owned(), None);

@@ -1,5 +1,6 @@
 //! `muster check`: policies over files, by Conftest's conventions. Needs no configuration, key, repository or network.
 
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::PathBuf;
 
@@ -147,18 +148,35 @@ pub(crate) fn exit(report: &Report) -> Exit {
     }
 }
 
-/// The verdicts for a human: everything that asks for attention, then the count.
+/// The verdicts for a human: everything that asks for attention, the worst first, then the count. With `-v` all of them.
 pub(crate) fn show(ui: &Ui, report: &Report) {
-    let mut table = Table::new(&["verdict", "severity", "rule", "resource", "message"]);
+    let mut table = Table::new(&["!verdict", "severity", "rule", "at", "resource", "message"]);
     let quiet = [Verdict::Pass, Verdict::NotApplicable];
-    for finding in report
+    let mut findings: Vec<&Finding> = report
         .results
         .iter()
-        .filter(|finding| !quiet.contains(&finding.verdict))
-    {
-        let place = match (&finding.file, finding.line) {
-            (Some(file), Some(line)) if finding.resource == *file => format!("{file}:{line}"),
-            _ => finding.resource.clone(),
+        .filter(|finding| ui.is_verbose() || !quiet.contains(&finding.verdict))
+        .collect();
+    findings.sort_by_key(|finding| (rank(finding.verdict), finding.severity.is_none(), finding.severity));
+    let mut told: BTreeMap<(&str, &str), &str> = BTreeMap::new();
+    for finding in findings {
+        let at = match (&finding.file, finding.line) {
+            (Some(file), Some(line)) => format!("{file}:{line}"),
+            (Some(file), None) => file.clone(),
+            (None, _) => String::new(),
+        };
+        let resource = match &finding.file {
+            Some(file) if finding.resource == *file => "",
+            _ => &finding.resource,
+        };
+        // One cause (a server that is down) would fill the screen once for each rule.
+        let first = *told
+            .entry((&finding.resource, &finding.message))
+            .or_insert(&finding.rule);
+        let message = if first != finding.rule && finding.message.len() > 60 {
+            format!("the same as {first}")
+        } else {
+            finding.message.clone()
         };
         let severity = finding
             .severity
@@ -168,8 +186,9 @@ pub(crate) fn show(ui: &Ui, report: &Report) {
             (word(finding).to_owned(), Some(tone(finding.verdict))),
             (severity, None),
             (printable(finding.rule.as_bytes()), None),
-            (printable(place.as_bytes()), None),
-            (printable(finding.message.as_bytes()), None),
+            (printable(at.as_bytes()), None),
+            (printable(resource.as_bytes()), None),
+            (printable(message.as_bytes()), None),
         ]);
     }
     if !table.is_empty() {
@@ -192,6 +211,19 @@ pub(crate) fn show(ui: &Ui, report: &Report) {
         .map(|(name, count, tone)| ui.paint(if count > 0 { tone } else { Tone::Faint }, &format!("{count} {name}")))
         .collect();
     ui.say(counts.join(", "));
+}
+
+/// What matters first.
+fn rank(verdict: Verdict) -> u8 {
+    match verdict {
+        Verdict::Fail => 0,
+        Verdict::Error => 1,
+        Verdict::Unknown => 2,
+        Verdict::Warn => 3,
+        Verdict::Waived => 4,
+        Verdict::Pass => 5,
+        Verdict::NotApplicable => 6,
+    }
 }
 
 fn word(finding: &Finding) -> &'static str {

@@ -2,6 +2,7 @@
 
 use clap::CommandFactory;
 use clap_complete::Shell;
+use serde_json::json;
 
 use crate::args::Cli;
 use crate::context::Context;
@@ -23,6 +24,13 @@ pub(crate) struct Completions {
 pub(crate) fn run(context: &Context, args: Completions) -> Result<Exit, CommandError> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "muster", &mut script);
-    context.ui.product(&String::from_utf8_lossy(&script));
+    let script = String::from_utf8_lossy(&script);
+    if context.ui.is_json() {
+        context
+            .ui
+            .document(&json!({ "schema": "muster.completions/1", "shell": args.shell.to_string(), "script": script }));
+    } else {
+        context.ui.product(&script);
+    }
     Ok(Exit::Done)
 }

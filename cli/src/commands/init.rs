@@ -14,6 +14,7 @@ use crate::edge::{self, Edge};
 use crate::error::{CommandError, Kind, config as wrong, usage};
 use crate::exit::Exit;
 use crate::keyfiles;
+use crate::seen;
 
 /// Make a configuration, keys, the trust root and the repository, as far as they are lacking
 #[derive(Debug, clap::Args)]
@@ -98,9 +99,13 @@ pub(crate) fn initialise(context: &Context, args: Init) -> Result<Made, CommandE
         }
     };
 
+    let insisted = args.repository.is_some();
     let (config, new) = configuration(context, args.repository)?;
     note(&config.path, new);
     let objects = context.objects(&config.repository)?;
+    if !insisted {
+        refuse_where_one_is_gone(context, &config, &objects)?;
+    }
     let (root_secret, root, new) = root(context, &config, &objects)?;
     if let Some(new) = new {
         note(&config.keys.root, new);
@@ -141,6 +146,7 @@ pub(crate) fn initialise(context: &Context, args: Init) -> Result<Made, CommandE
             Repository::init(objects, options, &Edge).await
         })
         .map_err(|error: CommandError| error.context(attempt))?;
+    seen::remember(&config.state, repository.id(), &repository.url());
     Ok(Made {
         root,
         repository: repository.id().to_owned(),
@@ -220,6 +226,26 @@ fn root(
             let public = secret.public();
             Ok((Some(secret), public, Some(true)))
         }
+    }
+}
+
+/// A repository that was here and is not is most likely a disk that is not mounted.
+fn refuse_where_one_is_gone(
+    context: &Context,
+    config: &Config,
+    objects: &Arc<dyn ObjectStore>,
+) -> Result<(), CommandError> {
+    let url = objects.url();
+    if seen::at(&config.state, &url).is_none() {
+        return Ok(());
+    }
+    match context.wait(Repository::open(Arc::clone(objects), None, &config.state)) {
+        Err(error) if error.exit() == Exit::RepositoryMissing => Err(seen::advise(error, config, &url).hint(format!(
+            "muster init --repository {}   (gives it up: makes a new, empty one in its place)",
+            config.repository.url
+        ))),
+        // Whatever else is wrong is told by what comes next.
+        _ => Ok(()),
     }
 }
 

@@ -11,6 +11,9 @@ use crate::ui::{Table, Tone};
 
 /// Make and list the keys that sign
 #[derive(Debug, clap::Subcommand)]
+#[command(after_help = "Examples:
+  muster keys list
+  muster keys generate pruner")]
 pub(crate) enum Keys {
     /// Make the key files that the configuration names and this host lacks
     #[command(
@@ -69,9 +72,11 @@ fn generate(context: &Context, names: &[String]) -> Result<Exit, CommandError> {
         ));
         made.push(json!({ "role": role.as_str(), "path": path, "key_id": id, "created": new }));
     }
-    context
-        .ui
-        .note("a new key counts once the root has vouched for it: muster init");
+    if made.iter().any(|key| key["created"] == true) {
+        context
+            .ui
+            .note("a new key counts once the root has vouched for it: muster init");
+    }
     context
         .ui
         .document(&json!({ "schema": "muster.keys generate/1", "keys": made }));
@@ -87,7 +92,7 @@ fn list(context: &Context) -> Result<Exit, CommandError> {
         Err(error) => return Err(error),
     };
     let (mut table, mut local, mut exit) = (
-        Table::new(&["role", "file", "key id", "vouched for"]),
+        Table::new(&["role", "file", "!key id", "!vouched for"]),
         Vec::new(),
         Exit::Done,
     );

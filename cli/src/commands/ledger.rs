@@ -11,6 +11,8 @@ use crate::ui::{Table, date, short_digest};
 
 /// The transparency log
 #[derive(Debug, clap::Subcommand)]
+#[command(after_help = "Examples:
+  muster ledger show")]
 pub(crate) enum Ledger {
     /// Verify every log and list its entries, oldest first
     #[command(after_help = "Examples:
@@ -25,7 +27,7 @@ pub(crate) fn run(context: &Context, args: Ledger) -> Result<Exit, CommandError>
     let repository = context.repository(&config)?;
     let (mut logs, mut table) = (
         Vec::new(),
-        Table::new(&["log", ">n", "time", "event", "what", "digest"]),
+        Table::new(&["log", ">n", "!time", "event", "!what", "?digest"]),
     );
     for role in [Role::Writer, Role::Rehearser, Role::Auditor] {
         let read = context.wait(repository.logs(role))?;

@@ -3,6 +3,7 @@
 use muster_archive::tree::{NodeKind, TreeEntry};
 use serde_json::{Value, json};
 
+use super::restore::{known, open_point};
 use crate::context::Context;
 use crate::error::{CommandError, Kind};
 use crate::exit::Exit;
@@ -26,8 +27,10 @@ pub(crate) fn run(context: &Context, args: Ls) -> Result<Exit, CommandError> {
     let target = Target::parse(&args.target)?;
     let config = context.config()?;
     let repository = context.repository(&config)?;
-    let point = context.wait(repository.point(&target.store, target.point.as_deref()))?;
-    let (manifest, _) = context.wait(repository.manifest(&point))?;
+    known(context, &config, &repository, &target.store)?;
+    let (point, manifest) = open_point(context, &repository, &target, |older| {
+        format!("muster ls {}@{}", older.store, older.snapshot)
+    })?;
     let wanted = args.path.as_deref().unwrap_or("").trim_matches('/').as_bytes().to_vec();
     let session = context.session(&repository, &|_| {})?;
     let mut entries = Vec::new();

@@ -14,6 +14,9 @@ use crate::ui::{Table, Tone, printable, seconds};
 
 /// The policies themselves
 #[derive(Debug, clap::Subcommand)]
+#[command(after_help = "Examples:
+  muster policy list
+  muster policy test policy/")]
 pub(crate) enum Policy {
     /// List the rules of the profiles that muster carries
     #[command(after_help = "Examples:

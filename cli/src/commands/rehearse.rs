@@ -281,7 +281,7 @@ pub(crate) fn show(ui: &Ui, scorecard: &Scorecard) {
     }
     ui.table(&table);
     ui.say("");
-    let mut table = Table::new(&["check", "actual", "passed"]);
+    let mut table = Table::new(&["check", "actual", "!passed"]);
     for check in &scorecard.checks {
         let (word, tone) = if check.passed {
             ("yes", Tone::Good)

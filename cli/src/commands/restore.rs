@@ -1,18 +1,23 @@
 //! `muster restore`: a recovery point into a directory, every digest checked. What it could not bring back is listed.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use muster_archive::{ArchiveError, Manifest, Point, Repository};
-use muster_restore::{Event, FinishOptions, RestoreOptions, RestorePlan, RestoreReport};
+use muster_restore::{Event, FinishOptions, RestoreError, RestoreOptions, RestorePlan, RestoreReport};
 use muster_signing::Verified;
 use muster_stores::ConsistencyPoint;
 use serde_json::json;
 
+use crate::config::Config;
 use crate::context::{Context, believed};
 use crate::error::{CommandError, Kind, usage};
 use crate::exit::Exit;
 use crate::point::Target;
 use crate::ui::{Progress, Table, Tone, bytes, count, printable, rate, seconds};
+
+/// So many losses are shown one by one.
+const SHOWN: usize = 50;
 
 /// Restore a recovery point into a directory
 #[derive(Debug, clap::Args)]
@@ -51,12 +56,20 @@ pub(crate) fn run(context: &Context, args: Restore) -> Result<Exit, CommandError
     let target = Target::parse(&args.target)?;
     let to = directory(&args.to)?;
     let config = context.config()?;
-    let root = if args.accept_unknown_signer {
-        None
-    } else {
-        Some(believed(&config)?)
+    let anyway = |error: CommandError| match error.kind() {
+        Kind::Key => error.hint(format!(
+            "muster restore {} --to {} --accept-unknown-signer   (every hash is still checked)",
+            args.target,
+            args.to.display()
+        )),
+        _ => error,
     };
-    let repository = context.repository_under(&config, root)?;
+    let root = match args.accept_unknown_signer {
+        true => None,
+        false => Some(believed(&config).map_err(anyway)?),
+    };
+    let repository = context.repository_under(&config, root).map_err(anyway)?;
+    known(context, &config, &repository, &target.store)?;
     let (point, manifest) = open_point(context, &repository, &target, |point| {
         format!(
             "muster restore {}@{} --to {}",
@@ -81,12 +94,24 @@ pub(crate) fn run(context: &Context, args: Restore) -> Result<Exit, CommandError
         allow_loss: args.allow_loss,
         ..RestoreOptions::default()
     };
-    let plan = muster_restore::plan(&session, &manifest, &options)?;
+    let plan = muster_restore::plan(&session, &manifest, &options).map_err(|error| match error {
+        RestoreError::NothingMatches { .. } => {
+            CommandError::new(Kind::Failed, error).hint(format!("muster ls {}@{}", point.store, point.snapshot))
+        }
+        other => other.into(),
+    })?;
     if args.dry_run {
         drop(progress);
         return Ok(show_plan(context, &plan, &to, repository.is_anchored()));
     }
-    let report = muster_restore::execute(&session, &plan, &to)?;
+    let report = muster_restore::execute(&session, &plan, &to).map_err(|error| match error {
+        RestoreError::NotEmpty { unfinished: false, .. } => CommandError::new(Kind::Failed, error).hint(format!(
+            "muster restore {} --to {}-restored   (nothing is written over)",
+            args.target,
+            args.to.display()
+        )),
+        other => other.into(),
+    })?;
     drop(progress);
     if options.include.is_empty() && (report.lost.is_empty() || args.allow_loss) {
         muster_restore::finish(
@@ -96,13 +121,22 @@ pub(crate) fn run(context: &Context, args: Restore) -> Result<Exit, CommandError
             FinishOptions::default(),
         )?;
     }
-    Ok(show(
-        context,
-        &report,
-        &manifest,
-        repository.is_anchored(),
-        args.allow_loss,
-    ))
+    let exit = show(context, &report, &manifest, repository.is_anchored(), args.allow_loss);
+    if exit != Exit::Done {
+        context.ui.advise(&format!(
+            "muster verify --repository {} --read-data   (says which recovery points are whole)",
+            point.store
+        ));
+        if let Some(older) = older(context, &repository, &point)? {
+            context.ui.advise(&format!(
+                "muster restore {}@{} --to {}-older",
+                older.store,
+                older.snapshot,
+                args.to.display()
+            ));
+        }
+    }
+    Ok(exit)
 }
 
 /// The recovery point and its verified manifest; a damaged one names the command for the next older, and is never replaced by it.
@@ -116,22 +150,49 @@ pub(crate) fn open_point(
     match context.wait(async { Ok::<_, ArchiveError>(repository.manifest(&point).await) })? {
         Ok((manifest, _)) => Ok((point, manifest)),
         Err(error) => {
-            let points = context
-                .wait(repository.points())?
-                .remove(&point.store)
-                .unwrap_or_default();
-            let at = points
-                .iter()
-                .position(|other| other.snapshot == point.snapshot)
-                .unwrap_or(0);
             let error =
                 CommandError::from(error).context(format!("read recovery point {}@{}", point.store, point.snapshot));
-            Err(match points[..at].last() {
-                Some(older) => error.hint(command(older)),
+            Err(match older(context, repository, &point)? {
+                Some(older) => error.hint(command(&older)),
                 None => error,
             })
         }
     }
+}
+
+/// The recovery point before this one.
+fn older(context: &Context, repository: &Repository, point: &Point) -> Result<Option<Point>, CommandError> {
+    let points = context
+        .wait(repository.points())?
+        .remove(&point.store)
+        .unwrap_or_default();
+    let before = points.into_iter().take_while(|other| other.snapshot != point.snapshot);
+    Ok(before.last())
+}
+
+/// A store that is neither configured nor in the repository is a slip of the pen, and says what there is.
+pub(crate) fn known(
+    context: &Context,
+    config: &Config,
+    repository: &Repository,
+    store: &str,
+) -> Result<(), CommandError> {
+    let Err(unknown) = config.store(store) else {
+        return Ok(());
+    };
+    let points = context.wait(repository.points())?;
+    if points.contains_key(store) {
+        return Ok(());
+    }
+    let error = usage(unknown.message());
+    // An empty configuration would advise to add the store to it: that brings nothing back.
+    let hints = unknown.hints().iter().filter(|_| !config.stores.is_empty());
+    let error = hints.fold(error, |error, hint| error.hint(hint));
+    let stores: Vec<&str> = points.keys().map(String::as_str).collect();
+    Err(match stores.is_empty() {
+        true => error,
+        false => error.hint(format!("the repository holds {}: muster snapshots", stores.join(", "))),
+    })
 }
 
 /// The consistency point that a manifest signs.
@@ -170,10 +231,14 @@ fn show_plan(context: &Context, plan: &RestorePlan, to: &Path, anchored: bool) -
             Exit::Incomplete
         })
     });
+    let free = free_for(to);
+    let fits = free.is_none_or(|free| free >= plan.needed_bytes);
+    let exit = if fits { exit } else { exit.worst(Exit::Failed) };
     let mut document = json!(plan);
     if let Some(fields) = document.as_object_mut() {
         fields.insert("schema".into(), json!("muster.restore/1"));
         fields.insert("dry_run".into(), json!(true));
+        fields.insert("free_bytes".into(), json!(free));
         fields.insert("to".into(), json!(to));
         fields.insert("signer_known".into(), json!(anchored));
     }
@@ -185,12 +250,19 @@ fn show_plan(context: &Context, plan: &RestorePlan, to: &Path, anchored: bool) -
         to.display()
     ));
     context.ui.say(format!(
-        "{} entries, {} files, {}; the file system needs {}",
+        "{} entries, {} files, {}; the file system needs {}{}",
         count(plan.entries),
         count(plan.files),
         bytes(plan.bytes),
-        bytes(plan.needed_bytes)
+        bytes(plan.needed_bytes),
+        free.map(|free| format!(" and has {} free", bytes(free)))
+            .unwrap_or_default()
     ));
+    if !fits {
+        context
+            .ui
+            .warn("it does not fit: make room, or name another file system with --to");
+    }
     for lost in &plan.lost {
         context.ui.warn(format!(
             "would be lost: {}: {}",
@@ -199,6 +271,13 @@ fn show_plan(context: &Context, plan: &RestorePlan, to: &Path, anchored: bool) -
         ));
     }
     exit
+}
+
+/// What is free where the directory lies or will lie.
+fn free_for(to: &Path) -> Option<u64> {
+    let present = to.ancestors().find(|path| path.exists())?;
+    let status = rustix::fs::statvfs(present).ok()?;
+    Some(status.f_bavail.saturating_mul(status.f_frsize))
 }
 
 fn show(context: &Context, report: &RestoreReport, manifest: &Manifest, anchored: bool, allow_loss: bool) -> Exit {
@@ -212,11 +291,16 @@ fn show(context: &Context, report: &RestoreReport, manifest: &Manifest, anchored
     }
     ui.document(&document);
     ui.say(format!(
-        "restored {}@{} into {}: {} files, {} in {} ({})",
+        "{} {}@{} into {}: {} {}, {} in {} ({})",
+        match report.lost.is_empty() {
+            true => "restored".to_owned(),
+            false => ui.paint(Tone::Bad, "restored WITH LOSSES"),
+        },
         report.store,
         report.snapshot,
         report.to.display(),
         count(report.files),
+        if report.files == 1 { "file" } else { "files" },
         bytes(report.bytes),
         seconds(report.duration_seconds),
         rate(report.bytes, report.duration_seconds)
@@ -228,30 +312,51 @@ fn show(context: &Context, report: &RestoreReport, manifest: &Manifest, anchored
         ui.note(printable(note.as_bytes()));
     }
     if report.lost.is_empty() {
+        if manifest.kind == "postgres" && report.files == manifest.tree.files {
+            ui.note(format!(
+                "next, as the owner of the files: pg_ctl -D {} start",
+                report.to.display()
+            ));
+        }
         return Exit::Done;
     }
-    let mut table = Table::new(&["lost", ">offset", ">length", "object", "reason"]);
-    for lost in report.lost.iter().take(50) {
+    let mut table = Table::new(&["lost", ">offset", ">length", "reason"]);
+    let mut blamed: BTreeMap<(&str, &str), u64> = BTreeMap::new();
+    for lost in &report.lost {
+        *blamed.entry((&lost.object, &lost.reason)).or_default() += 1;
+    }
+    for lost in report.lost.iter().take(SHOWN) {
+        let reason = lost
+            .reason
+            .trim_start_matches(&lost.object)
+            .trim_start_matches([':', ' ']);
         table.row([
             (printable(lost.path.as_bytes()), Some(Tone::Bad)),
             (lost.offset.to_string(), None),
             (lost.length.to_string(), None),
-            (printable(lost.object.as_bytes()), None),
-            (printable(lost.reason.as_bytes()), None),
+            (printable(reason.as_bytes()), None),
         ]);
     }
     ui.table(&table);
+    if report.lost.len() > SHOWN {
+        ui.say(format!(
+            "and {} more: --json lists all",
+            count((report.lost.len() - SHOWN) as u64)
+        ));
+    }
     ui.warn(format!(
-        "{} were not brought back, in {} places",
+        "{} were not brought back, in {} {}",
         bytes(report.lost_bytes),
-        count(report.lost.len() as u64)
+        count(report.lost.len() as u64),
+        if report.lost.len() == 1 { "place" } else { "places" }
     ));
-    for lost in report.lost.iter().take(50) {
+    for ((object, reason), places) in blamed.into_iter().take(SHOWN) {
+        let reason = reason.trim_start_matches(object).trim_start_matches([':', ' ']);
         ui.warn(format!(
-            "{}: {}: {}",
-            printable(lost.path.as_bytes()),
-            printable(lost.object.as_bytes()),
-            printable(lost.reason.as_bytes())
+            "{}: {} ({} of these)",
+            printable(object.as_bytes()),
+            printable(reason.as_bytes()),
+            count(places)
         ));
     }
     if manifest.kind != "files" && !allow_loss {

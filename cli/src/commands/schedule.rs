@@ -8,6 +8,8 @@ mod systemd;
 
 use std::path::PathBuf;
 
+use serde_json::json;
+
 use crate::config::Config;
 use crate::context::Context;
 use crate::error::{CommandError, Kind};
@@ -15,6 +17,9 @@ use crate::exit::Exit;
 
 /// Print entries for a scheduler: a backup and a weekly rehearsal of every store, as often as its RPO demands
 #[derive(Debug, clap::Subcommand)]
+#[command(after_help = "Examples:
+  muster schedule cron > /etc/cron.d/muster
+  muster schedule systemd --out /etc/systemd/system")]
 pub(crate) enum Schedule {
     /// systemd service and timer units
     #[command(after_help = "Examples:
@@ -56,21 +61,43 @@ pub(crate) fn run(context: &Context, args: Schedule) -> Result<Exit, CommandErro
     match args {
         Schedule::Systemd { out: None } => {
             let files = systemd::units(&job)?;
+            if context.ui.is_json() {
+                return Ok(document(context, "systemd", &files));
+            }
             let text: Vec<String> = files.iter().map(|(name, text)| format!("# {name}\n{text}")).collect();
             context.ui.product(&text.join("\n"));
         }
         Schedule::Systemd { out: Some(directory) } => {
-            for (name, text) in systemd::units(&job)? {
+            let files = systemd::units(&job)?;
+            for (name, text) in &files {
                 let path = directory.join(name);
                 std::fs::write(&path, text).map_err(|error| {
                     CommandError::new(Kind::Failed, error).context(format!("write {}", path.display()))
                 })?;
                 context.ui.say(path.display().to_string());
             }
+            return Ok(document(context, "systemd", &files));
         }
-        Schedule::Cron { user } => context.ui.product(&cron::table(&job, &user)?),
+        Schedule::Cron { user } => {
+            let table = cron::table(&job, &user)?;
+            if context.ui.is_json() {
+                return Ok(document(context, "cron", &[("muster".to_owned(), table)]));
+            }
+            context.ui.product(&table);
+        }
     }
     Ok(Exit::Done)
+}
+
+fn document(context: &Context, scheduler: &str, files: &[(String, String)]) -> Exit {
+    let files: Vec<_> = files
+        .iter()
+        .map(|(name, text)| json!({ "name": name, "text": text }))
+        .collect();
+    context
+        .ui
+        .document(&json!({ "schema": format!("muster.schedule {scheduler}/1"), "files": files }));
+    Exit::Done
 }
 
 #[cfg(test)]

@@ -32,11 +32,11 @@ pub(crate) fn run(context: &Context, args: Snapshots) -> Result<Exit, CommandErr
     }
     let mut table = Table::new(&[
         "store",
-        "snapshot",
-        "consistent at",
+        "!snapshot",
+        "!consistent at (UTC)",
         ">size",
-        ">stored",
-        ">ratio",
+        "?>stored",
+        "?>ratio",
         "state",
     ]);
     let (mut snapshots, mut exit) = (Vec::new(), Exit::Done);
@@ -53,7 +53,7 @@ pub(crate) fn run(context: &Context, args: Snapshots) -> Result<Exit, CommandErr
                 table.row([
                     (point.store.clone(), None),
                     (point.snapshot.clone(), None),
-                    (date(&time), None),
+                    (day_and_clock(&time), None),
                     (bytes(manifest.tree.logical_bytes), None),
                     (bytes(manifest.stored_bytes), None),
                     (ratio(manifest.tree.logical_bytes, manifest.stored_bytes), None),
@@ -82,7 +82,7 @@ pub(crate) fn run(context: &Context, args: Snapshots) -> Result<Exit, CommandErr
                 table.row([
                     (point.store.clone(), None),
                     (point.snapshot.clone(), None),
-                    (date(&point.time), None),
+                    (day_and_clock(&point.time), None),
                     blank(),
                     blank(),
                     blank(),
@@ -101,4 +101,9 @@ pub(crate) fn run(context: &Context, args: Snapshots) -> Result<Exit, CommandErr
         .ui
         .document(&json!({ "schema": "muster.snapshots/1", "repository": repository.id(), "snapshots": snapshots }));
     Ok(exit)
+}
+
+/// A time without its zone, which stands in the heading.
+fn day_and_clock(time: &str) -> String {
+    date(time).trim_end_matches(" UTC").to_owned()
 }

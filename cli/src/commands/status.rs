@@ -30,7 +30,15 @@ pub(crate) fn run(context: &Context, _args: Status) -> Result<Exit, CommandError
     let points = context.wait(repository.points())?;
     let rehearsals = context.wait(repository.logs(Role::Rehearser))?;
     let now = edge::now();
-    let mut table = Table::new(&["store", "kind", "newest", ">age", ">rpo", "objective", "last rehearsal"]);
+    let mut table = Table::new(&[
+        "store",
+        "?kind",
+        "!newest",
+        ">age",
+        "?>rpo",
+        "!objective",
+        "!last rehearsal",
+    ]);
     let (mut documents, mut exit) = (Vec::new(), Exit::Done);
     for store in stores {
         let newest = points.get(&store.name).and_then(|points| points.last());

@@ -205,15 +205,21 @@ fn report(
         "snapshots",
         whole,
         format!(
-            "{} snapshots and {} scorecards",
+            "{} snapshots and {} scorecards{}",
             count(found.snapshots),
-            count(found.rehearsals)
+            count(found.rehearsals),
+            if whole {
+                ""
+            } else {
+                ", but not all that they need is whole: see above"
+            }
         ),
     ));
     checks.push(check(
         "objects",
         whole,
         match depth {
+            VerifyDepth::Inventory if !whole => format!("{} objects were looked for", count(found.objects)),
             VerifyDepth::Inventory => format!("{} objects are there with their sizes", count(found.objects)),
             VerifyDepth::ReadData => format!(
                 "{} objects, {} read whole",
@@ -266,6 +272,20 @@ fn report(
     }
     for line in not_shown {
         context.ui.say(format!("not shown: {line}"));
+    }
+    let (text, tone) = match exit {
+        Exit::Done => ("valid", Tone::Good),
+        Exit::Key => ("intact, signer unknown", Tone::Doubtful),
+        Exit::Incomplete => ("not all of it could be read", Tone::Doubtful),
+        _ => ("NOT VALID", Tone::Bad),
+    };
+    context
+        .ui
+        .say(format!("\n{}: {}", repository.url(), context.ui.paint(tone, text)));
+    if exit == Exit::Damaged {
+        context
+            .ui
+            .advise("muster snapshots, then muster restore STORE@POINT --to DIR: it gives back all that is whole, and lists the rest");
     }
     Ok(exit)
 }

@@ -14,7 +14,8 @@ use super::{CommandError, Kind};
 impl From<ArchiveError> for CommandError {
     fn from(error: ArchiveError) -> Self {
         let (kind, hints): (Kind, Vec<String>) = match &error {
-            ArchiveError::NoRepository { .. } => (Kind::RepositoryMissing, vec!["muster init".into()]),
+            // What to do about it depends on whether this host has seen one there: `Context::repository_under` says it.
+            ArchiveError::NoRepository { .. } => (Kind::RepositoryMissing, Vec::new()),
             ArchiveError::AlreadyThere { .. } => (
                 Kind::Failed,
                 vec![
@@ -29,10 +30,7 @@ impl From<ArchiveError> for CommandError {
             | ArchiveError::Log { .. } => (Kind::Damaged, vec!["muster verify --repository --read-data".into()]),
             ArchiveError::OtherRoot { .. } => (
                 Kind::Key,
-                vec![
-                    "check [trust] root and [repository] url: they belong to different repositories".into(),
-                    "muster restore STORE --to DIR --accept-unknown-signer".into(),
-                ],
+                vec!["check [trust] root and [repository] url: they belong to different repositories".into()],
             ),
             ArchiveError::WrongKey { .. } => (
                 Kind::Key,
@@ -42,12 +40,14 @@ impl From<ArchiveError> for CommandError {
                 ],
             ),
             ArchiveError::TooNew { .. } => (Kind::Failed, vec!["install a newer muster".into()]),
-            ArchiveError::NoPoint { store, .. } => (
-                Kind::NothingEligible,
-                vec![format!("muster snapshots {store}"), format!("muster backup {store}")],
-            ),
+            // Never "muster backup": who asks for a lost point must not be led to save what is left of the store.
+            ArchiveError::NoPoint { store, .. } => (Kind::NothingEligible, vec![format!("muster snapshots {store}")]),
             ArchiveError::Storage(storage) => match storage.kind {
-                ErrorKind::NoContainer => (Kind::RepositoryMissing, vec!["muster init".into()]),
+                ErrorKind::NoContainer => (Kind::RepositoryMissing, Vec::new()),
+                ErrorKind::Denied => (
+                    Kind::Failed,
+                    vec!["run it as a user, or with credentials, that may use the repository".into()],
+                ),
                 ErrorKind::Invalid => (Kind::Config, Vec::new()),
                 ErrorKind::NoSpace => (
                     Kind::Failed,
@@ -90,6 +90,10 @@ impl From<StoreError> for CommandError {
         let (kind, hint) = match &error {
             StoreError::Refused { hint, .. } => (Kind::Failed, hint.clone()),
             StoreError::Settings { .. } => (Kind::Config, None),
+            StoreError::Unreachable { .. } => (
+                Kind::Failed,
+                Some("check that it is up, and that url or path of the store is right".to_owned()),
+            ),
             StoreError::ProgramMissing { hint, .. } => (Kind::CouldNotRun, Some(hint.clone())),
             _ => (Kind::Failed, None),
         };

@@ -1,4 +1,5 @@
-//! Tables that fit: columns as wide as their content, the widest shortened when the whole would be too wide.
+//! Tables that fit: columns as wide as their content. When the whole would be too wide, columns that a reader can do without go first,
+//! then long text is shortened and the last column wrapped; what somebody copies (an id) is never cut.
 
 use super::Tone;
 
@@ -9,23 +10,41 @@ struct Cell {
     tone: Option<Tone>,
 }
 
+/// How a column is set.
+#[derive(Clone, Debug)]
+struct Column {
+    name: String,
+    /// Flush right.
+    right: bool,
+    /// Never cut.
+    whole: bool,
+    /// Left out where the table would be too wide.
+    spare: bool,
+}
+
 /// A table for a human.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Table {
-    headers: Vec<String>,
-    right: Vec<bool>,
+    columns: Vec<Column>,
     rows: Vec<Vec<Cell>>,
 }
 
 impl Table {
-    /// Columns by name; a name that starts with `>` is set flush right.
+    /// Columns by name. Before the name may stand `?` (left out where there is no room), `!` (never cut) and `>` (flush right, and never
+    /// cut: half a number is another number). A column without a cell is not shown.
     pub(crate) fn new(columns: &[&str]) -> Self {
+        let column = |text: &&str| {
+            let name = text.trim_start_matches(['?', '!', '>']);
+            let marks = &text[..text.len() - name.len()];
+            Column {
+                name: name.to_owned(),
+                right: marks.contains('>'),
+                whole: marks.contains(['!', '>']),
+                spare: marks.contains('?'),
+            }
+        };
         Self {
-            headers: columns
-                .iter()
-                .map(|name| name.trim_start_matches('>').to_owned())
-                .collect(),
-            right: columns.iter().map(|name| name.starts_with('>')).collect(),
+            columns: columns.iter().map(column).collect(),
             rows: Vec::new(),
         }
     }
@@ -45,58 +64,100 @@ impl Table {
         self.rows.is_empty()
     }
 
-    /// The lines, none wider than `width` characters before colouring.
+    /// The lines, none wider than `width` characters before colouring, unless what is never cut is wider.
     pub(super) fn render(&self, width: usize, paint: impl Fn(Tone, &str) -> String) -> Vec<String> {
-        let widths = self.widths(width);
+        let shown = self.shown(width);
+        let widths = self.widths(&shown, width);
         let header: Vec<Cell> = self
-            .headers
+            .columns
             .iter()
-            .map(|text| Cell {
-                text: text.clone(),
+            .map(|column| Cell {
+                text: column.name.clone(),
                 tone: Some(Tone::Heading),
             })
             .collect();
         std::iter::once(&header)
             .chain(&self.rows)
-            .map(|row| self.line(row, &widths, &paint))
+            .flat_map(|row| self.lines(row, &shown, &widths, &paint))
             .collect()
     }
 
-    fn line(&self, row: &[Cell], widths: &[usize], paint: &impl Fn(Tone, &str) -> String) -> String {
-        let last = widths.len().saturating_sub(1);
-        let cells = row
-            .iter()
-            .zip(widths)
-            .zip(&self.right)
+    fn lines(
+        &self,
+        row: &[Cell],
+        shown: &[usize],
+        widths: &[usize],
+        paint: &impl Fn(Tone, &str) -> String,
+    ) -> Vec<String> {
+        let Some((last, before)) = shown.split_last() else {
+            return Vec::new();
+        };
+        let set = |column: usize, text: &str, width: usize| {
+            let padding = " ".repeat(width.saturating_sub(text.chars().count()));
+            let painted = row[column]
+                .tone
+                .map_or_else(|| text.to_owned(), |tone| paint(tone, text));
+            match (self.columns[column].right, column == *last) {
+                (true, _) => padding + &painted,
+                (false, true) => painted,
+                (false, false) => painted + &padding,
+            }
+        };
+        let mut front = String::new();
+        for (column, width) in before.iter().zip(widths) {
+            front += &set(*column, &shorten(&row[*column].text, *width), *width);
+            front += "  ";
+        }
+        let indent = " ".repeat(widths[..before.len()].iter().map(|width| width + 2).sum());
+        wrap(&row[*last].text, widths[before.len()])
+            .into_iter()
             .enumerate()
-            .map(|(index, ((cell, width), right))| {
-                let text = shorten(&cell.text, *width);
-                let padding = " ".repeat(width - text.chars().count());
-                let painted = cell.tone.map_or_else(|| text.clone(), |tone| paint(tone, &text));
-                match (right, index == last) {
-                    (true, _) => padding + &painted,
-                    (false, true) => painted,
-                    (false, false) => painted + &padding,
-                }
-            });
-        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+            .map(|(index, text)| {
+                let start = if index == 0 { &front } else { &indent };
+                format!("{start}{}", set(*last, &text, widths[before.len()]))
+                    .trim_end()
+                    .to_owned()
+            })
+            .collect()
     }
 
-    fn widths(&self, limit: usize) -> Vec<usize> {
-        let mut widths: Vec<usize> = (0..self.headers.len())
-            .map(|column| {
-                let cells = self
-                    .rows
-                    .iter()
-                    .filter_map(|row| row.get(column))
-                    .map(|cell| cell.text.chars().count());
-                cells.chain([self.headers[column].chars().count()]).max().unwrap_or(0)
-            })
+    /// The columns that have content, without as many of the spare ones, from the right, as the width asks for.
+    fn shown(&self, limit: usize) -> Vec<usize> {
+        let mut shown: Vec<usize> = (0..self.columns.len())
+            .filter(|column| self.rows.is_empty() || self.rows.iter().any(|row| !row[*column].text.is_empty()))
             .collect();
-        let gaps = 2 * widths.len().saturating_sub(1);
-        while widths.iter().sum::<usize>() + gaps > limit {
-            match widths.iter_mut().max() {
-                Some(widest) if *widest > 4 => *widest -= 1,
+        while total(&self.natural(&shown)) > limit {
+            let Some(spare) = shown.iter().rposition(|column| self.columns[*column].spare) else {
+                break;
+            };
+            shown.remove(spare);
+        }
+        shown
+    }
+
+    /// As wide as the content.
+    fn natural(&self, shown: &[usize]) -> Vec<usize> {
+        let widest = |column: usize| {
+            let cells = self.rows.iter().map(|row| row[column].text.chars().count());
+            cells
+                .chain([self.columns[column].name.chars().count()])
+                .max()
+                .unwrap_or(0)
+        };
+        shown.iter().map(|column| widest(*column)).collect()
+    }
+
+    fn widths(&self, shown: &[usize], limit: usize) -> Vec<usize> {
+        let mut widths = self.natural(shown);
+        while total(&widths) > limit {
+            let widest = shown
+                .iter()
+                .zip(&mut widths)
+                .filter(|(column, _)| !self.columns[**column].whole)
+                .map(|(_, width)| width)
+                .max();
+            match widest {
+                Some(widest) if *widest > 12 => *widest -= 1,
                 _ => break,
             }
         }
@@ -104,11 +165,43 @@ impl Table {
     }
 }
 
+fn total(widths: &[usize]) -> usize {
+    widths.iter().sum::<usize>() + 2 * widths.len().saturating_sub(1)
+}
+
 fn shorten(text: &str, width: usize) -> String {
     if text.chars().count() <= width {
         return text.to_owned();
     }
     text.chars().take(width.saturating_sub(1)).chain(['…']).collect()
+}
+
+/// Breaks at spaces; a word that is wider than the whole is broken where the line ends.
+fn wrap(text: &str, width: usize) -> Vec<String> {
+    if text.chars().count() <= width {
+        return vec![text.to_owned()];
+    }
+    let (mut lines, mut line, mut length) = (Vec::new(), String::new(), 0);
+    for word in text.split(' ') {
+        let needed = word.chars().count();
+        if length > 0 && length + 1 + needed <= width {
+            line.push(' ');
+            length += 1;
+        } else if length > 0 {
+            lines.push(std::mem::take(&mut line));
+            length = 0;
+        }
+        for letter in word.chars() {
+            if length == width {
+                lines.push(std::mem::take(&mut line));
+                length = 0;
+            }
+            line.push(letter);
+            length += 1;
+        }
+    }
+    lines.push(line);
+    lines
 }
 
 #[cfg(test)]
@@ -131,5 +224,35 @@ mod tests {
         for line in table.render(100, |_, text| text.to_owned()) {
             assert!(line.chars().count() <= 100);
         }
+    }
+
+    #[test]
+    fn an_id_is_never_cut_and_spare_columns_make_room_for_it() {
+        let mut table = Table::new(&["store", "!snapshot", "?>ratio", "state"]);
+        table.plain(["accounts".into(), "0".repeat(26), "13.4 : 1".into(), "complete".into()]);
+        let plain = |_: Tone, text: &str| text.to_owned();
+        assert!(table.render(100, plain)[0].contains("ratio"));
+        let narrow = table.render(50, plain);
+        assert!(!narrow[0].contains("ratio"));
+        assert!(narrow[1].contains(&"0".repeat(26)));
+    }
+
+    #[test]
+    fn the_last_column_is_wrapped_beneath_itself_and_loses_nothing() {
+        let mut table = Table::new(&["rule", "severity", "message"]);
+        table.plain([
+            "DR-302".into(),
+            String::new(),
+            "lies on the host that it protects".into(),
+        ]);
+        let lines = table.render(30, |_, text| text.to_owned());
+        assert_eq!(
+            lines,
+            [
+                "rule    message",
+                "DR-302  lies on the host that",
+                "        it protects"
+            ]
+        );
     }
 }
