@@ -192,8 +192,9 @@ impl Config {
     pub(crate) fn load(named: Option<&Path>) -> Result<Self, CommandError> {
         let path = Self::locate(named).ok_or_else(|| {
             wrong("there is no configuration: neither ./muster.toml nor /etc/muster/muster.toml exists")
-                .hint("muster init")
                 .hint("muster --config FILE …")
+                .hint("muster init   (to begin)")
+                .hint("to restore on another machine: a muster.toml with [repository] url, and [trust] root = \"root.pub\"")
         })?;
         let attempt = || format!("read the configuration {}", path.display());
         let length = std::fs::metadata(&path).map(|metadata| metadata.len());
