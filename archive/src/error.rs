@@ -100,6 +100,16 @@ pub enum ArchiveError {
         /// What was asked for.
         wanted: String,
     },
+    /// More than one snapshot's id begins so.
+    #[error("{store}@{wanted} is ambiguous: {count} recovery points begin so")]
+    Ambiguous {
+        /// The store.
+        store: String,
+        /// What was asked for.
+        wanted: String,
+        /// How many.
+        count: usize,
+    },
     /// The object store failed: nothing is known about the data (exit 3 or 1).
     #[error(transparent)]
     Storage(#[from] StorageError),

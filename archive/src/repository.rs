@@ -191,7 +191,7 @@ impl Repository {
     /// One recovery point of `store`: the newest, or the one whose id begins with `wanted`.
     ///
     /// # Errors
-    /// [`ArchiveError::NoPoint`]; see [`ledger::read`].
+    /// [`ArchiveError::NoPoint`], [`ArchiveError::Ambiguous`]; see [`ledger::read`].
     pub async fn point(&self, store: &str, wanted: Option<&str>) -> Result<Point, ArchiveError> {
         let points = self.points().await?.remove(store).unwrap_or_default();
         let missing = |wanted: &str| ArchiveError::NoPoint {
@@ -202,11 +202,18 @@ impl Repository {
             return points.into_iter().last().ok_or_else(|| missing("at all"));
         };
         let upper = wanted.to_ascii_uppercase();
-        let mut found = points.into_iter().filter(|point| point.snapshot.starts_with(&upper));
-        match (found.next(), found.next()) {
-            (Some(point), None) => Ok(point),
-            (Some(_), Some(_)) => Err(missing(&format!("{wanted}: the prefix is not unique"))),
-            (None, _) => Err(missing(wanted)),
+        let mut found: Vec<Point> = points
+            .into_iter()
+            .filter(|point| point.snapshot.starts_with(&upper))
+            .collect();
+        match found.len() {
+            0 => Err(missing(wanted)),
+            1 => Ok(found.remove(0)),
+            count => Err(ArchiveError::Ambiguous {
+                store: store.to_owned(),
+                wanted: wanted.to_owned(),
+                count,
+            }),
         }
     }
 

@@ -218,6 +218,7 @@ impl Repository {
         let total = objects.values().map(|object| object.0).sum();
         for ((what, id), (bytes, snapshot)) in objects {
             let object = object_key(*what, id);
+            let frames = wanted.remove(id).filter(|_| *what == Named::Pack);
             match self
                 .get_content(
                     &object,
@@ -235,7 +236,6 @@ impl Repository {
                 }
                 Ok(content) => {
                     found.read_bytes += content.len() as u64;
-                    let frames = wanted.remove(id).filter(|_| *what == Named::Pack);
                     if let Some(frames) = frames
                         && let Err(reason) = check_frames(&content, &frames)
                     {

@@ -42,6 +42,7 @@ impl From<ArchiveError> for CommandError {
             ArchiveError::TooNew { .. } => (Kind::Failed, vec!["install a newer muster".into()]),
             // Never "muster backup": who asks for a lost point must not be led to save what is left of the store.
             ArchiveError::NoPoint { store, .. } => (Kind::NothingEligible, vec![format!("muster snapshots {store}")]),
+            ArchiveError::Ambiguous { store, .. } => (Kind::Usage, vec![format!("muster snapshots {store}")]),
             ArchiveError::Storage(storage) => match storage.kind {
                 ErrorKind::NoContainer => (Kind::RepositoryMissing, Vec::new()),
                 ErrorKind::Denied => (

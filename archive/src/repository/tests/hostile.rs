@@ -566,3 +566,20 @@ fn nothing_is_written_in_the_clear_where_the_root_demands_encryption() {
     let refused = repository.check_key(&world.writer.public(), Role::Writer);
     assert!(matches!(refused, Err(ArchiveError::TooNew { .. })), "{refused:?}");
 }
+
+#[test]
+fn a_damaged_pack_is_told_once_and_an_ambiguous_id_is_not_a_missing_point() {
+    let world = World::new();
+    let (repository, _) = world.init().unwrap();
+    world.snapshot(&repository, FIRST, 1, &files());
+    world.snapshot(&repository, SECOND, 2, &files());
+    let ambiguous = world.runtime.block_on(repository.point("db", Some("01K")));
+    assert!(
+        matches!(ambiguous, Err(ArchiveError::Ambiguous { count: 2, .. })),
+        "{ambiguous:?}"
+    );
+    let pack = world.keys().into_iter().find(|key| key.starts_with("packs/")).unwrap();
+    world.replace(&pack, b"other bytes");
+    let told = world.verify(&repository);
+    assert_eq!(told.iter().filter(|error| error.contains(&pack)).count(), 1, "{told:?}");
+}
