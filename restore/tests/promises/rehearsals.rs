@@ -42,7 +42,12 @@ pub(crate) fn backup_database(bench: &Bench, path: &Path) -> Verified<Manifest> 
     bench.backup("sqlite", &mut SqliteSource::new(path, move || now.clone()))
 }
 
-pub(crate) fn rehearse_with(bench: &Bench, manifest: &Verified<Manifest>, checks: &[&str], restorer: &dyn Restorer) -> Scorecard {
+pub(crate) fn rehearse_with(
+    bench: &Bench,
+    manifest: &Verified<Manifest>,
+    checks: &[&str],
+    restorer: &dyn Restorer,
+) -> Scorecard {
     let objectives = Objectives {
         rto: Some(600.0),
         rpo: Some(600.0),
