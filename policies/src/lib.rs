@@ -12,6 +12,7 @@ mod input;
 mod metadata;
 mod profile;
 mod report;
+pub mod selftest;
 mod sources;
 mod unit_tests;
 

@@ -7,6 +7,8 @@
     reason = "a test may stop at the first surprise, in its helpers too"
 )]
 
+#[path = "policies/cases.rs"]
+mod cases;
 #[path = "policies/conftest.rs"]
 mod conftest;
 #[path = "policies/hostile.rs"]

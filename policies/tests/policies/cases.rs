@@ -1,0 +1,57 @@
+//! The answers of OPA that this engine is measured against.
+//!
+//! `policies/cases/known.txt` names the cases that are not met, each with its reason. The list is exact: a case outside
+//! it that is not met is red, and so is a case inside it that is. `MUSTER_BLESS=1` takes the second kind out of the list
+//! and puts the first kind in without a reason, which stays red until somebody writes it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use muster_policies::selftest::{self, Case};
+
+/// What is wrong with the answer to a case, if anything is.
+fn problem(case: &Case) -> Option<String> {
+    let lenient = selftest::answer(&case.question, false);
+    if !selftest::agree(&case.opa, &lenient) {
+        return Some(format!("OPA: {:?}, muster: {lenient:?}", case.opa));
+    }
+    let expected = case.strict.as_ref().unwrap_or(&case.opa);
+    let strict = selftest::answer(&case.question, true);
+    (!selftest::agree(expected, &strict)).then(|| format!("strict: OPA: {expected:?}, muster: {strict:?}"))
+}
+
+#[test]
+fn every_case_is_answered_as_opa_does_or_is_listed_with_the_reason() {
+    let known: BTreeMap<&str, &str> = selftest::known().collect();
+    let cases = selftest::cases().unwrap();
+    assert!(cases.len() > 700, "{} cases", cases.len());
+    let mut list = BTreeMap::new();
+    let mut surprises = Vec::new();
+    for case in &cases {
+        let reason = known.get(case.id.as_str()).copied();
+        match (problem(case), reason) {
+            (Some(problem), reason) => {
+                if reason.is_none_or(str::is_empty) {
+                    surprises.push(format!("{}: {problem}", case.id));
+                }
+                list.insert(case.id.as_str(), reason.unwrap_or_default());
+            }
+            (None, Some(_)) => surprises.push(format!("{}: is listed, and is met", case.id)),
+            (None, None) => {}
+        }
+    }
+    for id in known.keys().filter(|id| !cases.iter().any(|case| case.id == **id)) {
+        surprises.push(format!("{id}: is listed, and is no case"));
+    }
+    if std::env::var_os("MUSTER_BLESS").is_some() {
+        let text: String = list.iter().map(|(id, reason)| format!("{id}\t{reason}\n")).collect();
+        std::fs::write(Path::new(env!("CARGO_MANIFEST_DIR")).join("cases/known.txt"), text).unwrap();
+    }
+    assert!(
+        surprises.is_empty(),
+        "{} of {} cases:\n{}",
+        surprises.len(),
+        cases.len(),
+        surprises.join("\n")
+    );
+}
