@@ -1,6 +1,7 @@
 //! The Merkle tree of RFC 6962: roots, inclusion and consistency proofs, over leaf hashes held by the caller.
 //!
-//! Leaves and nodes are hashed under different prefixes, so that no leaf can pass for a node. Proofs are checked with the
+//! Who does not hold all leaf hashes asks for whole subtrees instead ([`Subtree`]): which ones a root or a proof is made of depends on
+//! sizes alone. Leaves and nodes are hashed under different prefixes, so that no leaf can pass for a node. Proofs are checked with the
 //! algorithms of RFC 9162 §2.1.3.2 and §2.1.4.2; a proof with one hash too many or too few is wrong.
 
 use crate::digest::{Digest, Hasher};
@@ -170,6 +171,90 @@ pub fn verify_consistency(
     }
 }
 
+/// A whole subtree: that of the 2^`level` leaves that begin at `index` × 2^`level`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Subtree {
+    /// Its height: 0 is a leaf.
+    pub level: u32,
+    /// Which one of its height, from the left.
+    pub index: u64,
+}
+
+/// The whole subtrees, left to right, whose [`fold`] is the hash over the leaves `from..to`. `from` must be where a node of the tree
+/// begins: 0, or a multiple of the largest power of two in the length.
+#[must_use]
+pub fn subtrees(from: u64, to: u64) -> Vec<Subtree> {
+    let (mut at, mut parts) = (from, Vec::new());
+    while at < to {
+        let level = (to - at).ilog2();
+        parts.push(Subtree {
+            level,
+            index: at >> level,
+        });
+        at += 1 << level;
+    }
+    parts
+}
+
+/// The hash over neighbouring subtrees that become smaller to the right; that of none is SHA-256 of nothing.
+#[must_use]
+pub fn fold(parts: &[Digest]) -> Digest {
+    let Some((last, before)) = parts.split_last() else {
+        return Digest::of(b"");
+    };
+    before.iter().rev().fold(*last, |right, left| node_hash(left, &right))
+}
+
+/// What each hash of [`prove_inclusion`] is folded of; `None` when there is no such leaf.
+#[must_use]
+pub fn inclusion_parts(index: u64, size: u64) -> Option<Vec<Vec<Subtree>>> {
+    if index >= size {
+        return None;
+    }
+    let (mut from, mut to, mut proof) = (0, size, Vec::new());
+    while to - from > 1 {
+        let middle = from + split_u64(to - from);
+        if index < middle {
+            proof.push(subtrees(middle, to));
+            to = middle;
+        } else {
+            proof.push(subtrees(from, middle));
+            from = middle;
+        }
+    }
+    proof.reverse();
+    Some(proof)
+}
+
+/// What each hash of [`prove_consistency`] is folded of; `None` when `old` is 0 or larger than `size`.
+#[must_use]
+pub fn consistency_parts(old: u64, size: u64) -> Option<Vec<Vec<Subtree>>> {
+    if old == 0 || old > size {
+        return None;
+    }
+    let (mut from, mut to, mut proof) = (0, size, Vec::new());
+    while old != to {
+        let middle = from + split_u64(to - from);
+        if old <= middle {
+            proof.push(subtrees(middle, to));
+            to = middle;
+        } else {
+            proof.push(subtrees(from, middle));
+            from = middle;
+        }
+    }
+    if from > 0 {
+        proof.push(subtrees(from, to));
+    }
+    proof.reverse();
+    Some(proof)
+}
+
+/// The largest power of two below `n`, for `n` of at least two.
+fn split_u64(n: u64) -> u64 {
+    1 << (n - 1).ilog2()
+}
+
 /// The largest power of two below `n`, for `n` of at least two.
 fn split(n: usize) -> usize {
     1 << (n - 1).ilog2()
@@ -281,5 +366,28 @@ mod tests {
         }
         assert!(prove_consistency(&all, 0).is_none());
         assert!(verify_consistency(&root(&[]), 0, &root(&all), 40, &[]).is_err());
+    }
+
+    #[test]
+    fn proofs_come_out_the_same_from_whole_subtrees_as_from_all_leaves() {
+        let all: Vec<_> = (0..70_u8).map(|i| leaf_hash(&[i])).collect();
+        let part = |part: &Subtree| {
+            let from = (part.index << part.level) as usize;
+            root(&all[from..from + (1 << part.level)])
+        };
+        let hashes = |parts: Vec<Vec<Subtree>>| -> Vec<Digest> {
+            let each = parts.iter().map(|parts| parts.iter().map(part).collect::<Vec<_>>());
+            each.map(|parts| fold(&parts)).collect()
+        };
+        for size in 0..=all.len() {
+            let parts: Vec<_> = subtrees(0, size as u64).iter().map(part).collect();
+            assert_eq!(fold(&parts), root(&all[..size]), "{size} leaves");
+            for at in 0..=size {
+                let inclusion = inclusion_parts(at as u64, size as u64).map(hashes);
+                assert_eq!(inclusion, prove_inclusion(&all[..size], at), "leaf {at} of {size}");
+                let consistency = consistency_parts(at as u64, size as u64).map(hashes);
+                assert_eq!(consistency, prove_consistency(&all[..size], at), "{at} to {size}");
+            }
+        }
     }
 }
