@@ -3,6 +3,7 @@
 use muster_signing::{OpenError, TrustError};
 
 use crate::object_store::{ErrorKind, StorageError};
+use crate::seal::SealError;
 
 /// A failure of a repository operation.
 #[derive(Debug, thiserror::Error)]
@@ -125,6 +126,16 @@ pub enum ArchiveError {
     /// What is to be written breaks a rule of the format.
     #[error("{0}")]
     Invalid(String),
+    /// It is encrypted, and no identity at hand opens it (exit 12).
+    #[error("{object} is encrypted, and {reason}")]
+    NoIdentity {
+        /// The wrapped key, as a key in the repository.
+        object: String,
+        /// Why this host cannot open it.
+        reason: String,
+        /// Who can, by the key document.
+        recipients: Vec<String>,
+    },
     /// The run was cancelled.
     #[error("cancelled")]
     Cancelled,
@@ -161,5 +172,11 @@ impl ArchiveError {
                 | Self::Trust { .. }
                 | Self::Log { .. }
         )
+    }
+}
+
+impl From<SealError> for ArchiveError {
+    fn from(error: SealError) -> Self {
+        Self::Invalid(error.to_string())
     }
 }

@@ -2,6 +2,10 @@
 //!
 //! Invariant: decoding allocates exactly the length that a verified tree gave, never what the frame claims.
 
+use muster_signing::Digest;
+
+use crate::pack::{frame_part, stored_word};
+use crate::seal::{Cipher, Keyring};
 use crate::tree::{FRAME_MAX, Location};
 
 /// Why a frame could not be decoded.
@@ -44,14 +48,27 @@ impl FrameEncoder {
 /// Decodes one frame after another with one context.
 pub struct FrameDecoder {
     decompressor: zstd::bulk::Decompressor<'static>,
+    keyring: Keyring,
+    /// The cipher of the pack that was read last.
+    cipher: Option<(Digest, Cipher)>,
+    opened: Vec<u8>,
 }
 
 impl FrameDecoder {
+    /// A decoder of plain frames. [`crate::Repository::frame_decoder`] gives one that opens sealed frames too.
+    ///
     /// # Errors
     /// Where zstd cannot allocate its context.
     pub fn new() -> std::io::Result<Self> {
+        Self::with_keyring(Keyring::default())
+    }
+
+    pub(crate) fn with_keyring(keyring: Keyring) -> std::io::Result<Self> {
         Ok(Self {
             decompressor: zstd::bulk::Decompressor::new()?,
+            keyring,
+            cipher: None,
+            opened: Vec::new(),
         })
     }
 
@@ -59,33 +76,54 @@ impl FrameDecoder {
     /// compares each extent's hash.
     ///
     /// # Errors
-    /// Where the bytes are not a frame of exactly `location.frame_length` decoded bytes.
+    /// Where the bytes are not a frame of exactly `location.frame_length` decoded bytes, or not what their run sealed there.
     pub fn decode(&mut self, location: &Location, stored: &[u8], plain: &mut Vec<u8>) -> Result<(), FrameError> {
         let wrong = || FrameError {
             offset: location.offset,
             length: location.frame_length,
         };
         let length = location.frame_length as usize;
-        if stored.len() != location.stored as usize || length > FRAME_MAX {
+        if stored.len() != location.stored as usize || length > FRAME_MAX || stored.len() > FRAME_MAX {
             return Err(wrong());
         }
-        plain.clear();
-        if location.raw {
-            plain.extend_from_slice(stored);
-        } else {
+        let mut opened = std::mem::take(&mut self.opened);
+        let decoded = self.open(location, stored, &mut opened).and_then(|sealed| {
+            let frame = if sealed { &opened } else { stored };
+            plain.clear();
+            if location.raw {
+                plain.extend_from_slice(frame);
+                return Some(());
+            }
             plain.reserve(length);
-            self.decompressor
-                .decompress_to_buffer(stored, plain)
-                .map_err(|_| wrong())?;
+            self.decompressor.decompress_to_buffer(frame, plain).ok().map(|_| ())
+        });
+        self.opened = opened;
+        if decoded.is_some() && plain.len() == length {
+            Ok(())
+        } else {
+            Err(wrong())
         }
-        if plain.len() == length { Ok(()) } else { Err(wrong()) }
+    }
+
+    /// Whether the frame was sealed: then `opened` holds it. `None`: it is not what was sealed.
+    fn open(&mut self, location: &Location, stored: &[u8], opened: &mut Vec<u8>) -> Option<bool> {
+        if self.cipher.as_ref().is_none_or(|(pack, _)| *pack != location.pack) {
+            self.cipher = self
+                .keyring
+                .cipher(&location.pack)
+                .map(|cipher| (location.pack, cipher));
+        }
+        let Some((_, cipher)) = &self.cipher else {
+            return Some(false);
+        };
+        let stored_word = stored_word(location.stored, location.raw);
+        let part = frame_part(location.ordinal, stored_word, location.frame_length);
+        cipher.open(part, stored, opened).ok().map(|()| true)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use muster_signing::Digest;
-
     use super::*;
 
     fn round_trip(plain: &[u8]) -> (bool, Vec<u8>) {

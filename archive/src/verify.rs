@@ -388,7 +388,7 @@ fn object_key(what: Named, id: &Digest) -> String {
 
 /// Compares every wanted extent of a whole pack with its hash.
 fn check_frames(pack: &[u8], wanted: &BTreeMap<u32, Vec<Extent>>) -> Result<(), String> {
-    let directory = read_directory(pack)?;
+    let directory = read_directory(pack, None)?;
     let mut decoder = FrameDecoder::new().map_err(|error| error.to_string())?;
     let mut plain = Vec::new();
     for (ordinal, extents) in wanted {

@@ -175,14 +175,14 @@ impl Assembler {
         let pack = self.pack.get_or_insert_with(|| {
             let mut salt = [0; 32];
             edge.fill(&mut salt);
-            PackBuilder::new(salt)
+            PackBuilder::new(salt, None)
         });
         let at = pack.push(bytes, frame.raw, frame.length);
         let location = Location {
             pack: placeholder(self.closed.len()),
             ordinal: at.ordinal,
             offset: at.offset,
-            stored: u32::try_from(bytes.len()).unwrap_or(u32::MAX),
+            stored: at.stored,
             raw: frame.raw,
             frame_length: frame.length,
             within: 0,
@@ -193,7 +193,7 @@ impl Assembler {
 
     fn close_pack(&mut self) -> Result<(), ArchiveError> {
         if let Some(pack) = self.pack.take() {
-            let (id, bytes) = pack.finish();
+            let (id, bytes) = pack.finish()?;
             self.closed.push(id);
             self.put(Named::Pack, id, bytes)?;
         }
