@@ -30,7 +30,7 @@ async fn wrappers_without_faults_keep_the_contract() {
 async fn faults_strike_where_they_are_told_to() {
     let memory = MemoryStore::new();
     let (store, faults) = FaultyStore::before(Arc::new(memory.clone()));
-    let put = |key: &'static str| store.put(key, "body".into(), muster_archive::object_store::PutMode::Create);
+    let put = |key: &'static str| store.put(key, "body".into(), muster_archive::object_store::PutOptions::CREATE);
 
     faults.add(Call::Put, "packs/", When::Nth(2), Fault::Fail(ErrorKind::NoSpace));
     put("packs/a").await.unwrap();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::Bytes;
-use muster_archive::object_store::{MemoryStore, ObjectStore, PutMode};
+use muster_archive::object_store::{MemoryStore, ObjectStore, PutOptions};
 use muster_archive::tree::{Content, NodeKind, TreeEntry};
 use muster_archive::{
     Edge, InitOptions, Manifest, Parent, RehearsalPlace, Repository, SnapshotWriter, Tool, Unreadable, WriterOptions,
@@ -111,7 +111,7 @@ impl World {
     pub fn place(&self, objects: &[(String, Bytes)]) -> Arc<dyn ObjectStore> {
         let store: Arc<dyn ObjectStore> = Arc::new(MemoryStore::new());
         for (name, bytes) in objects {
-            let put = store.put(name, bytes.clone(), PutMode::Overwrite);
+            let put = store.put(name, bytes.clone(), PutOptions::OVERWRITE);
             assert!(self.runtime.block_on(put).is_ok(), "{name}");
         }
         store

@@ -6,7 +6,7 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use muster_archive::object_store::{self, PutMode};
+use muster_archive::object_store::{self, PutOptions};
 use muster_testkit::ceph::Ceph;
 use muster_testkit::damage::{Damage, files_beneath};
 use muster_testkit::env::{Outcome, TestEnv};
@@ -301,10 +301,10 @@ fn postgres_under_load_goes_round_the_whole_loop_on_s3() {
         let mut flipped = whole.to_vec();
         flipped[whole.len() / 2] ^= 1;
         runtime
-            .block_on(bucket.put(key, flipped.into(), PutMode::Overwrite))
+            .block_on(bucket.put(key, flipped.into(), PutOptions::OVERWRITE))
             .unwrap();
         run("verify --repository --read-data").expect_code(7);
-        runtime.block_on(bucket.put(key, whole, PutMode::Overwrite)).unwrap();
+        runtime.block_on(bucket.put(key, whole, PutOptions::OVERWRITE)).unwrap();
     }
     run("verify --repository --read-data").expect_code(0);
 }

@@ -13,7 +13,7 @@ use muster_signing::{Checkpoint, KeyId, PublicKey, SecretKey, merkle};
 use super::tiles::{self, ENTRY_MAX, Tile};
 use super::{Entry, Heads, Log, LogEvent, SeenHead, origin, read};
 use crate::edge::Edge;
-use crate::object_store::{ErrorKind, ObjectStore, PutMode};
+use crate::object_store::{ErrorKind, ObjectStore, PutOptions};
 use crate::{ArchiveError, LocalState, layout};
 
 /// Where an entry came to stand.
@@ -189,7 +189,7 @@ async fn extend(place: &Place<'_>, key: &SecretKey, log: &Log, entry: Vec<u8>) -
         reason: format!("cannot be signed: {error}"),
     };
     grown.note = grown.checkpoint.sign(key).map_err(unsigned)?.into_bytes();
-    let mode = PutMode::Overwrite;
+    let mode = PutOptions::OVERWRITE;
     place
         .store
         .put(&format!("{base}checkpoint"), Bytes::from(grown.note.clone()), mode)
@@ -200,7 +200,7 @@ async fn extend(place: &Place<'_>, key: &SecretKey, log: &Log, entry: Vec<u8>) -
 async fn create(store: &Arc<dyn ObjectStore>, base: &str, tile: Tile) -> Result<bool, ArchiveError> {
     let object = format!("{base}{}", tile.name);
     match store
-        .put(&object, Bytes::from(tile.bytes.clone()), PutMode::Create)
+        .put(&object, Bytes::from(tile.bytes.clone()), PutOptions::CREATE)
         .await
     {
         Ok(()) => Ok(true),

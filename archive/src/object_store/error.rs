@@ -20,6 +20,8 @@ pub enum ErrorKind {
     Throttled,
     /// The place is full.
     NoSpace,
+    /// The place does not lock what must be locked.
+    NotHeld,
     /// The object ends before the bytes that were asked for.
     Truncated,
     /// The object is longer than the caller's bound.
@@ -40,6 +42,7 @@ impl ErrorKind {
             Self::Unreachable => "no answer",
             Self::Throttled => "the server is too busy",
             Self::NoSpace => "no space left",
+            Self::NotHeld => "it is not locked as it must be",
             Self::Truncated => "it is shorter than expected",
             Self::TooLarge => "it is longer than allowed",
             Self::Invalid => "invalid",

@@ -25,7 +25,10 @@ use rustix::io::Errno;
 
 use super::error::{ErrorKind, StorageError};
 use super::key::{SCRATCH, check_key, check_prefix};
-use super::{MAX_OBJECT, ObjectMeta, ObjectStore, PutMode, check_length, check_range};
+use super::{
+    ListPage, ListQuery, MAX_OBJECT, ObjectHead, ObjectStore, PutMode, PutOptions, cannot_hold, check_length,
+    check_range,
+};
 use scratch::Scratch;
 
 const FOLDER: OFlags = OFlags::DIRECTORY
@@ -90,13 +93,16 @@ impl LocalStore {
 
 #[async_trait]
 impl ObjectStore for LocalStore {
-    async fn put(&self, key: &str, body: Bytes, mode: PutMode) -> Result<(), StorageError> {
+    async fn put(&self, key: &str, body: Bytes, options: PutOptions) -> Result<(), StorageError> {
         check_key(key)?;
         check_length(key, &body)?;
+        if options.retention.is_some() {
+            return Err(cannot_hold(self.url(), key));
+        }
         let key = key.to_owned();
         self.blocking(move |place| {
             place
-                .put(&key, &body, mode)
+                .put(&key, &body, options.mode)
                 .map_err(|cause| place.error(cause, &key, "write"))
         })
         .await
@@ -145,23 +151,38 @@ impl ObjectStore for LocalStore {
         .await
     }
 
-    async fn head(&self, key: &str) -> Result<ObjectMeta, StorageError> {
+    async fn head(&self, key: &str) -> Result<ObjectHead, StorageError> {
         check_key(key)?;
         let key = key.to_owned();
         self.blocking(move |place| {
-            let (_, size) = place
+            let (file, size) = place
                 .object(&key)
                 .map_err(|cause| place.error(cause, &key, "look at"))?;
-            Ok(ObjectMeta { key, size })
+            let written = file.metadata().and_then(|about| about.modified());
+            let (sha256, version, retention) = (None, None, None);
+            Ok(ObjectHead {
+                size,
+                sha256,
+                version,
+                retention,
+                modified: written.ok().map(Into::into),
+            })
         })
         .await
     }
 
-    async fn list(&self, prefix: &str) -> Result<Vec<ObjectMeta>, StorageError> {
-        check_prefix(prefix)?;
-        let prefix = prefix.to_owned();
+    async fn list_page(&self, query: ListQuery<'_>) -> Result<ListPage, StorageError> {
+        check_prefix(query.prefix)?;
+        let (prefix, after) = (query.prefix.to_owned(), query.after.map(str::to_owned));
+        let (max, folders) = (query.max, query.folders);
         self.blocking(move |place| {
-            let listing = place.root().and_then(|root| walk::objects(root, &prefix));
+            let query = ListQuery {
+                prefix: &prefix,
+                after: after.as_deref(),
+                max,
+                folders,
+            };
+            let listing = place.root().and_then(|root| walk::page(root, &query));
             listing.map_err(|cause| place.error(cause, "", &format!("list {prefix:?}")))
         })
         .await

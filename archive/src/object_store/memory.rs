@@ -9,7 +9,10 @@ use bytes::Bytes;
 
 use super::error::{ErrorKind, StorageError};
 use super::key::{check_key, check_prefix};
-use super::{ObjectMeta, ObjectStore, PutMode, check_length, check_range};
+use super::{
+    ListPage, ListQuery, ObjectHead, ObjectMeta, ObjectStore, PutMode, PutOptions, cannot_hold, check_length,
+    check_range,
+};
 
 /// A place that ends with the process.
 #[derive(Debug, Clone, Default)]
@@ -36,11 +39,14 @@ impl MemoryStore {
 
 #[async_trait]
 impl ObjectStore for MemoryStore {
-    async fn put(&self, key: &str, body: Bytes, mode: PutMode) -> Result<(), StorageError> {
+    async fn put(&self, key: &str, body: Bytes, options: PutOptions) -> Result<(), StorageError> {
         check_key(key)?;
         check_length(key, &body)?;
+        if options.retention.is_some() {
+            return Err(cannot_hold(self.url(), key));
+        }
         let mut objects = self.objects();
-        if mode == PutMode::Create && objects.contains_key(key) {
+        if options.mode == PutMode::Create && objects.contains_key(key) {
             return Err(StorageError::new(
                 ErrorKind::AlreadyExists,
                 key,
@@ -72,26 +78,29 @@ impl ObjectStore for MemoryStore {
         }
     }
 
-    async fn head(&self, key: &str) -> Result<ObjectMeta, StorageError> {
+    async fn head(&self, key: &str) -> Result<ObjectHead, StorageError> {
         let size = self.object(key)?.len() as u64;
-        Ok(ObjectMeta {
-            key: key.to_owned(),
+        let (sha256, version, retention, modified) = (None, None, None, None);
+        Ok(ObjectHead {
             size,
+            sha256,
+            version,
+            retention,
+            modified,
         })
     }
 
-    async fn list(&self, prefix: &str) -> Result<Vec<ObjectMeta>, StorageError> {
-        check_prefix(prefix)?;
+    async fn list_page(&self, query: ListQuery<'_>) -> Result<ListPage, StorageError> {
+        check_prefix(query.prefix)?;
         let objects = self.objects();
         let from = objects
-            .range(prefix.to_owned()..)
-            .take_while(|(key, _)| key.starts_with(prefix));
-        Ok(from
+            .range(query.prefix.to_owned()..)
+            .take_while(|(key, _)| key.starts_with(query.prefix))
             .map(|(key, body)| ObjectMeta {
                 key: key.clone(),
                 size: body.len() as u64,
-            })
-            .collect())
+            });
+        Ok(ListPage::cut(from, &query))
     }
 
     async fn delete(&self, key: &str) -> Result<(), StorageError> {

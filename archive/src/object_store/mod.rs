@@ -7,6 +7,7 @@ mod error;
 mod key;
 mod local;
 mod memory;
+mod meta;
 mod open;
 mod probe;
 mod s3;
@@ -21,6 +22,7 @@ pub use error::{ErrorKind, StorageError};
 pub use key::{check_key, is_key};
 pub use local::LocalStore;
 pub use memory::MemoryStore;
+pub use meta::{ListPage, ListQuery, LockMode, ObjectHead, ObjectMeta, ObjectVersion, PutMode, PutOptions, Retention};
 pub use open::open;
 pub use probe::probe_conditional_create;
 pub use s3::{Credentials, Patience, S3Options};
@@ -28,29 +30,15 @@ pub use s3::{Credentials, Patience, S3Options};
 /// The longest object that is written or read whole: twice the longest pack.
 pub const MAX_OBJECT: u64 = 128 << 20;
 
-/// What a write does when the key is taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PutMode {
-    /// It fails with [`ErrorKind::AlreadyExists`] and changes nothing.
-    Create,
-    /// It replaces the object, at once.
-    Overwrite,
-}
-
-/// What is known of an object without reading it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ObjectMeta {
-    /// Its key in the repository.
-    pub key: String,
-    /// Its length in bytes.
-    pub size: u64,
-}
+/// Entries of one page where all are wanted: what S3 gives at most.
+const PAGE: usize = 1_000;
 
 /// A place that holds objects under keys (see [`is_key`]).
 #[async_trait]
 pub trait ObjectStore: Debug + Send + Sync {
-    /// Writes an object: when it returns `Ok` the bytes are durable, when it does not the old state stands or the write is whole.
-    async fn put(&self, key: &str, body: Bytes, mode: PutMode) -> Result<(), StorageError>;
+    /// Writes an object: when it returns `Ok` the bytes are durable and held as long as was asked, when it does not the old state
+    /// stands or the write is whole. A place that cannot hold what must be held refuses with [`ErrorKind::NotHeld`].
+    async fn put(&self, key: &str, body: Bytes, options: PutOptions) -> Result<(), StorageError>;
 
     /// Reads an object of at most `max` bytes; a longer one is [`ErrorKind::TooLarge`], and nothing is allocated for it.
     async fn get_limited(&self, key: &str, max: u64) -> Result<Bytes, StorageError>;
@@ -63,14 +51,68 @@ pub trait ObjectStore: Debug + Send + Sync {
     /// Reads exactly these bytes; an object that ends before `range.end` is [`ErrorKind::Truncated`].
     async fn get_range(&self, key: &str, range: Range<u64>) -> Result<Bytes, StorageError>;
 
-    /// Says how long an object is.
-    async fn head(&self, key: &str) -> Result<ObjectMeta, StorageError>;
+    /// Says how long an object is, and what else the place knows of it.
+    async fn head(&self, key: &str) -> Result<ObjectHead, StorageError>;
+
+    /// One page of the objects whose keys begin with a prefix.
+    async fn list_page(&self, query: ListQuery<'_>) -> Result<ListPage, StorageError>;
 
     /// All objects whose keys begin with `prefix` (not necessarily a whole component), sorted by the bytes of their keys.
-    async fn list(&self, prefix: &str) -> Result<Vec<ObjectMeta>, StorageError>;
+    async fn list(&self, prefix: &str) -> Result<Vec<ObjectMeta>, StorageError> {
+        let mut found: Vec<ObjectMeta> = Vec::new();
+        loop {
+            let after = found.last().map(|object| object.key.clone());
+            let query = ListQuery {
+                prefix,
+                after: after.as_deref(),
+                max: PAGE,
+                folders: false,
+            };
+            let page = self.list_page(query).await?;
+            let ascends = page.last() > after.as_deref();
+            if page.more && !ascends {
+                let error = StorageError::new(ErrorKind::Other, "", format!("list {prefix:?} in {}", self.url()));
+                return Err(error.hint("the listing goes round in circles"));
+            }
+            found.extend(page.objects);
+            if !page.more {
+                return Ok(found);
+            }
+        }
+    }
 
     /// Removes an object; one that is not there is removed already.
     async fn delete(&self, key: &str) -> Result<(), StorageError>;
+
+    /// The versions of an object and its delete markers, newest first; none where the place keeps only what is newest.
+    async fn versions(&self, key: &str) -> Result<Vec<ObjectVersion>, StorageError> {
+        check_key(key).map(|()| Vec::new())
+    }
+
+    /// Reads one version of an object, at most `max` bytes.
+    async fn get_version(&self, key: &str, version: &str, _max: u64) -> Result<Bytes, StorageError> {
+        check_key(key)?;
+        Err(no_versions(self.url(), key, version))
+    }
+
+    /// What is known of one version of an object.
+    async fn head_version(&self, key: &str, version: &str) -> Result<ObjectHead, StorageError> {
+        check_key(key)?;
+        Err(no_versions(self.url(), key, version))
+    }
+
+    /// Removes one version of an object, or a delete marker, for good.
+    async fn delete_version(&self, key: &str, version: &str) -> Result<(), StorageError> {
+        check_key(key)?;
+        Err(no_versions(self.url(), key, version))
+    }
+
+    /// Holds the newest version of an object at least so long: looks first, asks only where what is there is not enough, and looks
+    /// again. Says what holds it then.
+    async fn hold(&self, key: &str, _retention: Retention) -> Result<Retention, StorageError> {
+        check_key(key)?;
+        Err(cannot_hold(self.url(), key))
+    }
 
     /// Where this is, without secrets, as a user would write it.
     fn url(&self) -> String;
@@ -81,6 +123,21 @@ pub trait ObjectStore: Debug + Send + Sync {
     /// Says whether the place was seen to honour conditional create ([`probe_conditional_create`]). Until it is told so, a place
     /// that cannot know looks before it writes, which is right for one writer and not for two at once.
     fn rely_on_conditional_create(&self, proven: bool);
+}
+
+fn no_versions(url: String, key: &str, version: &str) -> StorageError {
+    StorageError::new(
+        ErrorKind::NotFound,
+        key,
+        format!("find version {version} of {key} in {url}"),
+    )
+    .hint("this place keeps no versions")
+}
+
+/// Refuses to lock where there are no locks.
+fn cannot_hold(url: String, key: &str) -> StorageError {
+    StorageError::new(ErrorKind::NotHeld, key, format!("lock {key} in {url}"))
+        .hint("`object_lock` needs an S3 bucket that was made with object lock")
 }
 
 /// Refuses an empty, backward or overlong range before anything is asked of a server.

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use futures_util::future::join_all;
 
-use super::{ErrorKind, ObjectStore, PutMode, StorageError};
+use super::{ErrorKind, ObjectStore, PutOptions, StorageError};
 
 const RACERS: u8 = 16;
 
@@ -28,12 +28,12 @@ pub async fn probe_conditional_create(store: &dyn ObjectStore, unique_name: &str
 
 async fn second_create_is_refused(store: &dyn ObjectStore, key: &str) -> Result<bool, StorageError> {
     let first = Bytes::from_static(b"first");
-    match store.put(key, first.clone(), PutMode::Create).await {
+    match store.put(key, first.clone(), PutOptions::CREATE).await {
         // A server that does not know conditional writes may refuse the header.
         Err(error) if error.kind == ErrorKind::Other => return Ok(false),
         other => other?,
     }
-    match store.put(key, Bytes::from_static(b"second"), PutMode::Create).await {
+    match store.put(key, Bytes::from_static(b"second"), PutOptions::CREATE).await {
         Ok(()) => Ok(false),
         Err(error) if error.kind == ErrorKind::AlreadyExists => Ok(store.get_limited(key, 64).await? == first),
         Err(error) => Err(error),
@@ -41,7 +41,12 @@ async fn second_create_is_refused(store: &dyn ObjectStore, key: &str) -> Result<
 }
 
 async fn exactly_one_wins(store: &dyn ObjectStore, key: &str) -> Result<bool, StorageError> {
-    let racer = |number: u8| async move { (number, store.put(key, Bytes::from(vec![number]), PutMode::Create).await) };
+    let racer = |number: u8| async move {
+        (
+            number,
+            store.put(key, Bytes::from(vec![number]), PutOptions::CREATE).await,
+        )
+    };
     let mut winners = Vec::new();
     for (number, outcome) in join_all((0..RACERS).map(racer)).await {
         match outcome {

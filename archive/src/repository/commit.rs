@@ -11,7 +11,7 @@ use super::{Repository, points_of};
 use crate::edge::Edge;
 use crate::ledger::{self, Appended, Log, LogEvent};
 use crate::manifest::{MANIFEST_MAX, MANIFEST_PAYLOAD_MAX, Manifest, SCORECARD_PAYLOAD_MAX};
-use crate::object_store::{ErrorKind, PutMode};
+use crate::object_store::{ErrorKind, PutOptions};
 use crate::{ArchiveError, layout};
 
 /// A committed document.
@@ -198,7 +198,7 @@ impl Repository {
     async fn put_new(&self, object: &str, envelope: &[u8]) -> Result<(), ArchiveError> {
         match self
             .store
-            .put(object, Bytes::copy_from_slice(envelope), PutMode::Create)
+            .put(object, Bytes::copy_from_slice(envelope), PutOptions::CREATE)
             .await
         {
             Ok(()) => Ok(()),

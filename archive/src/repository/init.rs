@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::Repository;
 use crate::edge::Edge;
-use crate::object_store::{ObjectStore, PutMode, probe_conditional_create};
+use crate::object_store::{ObjectStore, PutOptions, probe_conditional_create};
 use crate::{ArchiveError, layout};
 
 /// What a new repository is made of.
@@ -113,7 +113,7 @@ async fn make_descriptor(
         source,
     })?;
     store
-        .put(layout::DESCRIPTOR, Bytes::from(sealed), PutMode::Create)
+        .put(layout::DESCRIPTOR, Bytes::from(sealed), PutOptions::CREATE)
         .await?;
     Ok(id)
 }
@@ -132,7 +132,7 @@ async fn put_document(
         .put(
             &layout::key_document(document.epoch),
             Bytes::from(sealed),
-            PutMode::Create,
+            PutOptions::CREATE,
         )
         .await?;
     Ok(())

@@ -13,7 +13,7 @@ use tokio::runtime::Runtime;
 
 use super::{InitOptions, Repository};
 use crate::edge::Edge;
-use crate::object_store::{MemoryStore, ObjectStore, PutMode};
+use crate::object_store::{MemoryStore, ObjectStore, PutOptions};
 use crate::tree::{Content, NodeKind, TreeEntry};
 use crate::{
     ArchiveError, LocalState, Manifest, Parent, SnapshotWriter, Tool, Unreadable, VerifyDepth, WriterOptions, layout,
@@ -190,7 +190,10 @@ impl World {
 
     pub(crate) fn replace(&self, key: &str, bytes: &[u8]) {
         self.runtime
-            .block_on(self.objects.put(key, Bytes::copy_from_slice(bytes), PutMode::Overwrite))
+            .block_on(
+                self.objects
+                    .put(key, Bytes::copy_from_slice(bytes), PutOptions::OVERWRITE),
+            )
             .unwrap();
     }
 }

@@ -12,7 +12,7 @@ use tokio::runtime::Handle;
 
 use super::WriteProgress;
 use crate::ArchiveError;
-use crate::object_store::{ErrorKind, ObjectStore, PutMode, StorageError};
+use crate::object_store::{ErrorKind, ObjectStore, PutOptions, StorageError};
 
 /// Objects put at the same time; each may be a pack of 32 MiB.
 const PARALLEL: usize = 2;
@@ -98,7 +98,7 @@ impl Drop for Uploader {
 
 /// Puts an object whose name is its digest. One that is there already with other bytes is damaged: it is put right.
 async fn put(store: &dyn ObjectStore, key: &str, bytes: Bytes) -> Result<(), StorageError> {
-    match store.put(key, bytes.clone(), PutMode::Create).await {
+    match store.put(key, bytes.clone(), PutOptions::CREATE).await {
         Err(error) if error.kind == ErrorKind::AlreadyExists => {
             let there = store.get_limited(key, bytes.len() as u64).await;
             match there {
@@ -106,7 +106,7 @@ async fn put(store: &dyn ObjectStore, key: &str, bytes: Bytes) -> Result<(), Sto
                 Err(error) if error.kind != ErrorKind::TooLarge => Err(error),
                 _ => {
                     tracing::warn!(key, "was damaged and is put again");
-                    store.put(key, bytes, PutMode::Overwrite).await
+                    store.put(key, bytes, PutOptions::OVERWRITE).await
                 }
             }
         }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
-use muster_archive::object_store::{ErrorKind, LocalStore, ObjectStore, PutMode, S3Options, open};
+use muster_archive::object_store::{ErrorKind, LocalStore, ObjectStore, PutOptions, S3Options, open};
 use muster_testkit::contract;
 use rustix::fs::{FlockOperation, Mode};
 
@@ -22,7 +22,7 @@ async fn a_directory_keeps_the_contract() {
     assert_eq!(store.get("muster.dsse").await.unwrap_err().kind, ErrorKind::NoContainer);
     assert_eq!(store.list("").await.unwrap_err().kind, ErrorKind::NoContainer);
     let error = store
-        .put("muster.dsse", Bytes::new(), PutMode::Create)
+        .put("muster.dsse", Bytes::new(), PutOptions::CREATE)
         .await
         .unwrap_err();
     assert_eq!(
@@ -44,11 +44,11 @@ async fn a_directory_keeps_the_contract() {
 async fn what_is_written_is_its_owners_alone() {
     let (scratch, store) = fresh().await;
     store
-        .put("packs/ab/x", Bytes::from("x"), PutMode::Create)
+        .put("packs/ab/x", Bytes::from("x"), PutOptions::CREATE)
         .await
         .unwrap();
     store
-        .put("checkpoint", Bytes::from("x"), PutMode::Overwrite)
+        .put("checkpoint", Bytes::from("x"), PutOptions::OVERWRITE)
         .await
         .unwrap();
     for (path, expected) in [
@@ -81,19 +81,19 @@ async fn no_link_leads_out_of_the_repository() {
         assert_eq!(store.head(key).await.unwrap_err().kind, ErrorKind::NotFound, "{key}");
     }
     assert!(store.list("").await.unwrap().is_empty());
-    for mode in [PutMode::Create, PutMode::Overwrite] {
+    for mode in [PutOptions::CREATE, PutOptions::OVERWRITE] {
         store.put("packs/written", Bytes::from("x"), mode).await.unwrap_err();
     }
     assert_eq!(
         store
-            .put("dangling", Bytes::from("x"), PutMode::Create)
+            .put("dangling", Bytes::from("x"), PutOptions::CREATE)
             .await
             .unwrap_err()
             .kind,
         ErrorKind::AlreadyExists
     );
     store
-        .put("link", Bytes::from("replaced"), PutMode::Overwrite)
+        .put("link", Bytes::from("replaced"), PutOptions::OVERWRITE)
         .await
         .unwrap();
     store.delete("packs/secret").await.unwrap();
@@ -108,7 +108,7 @@ async fn a_scratch_folder_that_leads_out_is_not_used() {
     let outside = tempfile::tempdir().unwrap();
     std::fs::write(outside.path().join("1-0"), "not muster's").unwrap();
     symlink(outside.path(), scratch.path().join(".tmp")).unwrap();
-    store.put("x", Bytes::from("x"), PutMode::Create).await.unwrap_err();
+    store.put("x", Bytes::from("x"), PutOptions::CREATE).await.unwrap_err();
     assert_eq!(names(outside.path()), ["1-0"]);
 }
 
@@ -132,7 +132,7 @@ async fn readers_see_whole_objects_while_they_are_replaced() {
     let (_scratch, store) = fresh().await;
     let old_or_new = |byte: u8| Bytes::from(vec![byte; 300_000]);
     store
-        .put("checkpoint", old_or_new(b'a'), PutMode::Create)
+        .put("checkpoint", old_or_new(b'a'), PutOptions::CREATE)
         .await
         .unwrap();
     let done = Arc::new(AtomicBool::new(false));
@@ -144,7 +144,7 @@ async fn readers_see_whole_objects_while_they_are_replaced() {
                     .put(
                         "checkpoint",
                         Bytes::from(vec![b'a' + round % 2; 300_000]),
-                        PutMode::Overwrite,
+                        PutOptions::OVERWRITE,
                     )
                     .await
                     .unwrap();
@@ -168,7 +168,7 @@ async fn the_remains_of_a_dead_run_go_and_a_living_one_is_let_be() {
     let living = File::create(folder.join("78-0")).unwrap();
     rustix::fs::flock(&living, FlockOperation::LockExclusive).unwrap();
 
-    store.put("x", Bytes::from("x"), PutMode::Create).await.unwrap();
+    store.put("x", Bytes::from("x"), PutOptions::CREATE).await.unwrap();
     assert_eq!(names(&folder), ["78-0"]);
     assert_eq!(
         store.list("").await.unwrap().len(),
@@ -184,10 +184,10 @@ async fn a_full_disk_says_so_and_keeps_what_it_had() {
         .await
         .unwrap();
     store
-        .put("packs/small", Bytes::from(vec![1; 300_000]), PutMode::Create)
+        .put("packs/small", Bytes::from(vec![1; 300_000]), PutOptions::CREATE)
         .await
         .unwrap();
-    for mode in [PutMode::Create, PutMode::Overwrite] {
+    for mode in [PutOptions::CREATE, PutOptions::OVERWRITE] {
         let error = store
             .put("packs/large", Bytes::from(vec![2; 2 << 20]), mode)
             .await
@@ -198,7 +198,7 @@ async fn a_full_disk_says_so_and_keeps_what_it_had() {
     assert_eq!(store.list("").await.unwrap().len(), 1);
     assert_eq!(store.get("packs/small").await.unwrap(), vec![1; 300_000]);
     store
-        .put("packs/another", Bytes::from(vec![3; 300_000]), PutMode::Create)
+        .put("packs/another", Bytes::from(vec![3; 300_000]), PutOptions::CREATE)
         .await
         .unwrap();
 }
@@ -207,7 +207,7 @@ async fn a_full_disk_says_so_and_keeps_what_it_had() {
 async fn an_object_cut_short_by_others_is_told_as_such() {
     let (scratch, store) = fresh().await;
     store
-        .put("packs/x", Bytes::from("0123456789"), PutMode::Create)
+        .put("packs/x", Bytes::from("0123456789"), PutOptions::CREATE)
         .await
         .unwrap();
     File::options()
@@ -224,7 +224,7 @@ async fn an_object_cut_short_by_others_is_told_as_such() {
     std::fs::remove_dir_all(scratch.path().join("packs")).unwrap();
     assert_eq!(store.get("packs/x").await.unwrap_err().kind, ErrorKind::NotFound);
     store
-        .put("packs/x", Bytes::from("again"), PutMode::Create)
+        .put("packs/x", Bytes::from("again"), PutOptions::CREATE)
         .await
         .unwrap();
 }

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use muster_archive::object_store::{
-    Credentials, ErrorKind, ObjectStore, Patience, PutMode, S3Options, open, probe_conditional_create,
+    Credentials, ErrorKind, ObjectStore, Patience, PutOptions, S3Options, open, probe_conditional_create,
 };
 use muster_testkit::ceph::{self, Ceph};
 use muster_testkit::contract;
@@ -30,7 +30,7 @@ async fn a_real_s3_server_keeps_the_contract() {
     let store = open(&url, &ceph.options()).await.unwrap();
     assert_eq!(store.url(), url);
     assert_eq!(
-        store.put("x", Bytes::new(), PutMode::Create).await.unwrap_err().kind,
+        store.put("x", Bytes::new(), PutOptions::CREATE).await.unwrap_err().kind,
         ErrorKind::NoContainer
     );
     assert_eq!(store.list("").await.unwrap_err().kind, ErrorKind::NoContainer);
@@ -77,7 +77,10 @@ async fn who_may_not_is_told_so_at_once() {
         let store = open(&url, &options).await.unwrap();
         for error in [
             store.get("muster.dsse").await.unwrap_err(),
-            store.put("x", Bytes::from("x"), PutMode::Overwrite).await.unwrap_err(),
+            store
+                .put("x", Bytes::from("x"), PutOptions::OVERWRITE)
+                .await
+                .unwrap_err(),
             store.list("").await.unwrap_err(),
         ] {
             assert_eq!(error.kind, ErrorKind::Denied, "{}", told(&error));
@@ -129,10 +132,10 @@ async fn an_address_where_nobody_answers_fails_soon() {
         store.get("muster.dsse").await.unwrap_err(),
         store.list("").await.unwrap_err(),
         store
-            .put("small", Bytes::from("x"), PutMode::Overwrite)
+            .put("small", Bytes::from("x"), PutOptions::OVERWRITE)
             .await
             .unwrap_err(),
-        store.put("large", pack, PutMode::Overwrite).await.unwrap_err(),
+        store.put("large", pack, PutOptions::OVERWRITE).await.unwrap_err(),
     ] {
         assert_eq!(error.kind, ErrorKind::Unreachable, "{}", told(&error));
     }
@@ -163,13 +166,13 @@ async fn a_broken_wire_is_mended_and_a_create_that_landed_is_ours() {
     let direct = open(&url, &ceph.options()).await.unwrap();
     direct.prepare().await.unwrap();
     direct
-        .put("taken", Bytes::from("by another"), PutMode::Create)
+        .put("taken", Bytes::from("by another"), PutOptions::CREATE)
         .await
         .unwrap();
     let pack: Bytes = (0..3_u32 << 20)
         .map(|number| number.wrapping_mul(2_654_435_761).to_le_bytes()[3])
         .collect();
-    direct.put("pack", pack.clone(), PutMode::Create).await.unwrap();
+    direct.put("pack", pack.clone(), PutOptions::CREATE).await.unwrap();
 
     let behind = |cuts: &[Cut]| {
         let wire = Wire::to(ceph.address(), cuts);
@@ -184,7 +187,7 @@ async fn a_broken_wire_is_mended_and_a_create_that_landed_is_ours() {
 
     let (wire, store) = behind(&[Cut::AnswerLost]).await;
     store
-        .put("log/entry-7", Bytes::from("seven"), PutMode::Create)
+        .put("log/entry-7", Bytes::from("seven"), PutOptions::CREATE)
         .await
         .expect("the first try landed, and it was ours");
     assert!(wire.heads().len() > 1, "it was tried again");
@@ -192,7 +195,7 @@ async fn a_broken_wire_is_mended_and_a_create_that_landed_is_ours() {
 
     let (_wire, store) = behind(&[Cut::Busy, Cut::Refused]).await;
     let error = store
-        .put("taken", Bytes::from("by me"), PutMode::Create)
+        .put("taken", Bytes::from("by me"), PutOptions::CREATE)
         .await
         .unwrap_err();
     assert_eq!(
@@ -225,7 +228,7 @@ async fn a_broken_wire_is_mended_and_a_create_that_landed_is_ours() {
         let (_wire, store) = behind(cuts).await;
         assert_eq!(store.list("").await.unwrap().len(), 3, "{cuts:?}");
         let (_wire, store) = behind(cuts).await;
-        store.put("again", pack.clone(), PutMode::Overwrite).await.unwrap();
+        store.put("again", pack.clone(), PutOptions::OVERWRITE).await.unwrap();
         let (_wire, store) = behind(cuts).await;
         store.delete("again").await.unwrap();
     }
@@ -250,9 +253,12 @@ async fn a_server_that_stays_away_after_it_answered_is_given_up_in_the_end() {
     )
     .await
     .unwrap();
-    store.put("before", Bytes::from("x"), PutMode::Create).await.unwrap();
+    store.put("before", Bytes::from("x"), PutOptions::CREATE).await.unwrap();
     drop(wire);
-    let error = store.put("after", Bytes::from("x"), PutMode::Create).await.unwrap_err();
+    let error = store
+        .put("after", Bytes::from("x"), PutOptions::CREATE)
+        .await
+        .unwrap_err();
     assert_eq!(error.kind, ErrorKind::Unreachable, "{}", told(&error));
     assert!(error.to_string().contains("tries"), "{error}");
 }
@@ -268,7 +274,7 @@ async fn every_payload_is_signed_and_no_checksum_that_servers_trip_over_is_sent(
         let wire = Wire::to(ceph.address(), &[]);
         let store = open(&url, &ceph::options(&wire.url())).await.unwrap();
         store
-            .put(name, Bytes::from(vec![1; length]), PutMode::Overwrite)
+            .put(name, Bytes::from(vec![1; length]), PutOptions::OVERWRITE)
             .await
             .unwrap();
         let head = wire.heads().concat().to_lowercase();
@@ -297,9 +303,12 @@ async fn a_server_that_ignores_the_condition_is_found_out_and_looked_at_before_i
     let bucket = url.trim_start_matches("s3://").split('/').next().unwrap();
     version(ceph.endpoint(), bucket).await;
     assert!(!probe_conditional_create(&*store, "versioned").await.unwrap());
-    store.put("once", Bytes::from("first"), PutMode::Create).await.unwrap();
+    store
+        .put("once", Bytes::from("first"), PutOptions::CREATE)
+        .await
+        .unwrap();
     let second = store
-        .put("once", Bytes::from("second"), PutMode::Create)
+        .put("once", Bytes::from("second"), PutOptions::CREATE)
         .await
         .unwrap_err();
     assert_eq!(second.kind, ErrorKind::AlreadyExists);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::future::join_all;
 use muster_archive::object_store::{
-    ErrorKind, MAX_OBJECT, ObjectStore, PutMode, StorageError, probe_conditional_create,
+    ErrorKind, ListQuery, MAX_OBJECT, ObjectStore, PutOptions, StorageError, probe_conditional_create,
 };
 
 /// Holds an empty store against the contract. The bucket or directory need not exist yet.
@@ -25,6 +25,7 @@ pub async fn check(store: Arc<dyn ObjectStore>) {
     any_key_comes_back_as_it_went(store).await;
     names_that_are_no_keys_are_refused(store).await;
     a_listing_is_complete_sorted_and_by_prefix(store).await;
+    a_page_ends_where_it_is_full_and_the_next_goes_on(store).await;
     deleting_twice_is_deleting(store).await;
     whole_packs_go_and_come(store).await;
 }
@@ -70,21 +71,21 @@ async fn create_never_replaces_and_overwrite_does(store: &dyn ObjectStore) {
         let key = format!("modes/{relied}");
         put(store, &key, "first").await;
         assert_eq!(
-            kind(store.put(&key, Bytes::from("second"), PutMode::Create).await),
+            kind(store.put(&key, Bytes::from("second"), PutOptions::CREATE).await),
             ErrorKind::AlreadyExists
         );
         assert_eq!(
-            kind(store.put(&key, Bytes::from("first"), PutMode::Create).await),
+            kind(store.put(&key, Bytes::from("first"), PutOptions::CREATE).await),
             ErrorKind::AlreadyExists
         );
         assert_eq!(text(store, &key).await, "first");
         store
-            .put(&key, Bytes::from("third, longer"), PutMode::Overwrite)
+            .put(&key, Bytes::from("third, longer"), PutOptions::OVERWRITE)
             .await
             .expect("overwrite");
         assert_eq!(text(store, &key).await, "third, longer");
         store
-            .put(&format!("{key}-new"), Bytes::new(), PutMode::Overwrite)
+            .put(&format!("{key}-new"), Bytes::new(), PutOptions::OVERWRITE)
             .await
             .expect("overwrite of nothing");
         assert_eq!(store.head(&format!("{key}-new")).await.expect("head").size, 0);
@@ -97,7 +98,7 @@ async fn racing_creates_have_one_winner(store: &dyn ObjectStore) {
         (
             number,
             store
-                .put("race/line", Bytes::from(vec![number; 4096]), PutMode::Create)
+                .put("race/line", Bytes::from(vec![number; 4096]), PutOptions::CREATE)
                 .await,
         )
     };
@@ -161,7 +162,7 @@ async fn bounds_hold_before_bytes_are_read(store: &dyn ObjectStore) {
     assert_eq!(store.get_limited("empty", 0).await.expect("nothing fits"), "");
     let huge = Bytes::from(vec![0; usize::try_from(MAX_OBJECT).expect("64 bits") + 1]);
     assert_eq!(
-        kind(store.put("huge", huge, PutMode::Create).await),
+        kind(store.put("huge", huge, PutOptions::CREATE).await),
         ErrorKind::TooLarge
     );
 }
@@ -189,7 +190,7 @@ async fn any_key_comes_back_as_it_went(store: &dyn ObjectStore) {
     for key in keys {
         put(store, key, key).await;
         assert_eq!(text(store, key).await, key);
-        assert_eq!(store.head(key).await.expect("head").key, key);
+        assert_eq!(store.head(key).await.expect("head").size, key.len() as u64);
         assert_eq!(store.get_range(key, 0..2).await.expect("a range"), key[..2]);
     }
     let mut sorted: Vec<_> = keys.iter().filter(|key| key.starts_with("odd/")).collect();
@@ -216,7 +217,7 @@ async fn names_that_are_no_keys_are_refused(store: &dyn ObjectStore) {
         "\u{fc}",
     ] {
         assert_eq!(
-            kind(store.put(key, Bytes::new(), PutMode::Overwrite).await),
+            kind(store.put(key, Bytes::new(), PutOptions::OVERWRITE).await),
             ErrorKind::Invalid,
             "{key:?}"
         );
@@ -243,7 +244,7 @@ async fn a_listing_is_complete_sorted_and_by_prefix(store: &dyn ObjectStore) {
     for some in expected.chunks(50) {
         let writes = some
             .iter()
-            .map(|key| store.put(key, Bytes::from(key.clone()), PutMode::Overwrite));
+            .map(|key| store.put(key, Bytes::from(key.clone()), PutOptions::OVERWRITE));
         for outcome in join_all(writes).await {
             outcome.expect("put");
         }
@@ -284,6 +285,50 @@ async fn a_listing_is_complete_sorted_and_by_prefix(store: &dyn ObjectStore) {
     assert_eq!(one.size, expected[0].len() as u64);
 }
 
+async fn a_page_ends_where_it_is_full_and_the_next_goes_on(store: &dyn ObjectStore) {
+    let keys = ["page/a-b", "page/a/1", "page/a/2/3", "page/a0", "page/b", "page/c/1"];
+    for key in keys {
+        put(store, key, key).await;
+    }
+    let walk = async |folders: bool, max: usize, start: Option<&str>| {
+        let (mut names, mut after, mut pages) = (Vec::new(), start.map(str::to_owned), 0);
+        loop {
+            let query = ListQuery {
+                prefix: "page/",
+                after: after.as_deref(),
+                max,
+                folders,
+            };
+            let page = store.list_page(query).await.expect("a page");
+            let count = page.objects.len() + page.folders.len();
+            assert!(count == max || !page.more && count < max, "{page:?}");
+            let mut here: Vec<_> = page.objects.iter().map(|object| object.key.clone()).collect();
+            here.extend(page.folders.iter().cloned());
+            here.sort();
+            assert_eq!(here.last().map(String::as_str), page.last());
+            after = page.last().map(str::to_owned);
+            names.extend(here);
+            pages += 1;
+            if !page.more {
+                return (names, pages);
+            }
+        }
+    };
+    let folded = ["page/a-b", "page/a/", "page/a0", "page/b", "page/c/"];
+    for max in 1..8 {
+        assert_eq!(walk(false, max, None).await.0, keys, "{max} at a time");
+        assert_eq!(walk(true, max, None).await.0, folded, "{max} at a time");
+    }
+    assert_eq!(
+        walk(false, 3, None).await.1,
+        2,
+        "a full last page is known to be the last"
+    );
+    assert_eq!(walk(true, 1, Some("page/a/")).await.0, folded[2..]);
+    assert_eq!(walk(false, 2, Some("page/a/1")).await.0, keys[2..]);
+    assert_eq!(walk(true, 9, Some("page/zz")).await.0, [""; 0]);
+}
+
 async fn deleting_twice_is_deleting(store: &dyn ObjectStore) {
     put(store, "gone/soon", "x").await;
     for _ in 0..2 {
@@ -301,7 +346,7 @@ async fn whole_packs_go_and_come(store: &dyn ObjectStore) {
         .flat_map(|number| number.wrapping_mul(2_654_435_761).to_le_bytes())
         .collect();
     store
-        .put("packs/00/whole", pack.clone(), PutMode::Create)
+        .put("packs/00/whole", pack.clone(), PutOptions::CREATE)
         .await
         .expect("put 32 MiB");
     assert!(store.get("packs/00/whole").await.expect("get 32 MiB") == pack);
@@ -314,7 +359,7 @@ async fn whole_packs_go_and_come(store: &dyn ObjectStore) {
 
 async fn put(store: &dyn ObjectStore, key: &str, body: &str) {
     store
-        .put(key, Bytes::copy_from_slice(body.as_bytes()), PutMode::Create)
+        .put(key, Bytes::copy_from_slice(body.as_bytes()), PutOptions::CREATE)
         .await
         .expect("create");
 }

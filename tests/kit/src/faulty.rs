@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use muster_archive::object_store::{ErrorKind, ObjectMeta, ObjectStore, PutMode, StorageError};
+use muster_archive::object_store::{
+    ErrorKind, ListPage, ListQuery, ObjectHead, ObjectStore, ObjectVersion, PutOptions, Retention, StorageError,
+};
 
 use crate::recording::Call;
 
@@ -171,10 +173,17 @@ fn spoiled(body: Bytes, fault: Option<&Fault>) -> Bytes {
 
 #[async_trait]
 impl ObjectStore for FaultyStore {
-    async fn put(&self, key: &str, body: Bytes, mode: PutMode) -> Result<(), StorageError> {
+    async fn put(&self, key: &str, body: Bytes, options: PutOptions) -> Result<(), StorageError> {
         let fault = self.faults.strike(Call::Put, key);
         let body = spoiled(body, fault.as_ref());
-        carry_out(fault.as_ref(), Call::Put, key, Ok(()), self.inner.put(key, body, mode)).await
+        carry_out(
+            fault.as_ref(),
+            Call::Put,
+            key,
+            Ok(()),
+            self.inner.put(key, body, options),
+        )
+        .await
     }
 
     async fn get_limited(&self, key: &str, max: u64) -> Result<Bytes, StorageError> {
@@ -205,7 +214,7 @@ impl ObjectStore for FaultyStore {
         Ok(spoiled(body, fault.as_ref()))
     }
 
-    async fn head(&self, key: &str) -> Result<ObjectMeta, StorageError> {
+    async fn head(&self, key: &str) -> Result<ObjectHead, StorageError> {
         let fault = self.faults.strike(Call::Head, key);
         carry_out(
             fault.as_ref(),
@@ -217,14 +226,14 @@ impl ObjectStore for FaultyStore {
         .await
     }
 
-    async fn list(&self, prefix: &str) -> Result<Vec<ObjectMeta>, StorageError> {
-        let fault = self.faults.strike(Call::List, prefix);
+    async fn list_page(&self, query: ListQuery<'_>) -> Result<ListPage, StorageError> {
+        let fault = self.faults.strike(Call::List, query.prefix);
         carry_out(
             fault.as_ref(),
             Call::List,
-            prefix,
-            Ok(Vec::new()),
-            self.inner.list(prefix),
+            query.prefix,
+            Ok(ListPage::default()),
+            self.inner.list_page(query),
         )
         .await
     }
@@ -232,6 +241,37 @@ impl ObjectStore for FaultyStore {
     async fn delete(&self, key: &str) -> Result<(), StorageError> {
         let fault = self.faults.strike(Call::Delete, key);
         carry_out(fault.as_ref(), Call::Delete, key, Ok(()), self.inner.delete(key)).await
+    }
+
+    async fn versions(&self, key: &str) -> Result<Vec<ObjectVersion>, StorageError> {
+        let fault = self.faults.strike(Call::Versions, key);
+        let deed = self.inner.versions(key);
+        carry_out(fault.as_ref(), Call::Versions, key, Ok(Vec::new()), deed).await
+    }
+
+    async fn get_version(&self, key: &str, version: &str, max: u64) -> Result<Bytes, StorageError> {
+        let fault = self.faults.strike(Call::Get, key);
+        let deed = self.inner.get_version(key, version, max);
+        let body = carry_out(fault.as_ref(), Call::Get, key, Err(ErrorKind::NotFound), deed).await?;
+        Ok(spoiled(body, fault.as_ref()))
+    }
+
+    async fn head_version(&self, key: &str, version: &str) -> Result<ObjectHead, StorageError> {
+        let fault = self.faults.strike(Call::Head, key);
+        let deed = self.inner.head_version(key, version);
+        carry_out(fault.as_ref(), Call::Head, key, Err(ErrorKind::NotFound), deed).await
+    }
+
+    async fn delete_version(&self, key: &str, version: &str) -> Result<(), StorageError> {
+        let fault = self.faults.strike(Call::Delete, key);
+        let deed = self.inner.delete_version(key, version);
+        carry_out(fault.as_ref(), Call::Delete, key, Ok(()), deed).await
+    }
+
+    async fn hold(&self, key: &str, retention: Retention) -> Result<Retention, StorageError> {
+        let fault = self.faults.strike(Call::Hold, key);
+        let deed = self.inner.hold(key, retention);
+        carry_out(fault.as_ref(), Call::Hold, key, Ok(retention), deed).await
     }
 
     fn url(&self) -> String {

@@ -5,21 +5,27 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use muster_archive::object_store::{ObjectMeta, ObjectStore, PutMode, StorageError};
+use muster_archive::object_store::{
+    ListPage, ListQuery, ObjectHead, ObjectStore, ObjectVersion, PutOptions, Retention, StorageError,
+};
 
 /// The operations of a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Call {
     /// `put`, in either mode.
     Put,
-    /// `get`, `get_limited` and `get_range`.
+    /// `get`, `get_limited`, `get_range` and `get_version`.
     Get,
-    /// `head`.
+    /// `head` and `head_version`.
     Head,
-    /// `list`; its key is the prefix.
+    /// `list_page`, of which `list` makes as many as it needs; its key is the prefix.
     List,
-    /// `delete`.
+    /// `delete` and `delete_version`.
     Delete,
+    /// `versions`.
+    Versions,
+    /// `hold`.
+    Hold,
 }
 
 /// One call, noted when it came back.
@@ -29,7 +35,7 @@ pub struct Noted {
     pub call: Call,
     /// Of which key, or below which prefix.
     pub key: String,
-    /// Bytes of body written or read; for a listing the number of objects.
+    /// Bytes of body written or read; for a page of a listing the number of its entries.
     pub size: u64,
     /// Whether it succeeded.
     pub ok: bool,
@@ -108,9 +114,9 @@ impl RecordingStore {
 
 #[async_trait]
 impl ObjectStore for RecordingStore {
-    async fn put(&self, key: &str, body: Bytes, mode: PutMode) -> Result<(), StorageError> {
+    async fn put(&self, key: &str, body: Bytes, options: PutOptions) -> Result<(), StorageError> {
         let size = body.len() as u64;
-        let outcome = self.inner.put(key, body, mode).await;
+        let outcome = self.inner.put(key, body, options).await;
         self.notes.note(Call::Put, key, &outcome, |()| size);
         outcome
     }
@@ -127,22 +133,54 @@ impl ObjectStore for RecordingStore {
         outcome
     }
 
-    async fn head(&self, key: &str) -> Result<ObjectMeta, StorageError> {
+    async fn head(&self, key: &str) -> Result<ObjectHead, StorageError> {
         let outcome = self.inner.head(key).await;
         self.notes.note(Call::Head, key, &outcome, |_| 0);
         outcome
     }
 
-    async fn list(&self, prefix: &str) -> Result<Vec<ObjectMeta>, StorageError> {
-        let outcome = self.inner.list(prefix).await;
-        self.notes
-            .note(Call::List, prefix, &outcome, |objects| objects.len() as u64);
+    async fn list_page(&self, query: ListQuery<'_>) -> Result<ListPage, StorageError> {
+        let outcome = self.inner.list_page(query).await;
+        self.notes.note(Call::List, query.prefix, &outcome, |page| {
+            (page.objects.len() + page.folders.len()) as u64
+        });
         outcome
     }
 
     async fn delete(&self, key: &str) -> Result<(), StorageError> {
         let outcome = self.inner.delete(key).await;
         self.notes.note(Call::Delete, key, &outcome, |()| 0);
+        outcome
+    }
+
+    async fn versions(&self, key: &str) -> Result<Vec<ObjectVersion>, StorageError> {
+        let outcome = self.inner.versions(key).await;
+        self.notes
+            .note(Call::Versions, key, &outcome, |found| found.len() as u64);
+        outcome
+    }
+
+    async fn get_version(&self, key: &str, version: &str, max: u64) -> Result<Bytes, StorageError> {
+        let outcome = self.inner.get_version(key, version, max).await;
+        self.notes.note(Call::Get, key, &outcome, |body| body.len() as u64);
+        outcome
+    }
+
+    async fn head_version(&self, key: &str, version: &str) -> Result<ObjectHead, StorageError> {
+        let outcome = self.inner.head_version(key, version).await;
+        self.notes.note(Call::Head, key, &outcome, |_| 0);
+        outcome
+    }
+
+    async fn delete_version(&self, key: &str, version: &str) -> Result<(), StorageError> {
+        let outcome = self.inner.delete_version(key, version).await;
+        self.notes.note(Call::Delete, key, &outcome, |()| 0);
+        outcome
+    }
+
+    async fn hold(&self, key: &str, retention: Retention) -> Result<Retention, StorageError> {
+        let outcome = self.inner.hold(key, retention).await;
+        self.notes.note(Call::Hold, key, &outcome, |_| 0);
         outcome
     }
 

@@ -9,12 +9,22 @@ use bytes::{Bytes, BytesMut};
 use super::S3Store;
 use super::failure::Failure;
 use crate::object_store::key::is_key;
-use crate::object_store::{ErrorKind, ObjectMeta};
+use crate::object_store::{ErrorKind, ListQuery, ObjectHead, ObjectMeta};
 
 /// One page of a listing.
 pub(super) struct Page {
     pub(super) objects: Vec<ObjectMeta>,
+    pub(super) folders: Vec<String>,
+    /// The least name in it.
+    pub(super) first: Option<String>,
     pub(super) next: Option<String>,
+}
+
+/// Entries of a page, at most, by S3's own rule.
+const PAGE: i32 = 1_000;
+
+fn moment(at: &aws_sdk_s3::primitives::DateTime) -> Option<time::OffsetDateTime> {
+    time::OffsetDateTime::from_unix_timestamp_nanos(at.as_nanos()).ok()
 }
 
 impl S3Store {
@@ -84,26 +94,39 @@ impl S3Store {
         Ok(body.freeze())
     }
 
-    pub(super) async fn head_once(&self, key: &str) -> Result<u64, Failure> {
+    pub(super) async fn head_once(&self, key: &str) -> Result<ObjectHead, Failure> {
         let request = self.client.head_object().bucket(&self.bucket).key(self.full(key));
         let answer = self.within(0, request.send()).await?.map_err(Failure::from_sdk)?;
         let length = answer.content_length().and_then(|length| u64::try_from(length).ok());
-        length.ok_or_else(|| Failure::new(ErrorKind::Other).hint("the server does not say how long it is"))
+        let Some(size) = length else {
+            return Err(Failure::new(ErrorKind::Other).hint("the server does not say how long it is"));
+        };
+        Ok(ObjectHead {
+            size,
+            sha256: None,
+            version: answer.version_id().map(str::to_owned),
+            retention: None,
+            modified: answer.last_modified().and_then(moment),
+        })
     }
 
     /// A page of what muster may have written; other names in the bucket are not objects of a repository.
-    pub(super) async fn list_once(&self, prefix: &str, after: Option<String>) -> Result<Page, Failure> {
+    pub(super) async fn list_once(&self, query: &ListQuery<'_>, token: Option<String>) -> Result<Page, Failure> {
         let request = self
             .client
             .list_objects_v2()
             .bucket(&self.bucket)
-            .prefix(self.full(prefix));
-        let request = request.set_continuation_token(after);
+            .prefix(self.full(query.prefix))
+            .max_keys(i32::try_from(query.max).unwrap_or(PAGE).clamp(1, PAGE))
+            .set_delimiter(query.folders.then(|| "/".to_owned()))
+            .set_start_after(query.after.map(|after| self.full(after)))
+            .set_continuation_token(token);
         let answer = self.within(0, request.send()).await?.map_err(Failure::from_sdk)?;
+        let wanted = |name: &Option<&str>| query.after.is_none_or(|after| name.is_some_and(|name| name > after));
         let mut objects = Vec::new();
         for object in answer.contents() {
             let key = object.key().and_then(|key| key.strip_prefix(&self.prefix));
-            let Some(key) = key.filter(|key| is_key(key) && key.starts_with(prefix)) else {
+            let Some(key) = key.filter(|key| is_key(key) && key.starts_with(query.prefix) && wanted(&Some(key))) else {
                 continue;
             };
             let size = object.size().and_then(|size| u64::try_from(size).ok());
@@ -115,14 +138,35 @@ impl S3Store {
                 size,
             });
         }
-        match (answer.is_truncated(), answer.next_continuation_token()) {
-            (Some(true), None) => Err(Failure::new(ErrorKind::Other).hint("the server's listing breaks off")),
-            (Some(true), next) => Ok(Page {
-                objects,
-                next: next.map(str::to_owned),
-            }),
-            _ => Ok(Page { objects, next: None }),
+        let folders: Vec<String> = answer
+            .common_prefixes()
+            .iter()
+            .filter_map(|folder| folder.prefix().and_then(|folder| folder.strip_prefix(&self.prefix)))
+            .filter(|folder| folder.strip_suffix('/').is_some_and(is_key) && folder.starts_with(query.prefix))
+            .filter(|folder| wanted(&Some(folder)))
+            .map(str::to_owned)
+            .collect();
+        if !objects.is_sorted_by(|a, b| a.key < b.key) || !folders.is_sorted_by(|a, b| a < b) {
+            return Err(Failure::new(ErrorKind::Other).hint("the server's listing is not sorted"));
         }
+        let next = match (answer.is_truncated(), answer.next_continuation_token()) {
+            (Some(true), None) => {
+                return Err(Failure::new(ErrorKind::Other).hint("the server's listing breaks off"));
+            }
+            (Some(true), next) => next.map(str::to_owned),
+            _ => None,
+        };
+        let least = [
+            objects.first().map(|object| object.key.as_str()),
+            folders.first().map(String::as_str),
+        ];
+        let first = least.into_iter().flatten().min().map(str::to_owned);
+        Ok(Page {
+            objects,
+            folders,
+            first,
+            next,
+        })
     }
 
     pub(super) async fn delete_once(&self, key: &str) -> Result<(), Failure> {

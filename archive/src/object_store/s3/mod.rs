@@ -20,7 +20,10 @@ use bytes::Bytes;
 
 use super::error::{ErrorKind, StorageError};
 use super::key::{check_key, check_prefix};
-use super::{MAX_OBJECT, ObjectMeta, ObjectStore, PutMode, check_length, check_range};
+use super::{
+    ListPage, ListQuery, MAX_OBJECT, ObjectHead, ObjectStore, PutMode, PutOptions, cannot_hold, check_length,
+    check_range,
+};
 
 pub(super) use connect::open;
 
@@ -82,6 +85,14 @@ impl Default for Patience {
     }
 }
 
+/// A listing that only shows whether one may list.
+const ANYTHING: ListQuery<'static> = ListQuery {
+    prefix: "",
+    after: None,
+    max: 1,
+    folders: false,
+};
+
 /// Objects beneath a prefix of one bucket.
 struct S3Store {
     client: Client,
@@ -103,9 +114,13 @@ impl fmt::Debug for S3Store {
 
 #[async_trait]
 impl ObjectStore for S3Store {
-    async fn put(&self, key: &str, body: Bytes, mode: PutMode) -> Result<(), StorageError> {
+    async fn put(&self, key: &str, body: Bytes, options: PutOptions) -> Result<(), StorageError> {
         check_key(key)?;
         check_length(key, &body)?;
+        if options.retention.is_some() {
+            return Err(cannot_hold(self.url(), key));
+        }
+        let mode = options.mode;
         let attempt = format!("write {key} in {}", self.url());
         let conditional = self.conditional_create.load(Ordering::Relaxed);
         if mode == PutMode::Create && !conditional && self.is_there(key).await? {
@@ -152,37 +167,39 @@ impl ObjectStore for S3Store {
         .await
     }
 
-    async fn head(&self, key: &str) -> Result<ObjectMeta, StorageError> {
+    async fn head(&self, key: &str) -> Result<ObjectHead, StorageError> {
         check_key(key)?;
         let attempt = format!("look at {key} in {}", self.url());
-        let size = self.retry(key, &attempt, &mut 0, || self.head_once(key)).await?;
-        Ok(ObjectMeta {
-            key: key.to_owned(),
-            size,
-        })
+        self.retry(key, &attempt, &mut 0, || self.head_once(key)).await
     }
 
-    async fn list(&self, prefix: &str) -> Result<Vec<ObjectMeta>, StorageError> {
-        check_prefix(prefix)?;
-        let attempt = format!("list {prefix:?} in {}", self.url());
-        let mut found = Vec::new();
-        let mut after = None;
+    async fn list_page(&self, query: ListQuery<'_>) -> Result<ListPage, StorageError> {
+        check_prefix(query.prefix)?;
+        let attempt = format!("list {:?} in {}", query.prefix, self.url());
+        let mut found = ListPage::default();
+        let mut token = None;
         loop {
             let page = self
-                .retry("", &attempt, &mut 0, || self.list_once(prefix, after.clone()))
+                .retry("", &attempt, &mut 0, || self.list_once(&query, token.clone()))
                 .await?;
-            found.extend(page.objects);
+            let in_order = found.last() < page.first.as_deref();
+            if page.first.is_some() && !in_order {
+                let error = StorageError::new(ErrorKind::Other, "", attempt);
+                return Err(error.hint("the server's listing is not sorted"));
+            }
+            found.objects.extend(page.objects);
+            found.folders.extend(page.folders);
+            let full = found.objects.len() + found.folders.len() >= query.max;
             match page.next {
-                None => break,
-                next if next == after => {
+                None => return Ok(found),
+                _ if full => return Ok(ListPage { more: true, ..found }),
+                next if next == token => {
                     let error = StorageError::new(ErrorKind::Other, "", attempt);
                     return Err(error.hint("the server's listing goes round in circles"));
                 }
-                next => after = next,
+                next => token = next,
             }
         }
-        found.sort_unstable_by(|a, b| a.key.cmp(&b.key));
-        Ok(found)
     }
 
     async fn delete(&self, key: &str) -> Result<(), StorageError> {
@@ -207,7 +224,10 @@ impl ObjectStore for S3Store {
             // A HEAD has no body: it takes another question to learn whether the credentials are wrong or only this is not allowed,
             // and who may not ask may still be allowed to write.
             Err(error) if error.kind == ErrorKind::Denied => {
-                return match self.retry("", &attempt, &mut 0, || self.list_once("", None)).await {
+                return match self
+                    .retry("", &attempt, &mut 0, || self.list_once(&ANYTHING, None))
+                    .await
+                {
                     Err(error) if error.kind != ErrorKind::Denied || error.hint.is_some() => Err(error),
                     _ => Ok(()),
                 };

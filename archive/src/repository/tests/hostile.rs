@@ -9,7 +9,7 @@ use muster_signing::{Descriptor, Digest, KeyDocument, KeyEntry, Role, SecretKey,
 use super::{Counting, World};
 use crate::edge::Edge;
 use crate::ledger::{self, LogEvent, Place};
-use crate::object_store::{MemoryStore, ObjectStore, PutMode};
+use crate::object_store::{MemoryStore, ObjectStore, PutOptions};
 use crate::tree::{
     Child, Content, Extent, Index, LeafBuilder, Location, NodeKind, TreeEntry, decode_leaf, decode_map, encode_map,
 };
@@ -29,7 +29,7 @@ fn hostile(id: &str, epochs: u64) -> Arc<dyn ObjectStore> {
     let objects: Arc<dyn ObjectStore> = Arc::new(MemoryStore::new());
     let put = |key: &str, bytes: Vec<u8>| {
         runtime
-            .block_on(objects.put(key, Bytes::from(bytes), PutMode::Create))
+            .block_on(objects.put(key, Bytes::from(bytes), PutOptions::CREATE))
             .unwrap();
     };
     put(

@@ -9,7 +9,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::{Piece, World, write_file};
-use crate::object_store::{ErrorKind, MemoryStore, ObjectMeta, ObjectStore, PutMode, StorageError};
+use crate::object_store::{
+    ErrorKind, ListPage, ListQuery, MemoryStore, ObjectHead, ObjectStore, PutOptions, StorageError,
+};
 use crate::{ArchiveError, Parent, SnapshotWriter};
 
 /// How writes of packs and trees end.
@@ -30,7 +32,7 @@ struct Failing {
 
 #[async_trait]
 impl ObjectStore for Failing {
-    async fn put(&self, key: &str, body: Bytes, mode: PutMode) -> Result<(), StorageError> {
+    async fn put(&self, key: &str, body: Bytes, options: PutOptions) -> Result<(), StorageError> {
         let content = key.starts_with("packs/") || key.starts_with("trees/");
         let left = |left: u64| left.checked_sub(1);
         if self.disk != Disk::Whole
@@ -43,7 +45,7 @@ impl ObjectStore for Failing {
             assert!(self.disk == Disk::Full, "the disk is gone");
             return Err(StorageError::new(ErrorKind::NoSpace, key, "write"));
         }
-        self.inner.put(key, body, mode).await
+        self.inner.put(key, body, options).await
     }
 
     async fn get_limited(&self, key: &str, max: u64) -> Result<Bytes, StorageError> {
@@ -54,12 +56,12 @@ impl ObjectStore for Failing {
         self.inner.get_range(key, range).await
     }
 
-    async fn head(&self, key: &str) -> Result<ObjectMeta, StorageError> {
+    async fn head(&self, key: &str) -> Result<ObjectHead, StorageError> {
         self.inner.head(key).await
     }
 
-    async fn list(&self, prefix: &str) -> Result<Vec<ObjectMeta>, StorageError> {
-        self.inner.list(prefix).await
+    async fn list_page(&self, query: ListQuery<'_>) -> Result<ListPage, StorageError> {
+        self.inner.list_page(query).await
     }
 
     async fn delete(&self, key: &str) -> Result<(), StorageError> {

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use bytes::Bytes;
 
 use crate::edge::Edge;
-use crate::object_store::{self, MemoryStore, ObjectStore, PutMode};
+use crate::object_store::{self, MemoryStore, ObjectStore, PutOptions};
 use crate::repository::tests::{Counting, World};
 use crate::tree::{Content, NodeKind, TreeEntry};
 use crate::{Parent, SnapshotWriter, WriterOptions};
@@ -17,14 +17,14 @@ struct Sink(MemoryStore);
 
 #[async_trait::async_trait]
 impl ObjectStore for Sink {
-    async fn put(&self, key: &str, body: Bytes, mode: PutMode) -> Result<(), object_store::StorageError> {
+    async fn put(&self, key: &str, body: Bytes, options: PutOptions) -> Result<(), object_store::StorageError> {
         if key.starts_with("packs/") {
             return Ok(());
         }
         if key.starts_with("trees/") {
             return Ok(());
         }
-        self.0.put(key, body, mode).await
+        self.0.put(key, body, options).await
     }
     async fn get_limited(&self, key: &str, max: u64) -> Result<Bytes, object_store::StorageError> {
         self.0.get_limited(key, max).await
@@ -32,11 +32,14 @@ impl ObjectStore for Sink {
     async fn get_range(&self, key: &str, range: std::ops::Range<u64>) -> Result<Bytes, object_store::StorageError> {
         self.0.get_range(key, range).await
     }
-    async fn head(&self, key: &str) -> Result<object_store::ObjectMeta, object_store::StorageError> {
+    async fn head(&self, key: &str) -> Result<object_store::ObjectHead, object_store::StorageError> {
         self.0.head(key).await
     }
-    async fn list(&self, prefix: &str) -> Result<Vec<object_store::ObjectMeta>, object_store::StorageError> {
-        self.0.list(prefix).await
+    async fn list_page(
+        &self,
+        query: object_store::ListQuery<'_>,
+    ) -> Result<object_store::ListPage, object_store::StorageError> {
+        self.0.list_page(query).await
     }
     async fn delete(&self, key: &str) -> Result<(), object_store::StorageError> {
         self.0.delete(key).await
