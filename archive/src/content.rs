@@ -4,6 +4,7 @@
 //! and frames" and "Tree digest").
 
 use std::cmp::Ordering;
+use std::fmt;
 
 use muster_signing::{Digest, Hasher};
 
@@ -12,8 +13,36 @@ use crate::tree::{NodeKind, TreeEntry};
 /// Length of a block in bytes: files are cut at its multiples.
 pub const BLOCK: usize = 64 * 1024;
 
-/// Incremental file digest: BLAKE3 over the BLAKE3 hashes of the file's blocks.
-#[derive(Clone, Default)]
+/// The key of every BLAKE3 hash inside a snapshot. Its tree's index holds it: who cannot read the tree cannot test a guess of
+/// what it holds.
+#[derive(Clone, PartialEq, Eq)]
+pub struct HashKey([u8; 32]);
+
+impl HashKey {
+    /// A key from its bytes.
+    pub fn new(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// Its bytes.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// The keyed BLAKE3 hash of an extent's or a block's bytes.
+    pub fn hash(&self, bytes: &[u8]) -> [u8; 32] {
+        *blake3::keyed_hash(&self.0, bytes).as_bytes()
+    }
+}
+
+impl fmt::Debug for HashKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HashKey(redacted)")
+    }
+}
+
+/// Incremental file digest: keyed BLAKE3 over the keyed BLAKE3 hashes of the file's blocks.
+#[derive(Clone)]
 pub struct FileDigest {
     hashes: blake3::Hasher,
     block: blake3::Hasher,
@@ -22,8 +51,12 @@ pub struct FileDigest {
 
 impl FileDigest {
     /// A digest of nothing yet.
-    pub fn new() -> Self {
-        Self::default()
+    pub fn new(key: &HashKey) -> Self {
+        Self {
+            hashes: blake3::Hasher::new_keyed(&key.0),
+            block: blake3::Hasher::new_keyed(&key.0),
+            filled: 0,
+        }
     }
 
     /// The next bytes of the file, in order, of any length.
@@ -40,7 +73,7 @@ impl FileDigest {
         }
     }
 
-    /// The next whole block (or the file's last, shorter one) by its BLAKE3 hash, computed elsewhere.
+    /// The next whole block (or the file's last, shorter one) by its hash, computed elsewhere.
     pub fn push_block(&mut self, hash: &[u8; 32]) {
         self.hashes.update(hash);
     }
@@ -162,20 +195,22 @@ mod tests {
     #[test]
     fn a_file_digest_does_not_depend_on_how_the_bytes_arrive() {
         let bytes: Vec<u8> = (0..200_000u32).map(|n| (n % 251) as u8).collect();
-        let mut whole = FileDigest::new();
+        let key = HashKey::new([7; 32]);
+        let mut whole = FileDigest::new(&key);
         whole.update(&bytes);
-        let mut pieces = FileDigest::new();
+        let mut pieces = FileDigest::new(&key);
         for piece in bytes.chunks(777) {
             pieces.update(piece);
         }
-        let mut blocks = FileDigest::new();
+        let mut blocks = FileDigest::new(&key);
         for block in bytes.chunks(BLOCK) {
-            blocks.push_block(blake3::hash(block).as_bytes());
+            blocks.push_block(&key.hash(block));
         }
         let expected = whole.finish();
         assert_eq!(expected, pieces.finish());
         assert_eq!(expected, blocks.finish());
-        assert_eq!(FileDigest::new().finish(), *blake3::hash(b"").as_bytes());
+        assert_eq!(FileDigest::new(&key).finish(), key.hash(b""));
+        assert_ne!(FileDigest::new(&HashKey::new([8; 32])).finish(), key.hash(b""));
     }
 
     #[test]

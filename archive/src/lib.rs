@@ -20,7 +20,7 @@ pub mod tree;
 mod verify;
 mod writer;
 
-pub use content::{BLOCK, FileDigest, TreeDigest, path_order};
+pub use content::{BLOCK, FileDigest, HashKey, TreeDigest, path_order};
 pub use edge::{Edge, rfc3339};
 pub use error::ArchiveError;
 pub use frame::{FrameDecoder, FrameError};

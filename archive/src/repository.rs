@@ -18,6 +18,7 @@ use serde::de::DeserializeOwned;
 pub use commit::{Commit, RehearsalPlace};
 pub use init::InitOptions;
 
+use crate::content::HashKey;
 use crate::ledger::{self, Log, LogEvent};
 use crate::list::{self, HUNK_MAX, Named};
 use crate::manifest::{MANIFEST_MAX, Manifest};
@@ -52,6 +53,17 @@ pub struct Point {
     pub manifest: Digest,
     /// When the writer says that it logged it.
     pub time: String,
+}
+
+/// The index of a snapshot's tree, read whole.
+#[derive(Clone, Debug)]
+pub struct TreeIndex {
+    /// The key of the hashes in the tree.
+    pub hash_key: HashKey,
+    /// Ids of the listing leaves, in order.
+    pub leaves: Vec<Digest>,
+    /// Ids of the index objects on the way to them.
+    pub indexes: Vec<Digest>,
 }
 
 impl Repository {
@@ -308,13 +320,16 @@ impl Repository {
     /// # Errors
     /// [`ArchiveError::Missing`], [`ArchiveError::Damaged`], storage errors.
     pub async fn tree_leaves(&self, manifest: &Manifest) -> Result<Vec<Digest>, ArchiveError> {
-        Ok(self.index_leaves(manifest).await?.0)
+        Ok(self.tree_index(manifest).await?.leaves)
     }
 
-    /// The leaves, and the index objects on the way to them.
-    pub(crate) async fn index_leaves(&self, manifest: &Manifest) -> Result<(Vec<Digest>, Vec<Digest>), ArchiveError> {
+    /// The whole index of a snapshot's tree.
+    ///
+    /// # Errors
+    /// [`ArchiveError::Missing`], [`ArchiveError::Damaged`], storage errors.
+    pub async fn tree_index(&self, manifest: &Manifest) -> Result<TreeIndex, ArchiveError> {
         let mut pending = vec![(manifest.tree.root, None)];
-        let (mut leaves, mut indexes) = (Vec::new(), Vec::new());
+        let (mut leaves, mut indexes, mut hash_key) = (Vec::new(), Vec::new(), None);
         while let Some((id, expected)) = pending.pop() {
             let object = layout::tree(&id);
             let bytes = self
@@ -324,13 +339,21 @@ impl Repository {
             if expected.is_some_and(|level| index.level != level) {
                 return Err(ArchiveError::damaged(&object, "it is an index of another level"));
             }
+            if *hash_key.get_or_insert_with(|| index.hash_key.clone()) != index.hash_key {
+                return Err(ArchiveError::damaged(&object, "its hash key is not the one of its root"));
+            }
             indexes.push(id);
             match index.level.checked_sub(1) {
                 None => leaves.extend(index.children.iter().map(|child| child.id)),
                 below => pending.extend(index.children.iter().rev().map(|child| (child.id, below))),
             }
         }
-        Ok((leaves, indexes))
+        let hash_key = hash_key.ok_or_else(|| ArchiveError::Invalid("a tree has no root".to_owned()))?;
+        Ok(TreeIndex {
+            hash_key,
+            leaves,
+            indexes,
+        })
     }
 
     /// The entries of one listing leaf.

@@ -125,10 +125,21 @@ pub enum Content {
 pub struct Extent {
     /// Logical bytes, at most 4 MiB where a frame holds them.
     pub length: u64,
-    /// BLAKE3 of the logical bytes; all zero where `location` is `None`.
+    /// Keyed BLAKE3 of the logical bytes; all zero where `location` is `None`.
     pub hash: [u8; 32],
     /// The frame that holds them; `None`: they are zeros.
     pub location: Option<Location>,
+    /// Set on the first extent of those that make up one block together.
+    pub group: Option<Box<Group>>,
+}
+
+/// A block that is stored in several pieces.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// Keyed BLAKE3 of the whole block.
+    pub hash: [u8; 32],
+    /// How many extents make it up, the one that carries this included.
+    pub extents: u32,
 }
 
 /// A slice of a frame in a pack.

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use muster_signing::{Digest, Role, payload};
 use serde_json::Value;
 
-use crate::content::FileDigest;
+use crate::content::{FileDigest, HashKey};
 use crate::frame::FrameDecoder;
 use crate::ledger::{Log, LogEvent, check_citations, check_tiles};
 use crate::list::Named;
@@ -208,7 +208,7 @@ impl Repository {
         found: &mut Verification,
         on_event: &(dyn Fn(VerifyEvent) + Sync),
     ) {
-        let mut wanted: BTreeMap<Digest, BTreeMap<u32, Vec<Extent>>> = BTreeMap::new();
+        let mut wanted: Wanted = BTreeMap::new();
         let mut trees = BTreeSet::new();
         for manifest in manifests {
             if let Err(error) = self.walk(manifest, &mut wanted, &mut trees).await {
@@ -259,12 +259,14 @@ impl Repository {
     async fn walk(
         &self,
         manifest: &Manifest,
-        wanted: &mut BTreeMap<Digest, BTreeMap<u32, Vec<Extent>>>,
+        wanted: &mut Wanted,
         seen: &mut BTreeSet<Digest>,
     ) -> Result<(), ArchiveError> {
         let mut digest = TreeDigest::new();
         let (mut entries, mut files, mut logical) = (0u64, 0u64, 0u64);
-        for leaf in self.tree_leaves(manifest).await? {
+        let index = self.tree_index(manifest).await?;
+        let hash_key = index.hash_key;
+        for leaf in index.leaves {
             let new = seen.insert(leaf);
             for entry in self.read_leaf(&leaf).await? {
                 digest.push(&entry);
@@ -273,7 +275,7 @@ impl Repository {
                     files += 1;
                     logical += size;
                     if new {
-                        self.walk_file(&leaf, &entry, wanted, seen).await?;
+                        self.walk_file(&leaf, &entry, &hash_key, wanted, seen).await?;
                     }
                 }
             }
@@ -293,7 +295,8 @@ impl Repository {
         &self,
         leaf: &Digest,
         entry: &TreeEntry,
-        wanted: &mut BTreeMap<Digest, BTreeMap<u32, Vec<Extent>>>,
+        hash_key: &HashKey,
+        wanted: &mut Wanted,
         seen: &mut BTreeSet<Digest>,
     ) -> Result<(), ArchiveError> {
         let NodeKind::File {
@@ -302,7 +305,7 @@ impl Repository {
         else {
             return Ok(());
         };
-        let mut sum = FileSum::default();
+        let mut sum = FileSum::new(hash_key);
         match content {
             Content::Inline(extents) => sum.take(extents, wanted),
             Content::Maps(maps) => {
@@ -326,40 +329,56 @@ impl Repository {
     }
 }
 
+/// Per pack, per frame: the extents that are to be compared, and the key of their hashes.
+type Wanted = BTreeMap<Digest, BTreeMap<u32, Vec<(Extent, HashKey)>>>;
+
 /// Adds up a file's extents.
 struct FileSum {
+    key: HashKey,
     digest: FileDigest,
+    /// Extents of a group that are still to come.
+    grouped: u32,
     size: u64,
     in_blocks: bool,
 }
 
-impl Default for FileSum {
-    fn default() -> Self {
+impl FileSum {
+    fn new(key: &HashKey) -> Self {
         Self {
-            digest: FileDigest::new(),
+            key: key.clone(),
+            digest: FileDigest::new(key),
+            grouped: 0,
             size: 0,
             in_blocks: true,
         }
     }
-}
 
-impl FileSum {
-    fn take(&mut self, extents: &[Extent], wanted: &mut BTreeMap<Digest, BTreeMap<u32, Vec<Extent>>>) {
+    fn take(&mut self, extents: &[Extent], wanted: &mut Wanted) {
         for extent in extents {
-            self.in_blocks &= self.size.is_multiple_of(BLOCK as u64);
+            if let Some(location) = extent.location {
+                wanted
+                    .entry(location.pack)
+                    .or_default()
+                    .entry(location.ordinal)
+                    .or_default()
+                    .push((extent.clone(), self.key.clone()));
+            }
+            let aligned = self.size.is_multiple_of(BLOCK as u64);
             self.size = self.size.saturating_add(extent.length);
-            match extent.location {
-                Some(location) => {
-                    self.in_blocks &= extent.length <= BLOCK as u64;
-                    self.digest.push_block(&extent.hash);
-                    wanted
-                        .entry(location.pack)
-                        .or_default()
-                        .entry(location.ordinal)
-                        .or_default()
-                        .push(extent.clone());
-                }
-                None => self.zeros(extent.length),
+            if let Some(group) = &extent.group {
+                self.digest.push_block(&group.hash);
+                self.grouped = group.extents;
+            }
+            if self.grouped > 0 {
+                self.grouped -= 1;
+                continue;
+            }
+            self.in_blocks &= aligned;
+            if extent.location.is_some() {
+                self.in_blocks &= extent.length <= BLOCK as u64;
+                self.digest.push_block(&extent.hash);
+            } else {
+                self.zeros(extent.length);
             }
         }
     }
@@ -367,13 +386,13 @@ impl FileSum {
     fn zeros(&mut self, length: u64) {
         static ZEROS: [u8; BLOCK] = [0; BLOCK];
         let whole = length / BLOCK as u64;
-        let hash = blake3::hash(&ZEROS);
+        let hash = self.key.hash(&ZEROS);
         for _ in 0..whole {
-            self.digest.push_block(hash.as_bytes());
+            self.digest.push_block(&hash);
         }
         let rest = usize::try_from(length % BLOCK as u64).unwrap_or(0);
         if rest > 0 {
-            self.digest.push_block(blake3::hash(&ZEROS[..rest]).as_bytes());
+            self.digest.push_block(&self.key.hash(&ZEROS[..rest]));
         }
     }
 }
@@ -383,17 +402,18 @@ fn object_key(what: Named, id: &Digest) -> String {
         Named::Pack => layout::pack(id),
         Named::Tree => layout::tree(id),
         Named::List => layout::list(id),
+        Named::Run => format!("{} with SHA-256 {}", layout::RUNS, id.hex()),
     }
 }
 
 /// Compares every wanted extent of a whole pack with its hash.
-fn check_frames(pack: &[u8], wanted: &BTreeMap<u32, Vec<Extent>>) -> Result<(), String> {
+fn check_frames(pack: &[u8], wanted: &BTreeMap<u32, Vec<(Extent, HashKey)>>) -> Result<(), String> {
     let directory = read_directory(pack, None)?;
     let mut decoder = FrameDecoder::new().map_err(|error| error.to_string())?;
     let mut plain = Vec::new();
     for (ordinal, extents) in wanted {
         let mut decoded = false;
-        for extent in extents {
+        for (extent, key) in extents {
             let Some(location) = extent.location else { continue };
             let listed = directory.get(*ordinal as usize).is_some_and(|entry| {
                 (entry.offset, entry.stored, entry.raw, entry.frame_length)
@@ -413,10 +433,7 @@ fn check_frames(pack: &[u8], wanted: &BTreeMap<u32, Vec<Extent>>) -> Result<(), 
             let start = location.within as usize;
             let length = usize::try_from(extent.length).unwrap_or(usize::MAX);
             let bytes = plain.get(start..start.saturating_add(length));
-            if bytes
-                .map(blake3::hash)
-                .is_none_or(|hash| *hash.as_bytes() != extent.hash)
-            {
+            if bytes.is_none_or(|bytes| key.hash(bytes) != extent.hash) {
                 return Err(format!(
                     "an extent in frame {ordinal} has other bytes than its hash says"
                 ));

@@ -22,10 +22,10 @@ use std::thread::JoinHandle;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use tokio::runtime::Handle;
 
-use crate::content::BLOCK;
+use crate::content::{BLOCK, HashKey};
 use crate::edge::Edge;
 use crate::tree::{FILE_MAX, NodeKind, TreeEntry, check_entry};
-use crate::{ArchiveError, ListRef, Manifest, Repository, TreeRef};
+use crate::{ArchiveError, Encryption, ListRef, Manifest, Repository, TreeRef};
 use assemble::Assembler;
 use batch::{Batch, Item, work};
 pub use parent::Parent;
@@ -82,6 +82,8 @@ pub struct Written {
     /// Bytes of all objects that the snapshot needs.
     pub stored_bytes: u64,
     /// Bytes that this run put.
+    /// What opens it; `None`: it is plain.
+    pub encryption: Option<Encryption>,
     pub added_bytes: u64,
     /// The parent that was leaned on, if any.
     pub parent: Option<crate::ParentRef>,
@@ -118,6 +120,11 @@ impl SnapshotWriter {
         let parent = Arc::new(parent);
         let most = usize::try_from(options.memory / (10 << 20))
             .unwrap_or(usize::MAX)
+        let key = parent.hash_key().cloned().unwrap_or_else(|| {
+            let mut bytes = [0; 32];
+            edge.fill(&mut bytes);
+            HashKey::new(bytes)
+        });
             .max(4);
         let buffers = (options.workers * 2 + 4).min(most);
         let (tasks, task_queue) = bounded::<Batch>(buffers);
@@ -131,14 +138,15 @@ impl SnapshotWriter {
             .map(|_| {
                 let (queue, done, parent, level) =
                     (task_queue.clone(), done.clone(), Arc::clone(&parent), options.level);
-                std::thread::spawn(move || work(&queue, &done, &parent, level))
+                let key = key.clone();
+                std::thread::spawn(move || work(&queue, &done, &parent, &key, level))
             })
             .collect();
         let assembler = {
             let cancel = Arc::clone(&cancel);
             let (table_bytes, in_order) = (options.memory / 8, options.in_order);
             std::thread::spawn(move || {
-                let assembler = Assembler::new(parent, uploader, edge, table_bytes, in_order);
+                let assembler = Assembler::new(parent, uploader, edge, table_bytes, &key, in_order);
                 assembler.run(&done_queue, &give_back, &cancel)
             })
         };

@@ -40,11 +40,13 @@ fn extents() -> Vec<Extent> {
         length: 1 << 20,
         hash: [0; 32],
         location: None,
+        group: None,
     };
     let part = Extent {
         length: 4464,
         hash: [7; 32],
         location: Some(location),
+        group: None,
     };
     vec![hole, part]
 }
@@ -92,6 +94,7 @@ fn seeds() -> Vec<Vec<u8>> {
         first: b"d/0".to_vec(),
     };
     let index = Index {
+        hash_key: HashKey::new([7; 32]),
         level: 1,
         ordered: true,
         children: vec![child],

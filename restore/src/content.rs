@@ -4,11 +4,14 @@
 //! Where every extent is one block this needs no second look at the bytes: each extent is compared with its hash on its way.
 
 use muster_archive::tree::Extent;
-use muster_archive::{BLOCK, FileDigest};
+use muster_archive::{BLOCK, FileDigest, HashKey};
 
 /// Adds up a file's extents.
 pub(crate) struct ContentCheck {
+    key: HashKey,
     digest: FileDigest,
+    /// Extents of a group that are still to come: its block's hash is counted already.
+    grouped: u32,
     size: u64,
     position: u64,
     blocks: bool,
@@ -27,10 +30,12 @@ pub(crate) enum Sum {
 }
 
 impl ContentCheck {
-    pub(crate) fn new(size: u64) -> Self {
-        let zero_block = *blake3::hash(&[0; BLOCK]).as_bytes();
+    pub(crate) fn new(key: &HashKey, size: u64) -> Self {
+        let zero_block = key.hash(&[0; BLOCK]);
         Self {
-            digest: FileDigest::new(),
+            key: key.clone(),
+            digest: FileDigest::new(key),
+            grouped: 0,
             size,
             position: 0,
             blocks: true,
@@ -43,6 +48,14 @@ impl ContentCheck {
         let begin = self.position;
         let end = begin.checked_add(extent.length).filter(|end| *end <= self.size)?;
         self.position = end;
+        if let Some(group) = &extent.group {
+            self.digest.push_block(&group.hash);
+            self.grouped = group.extents;
+        }
+        if self.grouped > 0 {
+            self.grouped -= 1;
+            return Some(begin);
+        }
         let block = BLOCK as u64;
         let whole = end.is_multiple_of(block) || end == self.size;
         if !self.blocks || !begin.is_multiple_of(block) || !whole {
@@ -56,7 +69,7 @@ impl ContentCheck {
             }
             let rest = usize::try_from(extent.length % block).unwrap_or(0);
             if rest > 0 {
-                self.digest.push_block(blake3::hash(&[0; BLOCK][..rest]).as_bytes());
+                self.digest.push_block(&self.key.hash(&[0; BLOCK][..rest]));
             }
         }
         Some(begin)
@@ -78,10 +91,14 @@ impl ContentCheck {
 
 #[cfg(test)]
 mod tests {
-    use muster_archive::tree::Location;
+    use muster_archive::tree::{Group, Location};
     use muster_signing::Digest;
 
     use super::*;
+
+    fn key() -> HashKey {
+        HashKey::new([7; 32])
+    }
 
     fn data(bytes: &[u8]) -> Extent {
         let length = u32::try_from(bytes.len()).unwrap();
@@ -96,8 +113,9 @@ mod tests {
         };
         Extent {
             length: bytes.len() as u64,
-            hash: *blake3::hash(bytes).as_bytes(),
+            hash: key().hash(bytes),
             location: Some(location),
+            group: None,
         }
     }
 
@@ -106,13 +124,14 @@ mod tests {
             length: length as u64,
             hash: [0; 32],
             location: None,
+            group: None,
         }
     }
 
     fn sum(extents: &[Extent], size: usize, bytes: &[u8]) -> Sum {
-        let mut digest = FileDigest::new();
+        let mut digest = FileDigest::new(&key());
         digest.update(bytes);
-        let mut check = ContentCheck::new(size as u64);
+        let mut check = ContentCheck::new(&key(), size as u64);
         for extent in extents {
             if check.next(extent).is_none() {
                 return Sum::Wrong;
@@ -134,6 +153,18 @@ mod tests {
             Sum::ReadBack
         );
         assert_eq!(sum(&[], 0, b""), Sum::Right);
+    }
+
+    #[test]
+    fn the_pieces_of_a_block_count_as_the_block() {
+        let bytes = vec![7; BLOCK + 5];
+        let mut extents = vec![data(&bytes[..100]), data(&bytes[100..BLOCK]), data(&bytes[BLOCK..])];
+        assert_eq!(sum(&extents, bytes.len(), &bytes), Sum::ReadBack);
+        extents[0].group = Some(Box::new(Group {
+            hash: key().hash(&bytes[..BLOCK]),
+            extents: 2,
+        }));
+        assert_eq!(sum(&extents, bytes.len(), &bytes), Sum::Right);
     }
 
     #[test]

@@ -8,7 +8,7 @@ mod select;
 use std::time::Instant;
 
 use muster_archive::tree::{Content, NodeKind, TreeEntry};
-use muster_archive::{ArchiveError, Manifest, TreeDigest, layout};
+use muster_archive::{ArchiveError, HashKey, Manifest, TreeDigest, layout};
 use muster_signing::{Digest, Verified};
 use muster_stores::files::Patterns;
 use serde::Serialize;
@@ -59,6 +59,9 @@ pub struct RestorePlan {
     pub needed_bytes: u64,
     /// Parts of the listing that could not be read.
     pub lost: Vec<Lost>,
+    /// The key of its hashes.
+    #[serde(skip)]
+    pub hash_key: HashKey,
     #[serde(skip)]
     pub(crate) root: Digest,
     #[serde(skip)]
@@ -94,7 +97,7 @@ pub fn plan(
         [] => None,
         include => Some(Patterns::new(include, "--include")?),
     };
-    let ids = session.wait(session.repository.tree_leaves(manifest))??;
+    let index = session.wait(session.repository.tree_index(manifest))??;
     let mut plan = RestorePlan {
         store: manifest.store.clone(),
         kind: manifest.kind.clone(),
@@ -104,6 +107,7 @@ pub fn plan(
         bytes: 0,
         needed_bytes: 0,
         lost: Vec::new(),
+        hash_key: index.hash_key,
         root: manifest.tree.root,
         options: options.clone(),
         marker: UNFINISHED.to_owned(),
@@ -116,7 +120,7 @@ pub fn plan(
         leaves: Vec::new(),
         selection: Selection::new(patterns),
     };
-    plan.read(session, ids, manifest)?;
+    plan.read(session, index.leaves, manifest)?;
     plan.count(session)?;
     if plan.files == 0 && plan.entries == 0 && !options.include.is_empty() {
         let patterns = options.include.join(" ");

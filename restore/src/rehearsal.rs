@@ -243,7 +243,7 @@ impl<'a> Run<'a> {
         self.findings.of_losses(&report)?;
 
         self.phase("compare");
-        self.compare(place, deadline, report.not_made)?;
+        self.compare(plan, place, deadline, report.not_made)?;
         self.reached = "L2";
 
         self.phase("engine_start");
@@ -287,9 +287,15 @@ impl<'a> Run<'a> {
     }
 
     /// The bytes that were restored, before anything touches them, beside the signed manifest.
-    fn compare(&mut self, place: &Place, deadline: Instant, not_made: u64) -> Result<(), Ended> {
+    fn compare(
+        &mut self,
+        plan: &RestorePlan,
+        place: &Place,
+        deadline: Instant,
+        not_made: u64,
+    ) -> Result<(), Ended> {
         let found = self.within(deadline, |session| {
-            tree_digest_of_directory(&place.data(), session.cancel)
+            tree_digest_of_directory(&place.data(), &plan.hash_key, session.cancel)
         });
         let found = found.map_err(|error| self.findings.of_restore("read the restored bytes", &error))?;
         let signed = self.manifest.tree.digest;

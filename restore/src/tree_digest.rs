@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use muster_archive::tree::{Content, NodeKind, TreeEntry};
-use muster_archive::{BLOCK, FileDigest, TreeDigest};
+use muster_archive::{BLOCK, FileDigest, HashKey, TreeDigest};
 use muster_signing::Digest;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, SeekFrom, Stat};
 use rustix::io::Errno;
@@ -30,12 +30,16 @@ const READ: OFlags = OFlags::RDONLY
     .union(OFlags::NOFOLLOW)
     .union(OFlags::NONBLOCK);
 
-/// Computes the tree digest of everything in `directory`.
+/// Computes the tree digest of everything in `directory`, as a snapshot with this hash key has it.
 ///
 /// # Errors
 /// Where something cannot be read, or changes while it is; [`RestoreError::Cancelled`].
-pub fn tree_digest_of_directory(directory: &Path, cancel: &AtomicBool) -> Result<Digest, RestoreError> {
-    let root = Root::open(directory)?;
+pub fn tree_digest_of_directory(
+    directory: &Path,
+    key: &HashKey,
+    cancel: &AtomicBool,
+) -> Result<Digest, RestoreError> {
+    let root = Root::open(directory, key)?;
     let mut walk = Walk {
         root: &root,
         links: HashMap::new(),
@@ -54,16 +58,18 @@ pub fn tree_digest_of_directory(directory: &Path, cancel: &AtomicBool) -> Result
 /// The open directory. Everything in it is reached relative to it, as it was when it was made: so a path that the restore could write
 /// can be read, however long the directory's own is.
 struct Root {
+    key: HashKey,
     fd: OwnedFd,
     shown: PathBuf,
 }
 
 impl Root {
-    fn open(directory: &Path) -> Result<Self, RestoreError> {
+    fn open(directory: &Path, key: &HashKey) -> Result<Self, RestoreError> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = rustix::fs::open(directory, flags, Mode::empty())
             .map_err(|error| RestoreError::local(format!("list {}", directory.display()), error))?;
         Ok(Self {
+            key: key.clone(),
             fd,
             shown: directory.to_owned(),
         })
@@ -283,7 +289,7 @@ impl<'a> Hashed<'a> {
         let path = entry.path.clone();
         let runs = size.div_ceil(RUN * BLOCK as u64).max(1);
         let state = State {
-            digest: FileDigest::new(),
+            digest: FileDigest::new(&root.key),
             next: 0,
             early: HashMap::new(),
             entry: Some(entry),
@@ -308,7 +314,7 @@ impl<'a> Hashed<'a> {
         if hole {
             buffer.fill(0);
         }
-        let zeros = hole.then(|| *blake3::hash(buffer).as_bytes());
+        let zeros = hole.then(|| self.root.key.hash(buffer));
         while position < end {
             let take = usize::try_from(end - position).unwrap_or(BLOCK).min(BLOCK);
             if !hole {
@@ -317,7 +323,7 @@ impl<'a> Hashed<'a> {
             }
             hashes.push(match zeros {
                 Some(zeros) if take == BLOCK => zeros,
-                _ => *blake3::hash(&buffer[..take]).as_bytes(),
+                _ => self.root.key.hash(&buffer[..take]),
             });
             position += take as u64;
         }
@@ -344,7 +350,7 @@ impl<'a> Hashed<'a> {
 
     fn take(&self) -> Option<(TreeEntry, [u8; 32])> {
         let mut state = lock(&self.state);
-        let digest = std::mem::take(&mut state.digest);
+        let digest = std::mem::replace(&mut state.digest, FileDigest::new(&self.root.key));
         state.entry.take().map(|entry| (entry, digest.finish()))
     }
 }

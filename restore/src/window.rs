@@ -210,6 +210,7 @@ mod tests {
             length: 10,
             hash: [0; 32],
             location: Some(location),
+            group: None,
         }
     }
 
@@ -255,6 +256,7 @@ mod tests {
             length: 65_536,
             hash: [0; 32],
             location: None,
+            group: None,
         };
         let (mut window, sparse, dense) = (Window::default(), file(true), file(false));
         for n in 0..3 {

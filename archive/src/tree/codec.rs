@@ -7,7 +7,10 @@ use std::collections::HashMap;
 use muster_signing::Digest;
 
 use super::wire::{Cursor, put_bytes, put_varint};
-use super::{Content, Extent, FILE_MAX, FRAME_MAX, Location, NodeKind, PATH_MAX, TreeEntry, TreeError, check_entry};
+use super::{
+    Content, Extent, FILE_MAX, FRAME_MAX, Group, Location, NodeKind, PATH_MAX, TreeEntry, TreeError, check_entry,
+};
+use crate::content::{BLOCK, HashKey};
 
 const MAGIC: &[u8; 8] = b"MUSTTREE";
 const VERSION: u8 = 1;
@@ -17,6 +20,8 @@ const BODY_MAX: usize = 16 << 20;
 const EXTENTS_MAX: usize = 1 << 18;
 /// Most logical bytes of an extent map.
 pub(crate) const MAP_BYTES: u64 = 1 << 30;
+/// What several extents of one block stand behind.
+const TAG_GROUP: u8 = 3;
 const KIND_LEAF: u8 = 1;
 const KIND_MAP: u8 = 2;
 const KIND_INDEX: u8 = 3;
@@ -64,10 +69,7 @@ impl LeafBuilder {
 pub(crate) fn encode_map(extents: &[Extent]) -> Vec<u8> {
     let mut packs = PackTable::default();
     let mut tail = Vec::with_capacity(extents.len() * 48);
-    put_varint(&mut tail, extents.len() as u64);
-    for extent in extents {
-        put_extent(&mut tail, &mut packs, extent);
-    }
+    put_extents(&mut tail, &mut packs, extents);
     let mut body = packs.encode();
     body.extend_from_slice(&tail);
     seal(KIND_MAP, &body)
@@ -84,6 +86,7 @@ pub(crate) struct Child {
 /// An index object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Index {
+    pub(crate) hash_key: HashKey,
     pub(crate) level: u8,
     pub(crate) ordered: bool,
     pub(crate) children: Vec<Child>,
@@ -91,7 +94,8 @@ pub(crate) struct Index {
 
 impl Index {
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut body = vec![self.level, u8::from(self.ordered)];
+        let mut body = self.hash_key.as_bytes().to_vec();
+        body.extend_from_slice(&[self.level, u8::from(self.ordered)]);
         put_varint(&mut body, self.children.len() as u64);
         for child in &self.children {
             body.extend_from_slice(child.id.as_bytes());
@@ -106,6 +110,7 @@ impl Index {
 pub(crate) fn decode_index(object: &[u8]) -> Result<Index, TreeError> {
     let body = unseal(KIND_INDEX, object)?;
     let mut cursor = Cursor::new(&body);
+    let hash_key = HashKey::new(cursor.array()?);
     let level = cursor.byte()?;
     let ordered = match cursor.byte()? {
         0 => false,
@@ -128,6 +133,7 @@ pub(crate) fn decode_index(object: &[u8]) -> Result<Index, TreeError> {
     }
     cursor.finish()?;
     Ok(Index {
+        hash_key,
         level,
         ordered,
         children,
@@ -201,6 +207,31 @@ fn take_packs(cursor: &mut Cursor<'_>) -> Result<Vec<Digest>, TreeError> {
     (0..count).map(|_| Ok(Digest::from_bytes(cursor.array()?))).collect()
 }
 
+/// Writes the number of extents and groups, and each of them.
+fn put_extents(out: &mut Vec<u8>, packs: &mut PackTable, extents: &[Extent]) {
+    let inner: u64 = extents
+        .iter()
+        .filter_map(|extent| extent.group.as_ref())
+        .map(|group| u64::from(group.extents).saturating_sub(1))
+        .sum();
+    put_varint(out, (extents.len() as u64).saturating_sub(inner));
+    let mut rest = extents;
+    while let Some(first) = rest.first() {
+        let Some(group) = &first.group else {
+            put_extent(out, packs, first);
+            rest = &rest[1..];
+            continue;
+        };
+        let (members, after) = rest.split_at(rest.len().min(group.extents as usize));
+        put_varint(out, members.iter().map(|extent| extent.length).sum());
+        out.push(TAG_GROUP);
+        out.extend_from_slice(&group.hash);
+        put_varint(out, members.len() as u64);
+        members.iter().for_each(|extent| put_extent(out, packs, extent));
+        rest = after;
+    }
+}
+
 fn put_extent(out: &mut Vec<u8>, packs: &mut PackTable, extent: &Extent) {
     put_varint(out, extent.length);
     let Some(at) = &extent.location else {
@@ -224,23 +255,67 @@ fn take_extents(cursor: &mut Cursor<'_>, packs: &[Digest], room: &mut usize) -> 
     let count = cursor.count(*room, 2)?;
     *room -= count;
     let mut extents = Vec::with_capacity(count);
+    let mut position = 0u64;
     for _ in 0..count {
-        extents.push(take_extent(cursor, packs)?);
+        let (length, tag) = take_head(cursor)?;
+        if tag == TAG_GROUP {
+            if !position.is_multiple_of(BLOCK as u64) || length > BLOCK as u64 {
+                return Err(TreeError("a group of extents is not a block"));
+            }
+            take_group(cursor, packs, room, length, &mut extents)?;
+        } else {
+            extents.push(take_extent(cursor, packs, length, tag)?);
+        }
+        position = position.saturating_add(length);
     }
     Ok(extents)
 }
 
-fn take_extent(cursor: &mut Cursor<'_>, packs: &[Digest]) -> Result<Extent, TreeError> {
+/// The extents of one block of `length` bytes.
+fn take_group(
+    cursor: &mut Cursor<'_>,
+    packs: &[Digest],
+    room: &mut usize,
+    length: u64,
+    extents: &mut Vec<Extent>,
+) -> Result<(), TreeError> {
+    let hash = cursor.array()?;
+    let count = cursor.count((*room + 1).min(BLOCK), 2)?;
+    if count < 2 {
+        return Err(TreeError("a group has less than two extents"));
+    }
+    *room -= count - 1;
+    let first = extents.len();
+    for _ in 0..count {
+        let (length, tag) = take_head(cursor)?;
+        extents.push(take_extent(cursor, packs, length, tag)?);
+    }
+    if total_length(&extents[first..]) != Some(length) {
+        return Err(TreeError("the extents of a group do not add up to its block"));
+    }
+    let extents_in_it = u32::try_from(count).map_err(|_| TreeError("a count is out of bounds"))?;
+    extents[first].group = Some(Box::new(Group {
+        hash,
+        extents: extents_in_it,
+    }));
+    Ok(())
+}
+
+fn take_head(cursor: &mut Cursor<'_>) -> Result<(u64, u8), TreeError> {
     let length = cursor.varint()?;
     if length == 0 || length > FILE_MAX {
         return Err(TreeError("the length of an extent is out of bounds"));
     }
-    let tag = cursor.byte()?;
+    Ok((length, cursor.byte()?))
+}
+
+fn take_extent(cursor: &mut Cursor<'_>, packs: &[Digest], length: u64, tag: u8) -> Result<Extent, TreeError> {
     if tag == 0 {
         return Ok(Extent {
             length,
             hash: [0; 32],
             location: None,
+            group: None,
         });
     }
     let hash = cursor.array()?;
@@ -281,6 +356,7 @@ fn take_extent(cursor: &mut Cursor<'_>, packs: &[Digest]) -> Result<Extent, Tree
         length,
         hash,
         location: Some(location),
+        group: None,
     })
 }
 
@@ -310,8 +386,7 @@ fn put_entry(out: &mut Vec<u8>, packs: &mut PackTable, entry: &TreeEntry) {
             out.extend_from_slice(digest);
             match content {
                 Content::Inline(extents) => {
-                    put_varint(out, extents.len() as u64);
-                    extents.iter().for_each(|extent| put_extent(out, packs, extent));
+                    put_extents(out, packs, extents);
                 }
                 Content::Maps(ids) => {
                     put_varint(out, ids.len() as u64);

@@ -17,6 +17,7 @@ use super::files::TreeBuilder;
 use super::parent::Parent;
 use super::placeholder::placeholder;
 use super::upload::Uploader;
+use crate::content::HashKey;
 use crate::edge::Edge;
 use crate::list::{self, Named};
 use crate::pack::PackBuilder;
@@ -29,6 +30,7 @@ const WAITING: usize = 16 << 20;
 const PER_SEEN: u64 = 220;
 
 pub(super) struct Assembler {
+    key: HashKey,
     parent: Arc<Parent>,
     uploader: Uploader,
     edge: Arc<dyn Edge>,
@@ -49,6 +51,7 @@ impl Assembler {
         uploader: Uploader,
         edge: Arc<dyn Edge>,
         table_bytes: u64,
+        key: &HashKey,
         in_order: bool,
     ) -> Self {
         Self {
@@ -60,7 +63,8 @@ impl Assembler {
             placed: Vec::new(),
             seen: HashMap::new(),
             seen_most: usize::try_from(table_bytes / PER_SEEN).unwrap_or(usize::MAX),
-            tree: TreeBuilder::new(in_order),
+            tree: TreeBuilder::new(key, in_order),
+            key: key.clone(),
             objects: BTreeMap::new(),
             added: 0,
         }
@@ -156,6 +160,7 @@ impl Assembler {
             length: u64::from(block.length),
             hash: block.hash,
             location: found,
+            group: None,
         })
     }
 
@@ -235,7 +240,7 @@ impl Assembler {
                 ));
             }
         }
-        let (tree, objects) = std::mem::replace(&mut self.tree, TreeBuilder::new(false)).finish()?;
+        let (tree, objects) = std::mem::replace(&mut self.tree, TreeBuilder::new(&self.key, false)).finish()?;
         for (id, object) in objects {
             self.put(Named::Tree, id, Bytes::from(object))?;
         }
@@ -264,6 +269,7 @@ impl Assembler {
         Ok(Written {
             tree,
             list,
+            encryption: None,
             stored_bytes: bytes + list_bytes,
             added_bytes: added + list_bytes,
             parent,

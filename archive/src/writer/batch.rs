@@ -5,7 +5,7 @@
 use crossbeam_channel::{Receiver, Sender};
 
 use super::parent::Parent;
-use crate::content::BLOCK;
+use crate::content::{BLOCK, HashKey};
 use crate::frame::FrameEncoder;
 use crate::tree::{Location, TreeEntry};
 
@@ -79,9 +79,10 @@ impl Batch {
 }
 
 /// A worker's life: takes batches until the producer is gone.
-pub(super) fn work(queue: &Receiver<Batch>, done: &Sender<Batch>, parent: &Parent, level: i32) {
+pub(super) fn work(queue: &Receiver<Batch>, done: &Sender<Batch>, parent: &Parent, key: &HashKey, level: i32) {
     let mut worker = match FrameEncoder::new(level) {
         Ok(encoder) => Worker {
+            key: key.clone(),
             encoder,
             scratch: Vec::new(),
             bundle: Vec::new(),
@@ -107,6 +108,7 @@ pub(super) fn work(queue: &Receiver<Batch>, done: &Sender<Batch>, parent: &Paren
 }
 
 struct Worker {
+    key: HashKey,
     encoder: FrameEncoder,
     scratch: Vec<u8>,
     bundle: Vec<u8>,
@@ -138,7 +140,7 @@ impl Worker {
                 placement: Placement::Zeros,
             });
         }
-        let hash = *blake3::hash(block).as_bytes();
+        let hash = self.key.hash(block);
         if let Some(known) = parent.find(&hash, length) {
             return Ok(Block {
                 length,

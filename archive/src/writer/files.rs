@@ -8,7 +8,7 @@ use std::collections::{BTreeSet, VecDeque};
 use muster_signing::Digest;
 
 use super::placeholder::resolve;
-use crate::content::{BLOCK, FileDigest, TreeDigest, path_order};
+use crate::content::{BLOCK, FileDigest, HashKey, TreeDigest, path_order};
 use crate::tree::{Child, Content, Extent, Index, LeafBuilder, NodeKind, TreeEntry, encode_map};
 use crate::{ArchiveError, TreeRef};
 
@@ -26,6 +26,7 @@ type Object = (Digest, Vec<u8>);
 
 /// Builds the tree of one snapshot.
 pub(super) struct TreeBuilder {
+    key: HashKey,
     open: Option<OpenFile>,
     pending: VecDeque<Pending>,
     waiting: usize,
@@ -71,13 +72,14 @@ enum Segment {
 
 impl TreeBuilder {
     /// `in_order`: the source promises path order, so that no path has to be kept.
-    pub(super) fn new(in_order: bool) -> Self {
+    pub(super) fn new(key: &HashKey, in_order: bool) -> Self {
         Self {
+            key: key.clone(),
             in_order,
             open: None,
             pending: VecDeque::new(),
             waiting: 0,
-            zero_block: *blake3::hash(&[0; BLOCK]).as_bytes(),
+            zero_block: key.hash(&[0; BLOCK]),
             leaf: LeafBuilder::default(),
             children: Vec::new(),
             objects: Vec::new(),
@@ -108,7 +110,7 @@ impl TreeBuilder {
         };
         self.open = Some(OpenFile {
             pending,
-            digest: FileDigest::new(),
+            digest: FileDigest::new(&self.key),
             size: 0,
             blocks: 0,
             current: Vec::with_capacity(1),
@@ -126,7 +128,7 @@ impl TreeBuilder {
             (true, false) => file.digest.push_block(&self.zero_block),
             (true, true) => {
                 let zeros = vec![0; usize::try_from(extent.length).unwrap_or(0)];
-                file.digest.push_block(blake3::hash(&zeros).as_bytes());
+                file.digest.push_block(&self.key.hash(&zeros));
             }
         }
         file.push(extent, 1);
@@ -144,6 +146,7 @@ impl TreeBuilder {
                 length: take * BLOCK as u64,
                 hash: [0; 32],
                 location: None,
+                group: None,
             };
             file.push(extent, usize::try_from(take).unwrap_or(MAP));
             count -= take;
@@ -297,6 +300,7 @@ impl TreeBuilder {
         let entries = children.iter().map(|child| child.entries).sum();
         let first = children.first().map(|child| child.first.clone()).unwrap_or_default();
         let object = Index {
+            hash_key: self.key.clone(),
             level,
             ordered: self.ordered,
             children,
@@ -402,6 +406,7 @@ mod tests {
         assert!(parts.len() > 1 && parts.iter().map(Vec::len).sum::<usize>() == 4096);
         for children in parts {
             let index = Index {
+                hash_key: HashKey::new([7; 32]),
                 level: 0,
                 ordered: true,
                 children,

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use futures_util::{StreamExt as _, stream};
 use muster_signing::{Digest, Verified};
 
+use crate::content::HashKey;
 use crate::list::Named;
 use crate::object_store::ErrorKind;
 use crate::tree::{Content, Extent, Location, NodeKind};
@@ -19,6 +20,7 @@ const PARALLEL: usize = 16;
 /// The parent of a snapshot that is being written.
 #[derive(Debug, Default)]
 pub struct Parent {
+    hash_key: Option<HashKey>,
     pub(super) reference: Option<ParentRef>,
     pub(super) objects: BTreeMap<(Named, Digest), u64>,
     packs: Vec<Digest>,
@@ -45,6 +47,11 @@ impl Parent {
         Self::default()
     }
 
+    /// The key of its hashes, which a snapshot that leans on it shares.
+    pub(super) fn hash_key(&self) -> Option<&HashKey> {
+        self.hash_key.as_ref()
+    }
+
     /// Packs that the parent names and that are not there, or not whole: their extents are stored again.
     pub fn lost_packs(&self) -> &[Digest] {
         &self.lost
@@ -64,17 +71,19 @@ impl Parent {
         for pack in &lost {
             objects.remove(&(Named::Pack, *pack));
         }
+        let index = repository.tree_index(manifest).await?;
         let mut loading = Loading {
             most: usize::try_from(budget).unwrap_or(usize::MAX) / size_of::<Known>(),
             positions: HashMap::new(),
             parent: Self {
+                hash_key: Some(index.hash_key),
                 reference: Some(reference),
                 objects,
                 lost,
                 ..Self::default()
             },
         };
-        for leaf in repository.tree_leaves(manifest).await? {
+        for leaf in index.leaves {
             for entry in repository.read_leaf(&leaf).await? {
                 let NodeKind::File { content, .. } = entry.kind else {
                     continue;

@@ -14,7 +14,7 @@ use serde_json::json;
 use tokio::runtime::Runtime;
 
 use super::{Parent, SnapshotWriter, WriterOptions, Written};
-use crate::content::{BLOCK, FileDigest, path_order};
+use crate::content::{BLOCK, FileDigest, HashKey, path_order};
 use crate::edge::Edge;
 use crate::object_store::{MemoryStore, ObjectMeta, ObjectStore};
 use crate::tree::{Content, Extent, NodeKind, TreeEntry};
@@ -194,6 +194,7 @@ impl World {
             source: json!({}),
             tree: written.tree,
             list: written.list,
+            encryption: written.encryption,
             stored_bytes: written.stored_bytes,
             added_bytes: written.added_bytes,
             rewritten_bytes: 0,
@@ -214,7 +215,9 @@ impl World {
         expected.sort_by(|a, b| path_order(a.0.as_bytes(), b.0.as_bytes()));
         let mut records: Vec<(Vec<u8>, Digest)> = Vec::new();
         let mut found = BTreeMap::new();
-        for leaf in self.wait(self.repository.tree_leaves(manifest)) {
+        let index = self.wait(self.repository.tree_index(manifest));
+        let key = index.hash_key;
+        for leaf in index.leaves {
             for entry in self.wait(self.repository.read_leaf(&leaf)) {
                 found.insert(String::from_utf8(entry.path.clone()).unwrap(), entry);
             }
@@ -229,7 +232,7 @@ impl World {
             };
             assert_eq!(size, pieces.iter().map(Piece::length).sum::<u64>(), "{path}");
             assert_eq!(
-                self.read_file(&content, pieces, path, &mut decoder),
+                self.read_file(&key, &content, pieces, path, &mut decoder),
                 digest,
                 "the digest of {path}"
             );
@@ -245,9 +248,16 @@ impl World {
     }
 
     /// Follows a file's extents to its bytes; returns the file digest.
-    fn read_file(&self, content: &Content, pieces: &[Piece], path: &str, decoder: &mut FrameDecoder) -> [u8; 32] {
+    fn read_file(
+        &self,
+        key: &HashKey,
+        content: &Content,
+        pieces: &[Piece],
+        path: &str,
+        decoder: &mut FrameDecoder,
+    ) -> [u8; 32] {
         let mut expected = Bytewise::new(pieces);
-        let mut digest = FileDigest::new();
+        let mut digest = FileDigest::new(key);
         let (mut frame, mut wanted, mut at) = (Vec::new(), Vec::new(), 0);
         let maps: Vec<Vec<Extent>> = match content {
             Content::Inline(extents) => {
@@ -267,7 +277,7 @@ impl World {
                     let stored = self.wait(self.repository.read_pack_range(&location.pack, range));
                     decoder.decode(&location, &stored, &mut frame).unwrap();
                     let bytes = &frame[location.within as usize..][..usize::try_from(extent.length).unwrap()];
-                    assert_eq!(*blake3::hash(bytes).as_bytes(), extent.hash, "{path} at {at}");
+                    assert_eq!(key.hash(bytes), extent.hash, "{path} at {at}");
                     wanted.resize(bytes.len(), 0);
                     expected.next(&mut wanted);
                     assert!(bytes == wanted, "{path} has other bytes at {at}");

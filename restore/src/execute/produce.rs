@@ -157,7 +157,7 @@ impl Producer<'_> {
         };
         let staged = self.later.stage(&self.run.plan.kind, &path, &attributes);
         let task = Arc::new(FileTask::new(path, staged, size, sparse, attributes));
-        let mut check = ContentCheck::new(size);
+        let mut check = ContentCheck::new(&self.run.plan.hash_key, size);
         let mut whole = true;
         match content {
             Content::Inline(extents) => whole = self.extents(&task, &mut check, &extents)?,

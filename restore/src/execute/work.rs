@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
-use muster_archive::{ArchiveError, FileDigest, FrameDecoder};
+use muster_archive::{ArchiveError, FileDigest, FrameDecoder, HashKey};
 use muster_signing::Digest;
 use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
@@ -162,7 +162,7 @@ impl<'a> Worker<'a> {
 
     fn is_right(&self, piece: &Piece) -> bool {
         self.bytes_of(piece)
-            .is_some_and(|bytes| *blake3::hash(bytes).as_bytes() == piece.hash)
+            .is_some_and(|bytes| self.run.plan.hash_key.hash(bytes) == piece.hash)
     }
 
     fn bytes_of(&self, piece: &Piece) -> Option<&[u8]> {
@@ -218,7 +218,7 @@ impl<'a> Worker<'a> {
         }
         let finished = self.run.open.finish(file).and_then(|open| {
             if let Some(expected) = file.expected().filter(|_| !file.is_lost())
-                && digest_of(&open, file.size).map_err(|error| errno(&error))? != *expected
+                && digest_of(&open, &self.run.plan.hash_key, file.size).map_err(|error| errno(&error))? != *expected
             {
                 let reason = "the listing contradicts itself: its extents do not make up the file's digest";
                 self.run
@@ -259,8 +259,8 @@ fn write_zeros(file: &std::fs::File, offset: u64, length: u64) -> Result<(), Err
     Ok(())
 }
 
-fn digest_of(file: &std::fs::File, size: u64) -> io::Result<[u8; 32]> {
-    let mut digest = FileDigest::new();
+fn digest_of(file: &std::fs::File, key: &HashKey, size: u64) -> io::Result<[u8; 32]> {
+    let mut digest = FileDigest::new(key);
     let mut buffer = vec![0; CHUNK];
     let mut position = 0;
     while position < size {

@@ -170,6 +170,7 @@ impl Bench {
             source: serde_json::json!({}),
             tree,
             list,
+            encryption: None,
             stored_bytes: 0,
             added_bytes: 0,
             rewritten_bytes: 0,
@@ -198,6 +199,12 @@ impl Bench {
         let report = self.restore(manifest, &RestoreOptions::default(), to).unwrap();
         assert!(report.lost.is_empty() && report.lost_bytes == 0, "{:?}", report.lost);
         report
+    }
+
+    /// The tree digest of a directory, as the snapshot has it.
+    pub(crate) fn digest(&self, manifest: &Verified<Manifest>, directory: &Path) -> Digest {
+        let index = self.runtime.block_on(self.repository.tree_index(manifest)).unwrap();
+        muster_restore::tree_digest_of_directory(directory, &index.hash_key, &self.cancel).unwrap()
     }
 
     /// The keys of the objects with this prefix.

@@ -5,7 +5,7 @@ use std::fs;
 use muster_archive::ArchiveError;
 use muster_archive::object_store::ErrorKind;
 use muster_archive::tree::{Content, NodeKind, TreeEntry};
-use muster_restore::{LossKind, RestoreError, RestoreOptions, tree_digest_of_directory};
+use muster_restore::{LossKind, RestoreError, RestoreOptions};
 use muster_testkit::faulty::{Fault, When};
 use muster_testkit::recording::Call;
 use muster_testkit::trees::{assert_same, noise};
@@ -178,7 +178,7 @@ fn a_cluster_with_losses_has_no_control_file_unless_it_is_wanted() {
     bench.restore_whole(&manifest, &whole);
     assert!(fs::read(whole.join("global/pg_control")).unwrap() == control);
     assert_eq!(
-        tree_digest_of_directory(&whole, &bench.cancel).unwrap(),
+        bench.digest(&manifest, &whole),
         manifest.tree.digest
     );
 

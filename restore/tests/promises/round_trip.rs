@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 
-use muster_restore::{RestoreError, RestoreOptions, UNFINISHED, list, plan, tree_digest_of_directory};
+use muster_restore::{RestoreError, RestoreOptions, UNFINISHED, list, plan};
 use muster_testkit::recording::Call;
 use muster_testkit::trees::{assert_same, build_everything, describe, noise};
 
@@ -26,7 +26,7 @@ fn a_tree_with_everything_comes_back_to_the_byte_and_to_the_attribute() {
     assert_eq!(names, ["plan", "prepare", "data", "attributes", "sync"]);
     assert!(!back.join(UNFINISHED).exists());
     assert_eq!(
-        tree_digest_of_directory(&back, &bench.cancel).unwrap(),
+        bench.digest(&manifest, &back),
         manifest.tree.digest
     );
 }
@@ -38,7 +38,7 @@ fn the_tree_digest_sees_each_change_that_a_restore_could_get_wrong() {
     build_everything(&tree);
     let manifest = bench.backup_files(&tree);
     bench.restore_whole(&manifest, &back);
-    let digest = || tree_digest_of_directory(&back, &bench.cancel).unwrap();
+    let digest = || bench.digest(&manifest, &back);
     let mut seen = vec![digest()];
     let mut changed = |what: &str| {
         let now = digest();
@@ -94,7 +94,7 @@ fn large_files_with_maps_come_back_with_one_thread_and_with_many() {
             "zeros take room"
         );
         assert_eq!(
-            tree_digest_of_directory(&back, &bench.cancel).unwrap(),
+            bench.digest(&manifest, &back),
             manifest.tree.digest
         );
         fs::remove_dir_all(&back).unwrap();

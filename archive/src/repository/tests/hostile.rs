@@ -167,6 +167,7 @@ fn an_extent_that_overflows_is_an_error() {
         length: u64::MAX,
         hash: [1; 32],
         location: Some(location),
+        group: None,
     }]);
     assert!(decode_map(&object).is_err());
 }
@@ -180,6 +181,7 @@ fn a_run_of_zeros_without_end_does_not_hang_verify() {
         length: size,
         hash: [0; 32],
         location: None,
+        group: None,
     }]);
     let mut leaf = LeafBuilder::default();
     let entry = TreeEntry {
@@ -199,6 +201,7 @@ fn a_run_of_zeros_without_end_does_not_hang_verify() {
         first,
     };
     let index = Index {
+        hash_key: crate::HashKey::new([7; 32]),
         level: 0,
         ordered: true,
         children: vec![child.clone()],
@@ -247,6 +250,7 @@ fn a_zero_extent_of_no_length_is_refused_and_a_map_is_small() {
         length: 0,
         hash: [0; 32],
         location: None,
+        group: None,
     };
     let object = encode_map(&vec![none; 8_000_000]);
     eprintln!(

@@ -36,11 +36,13 @@ fn extent() -> impl Strategy<Value = Extent> {
             length,
             hash,
             location: Some(location),
+            group: None,
         },
         None => Extent {
             length: zeros,
             hash: [0; 32],
             location: None,
+            group: None,
         },
     })
 }
@@ -152,6 +154,7 @@ fn an_index_decodes_to_what_was_encoded() {
         first: b"a/b".to_vec(),
     };
     let index = Index {
+        hash_key: HashKey::new([7; 32]),
         level: 0,
         ordered: true,
         children: vec![child.clone(), child],
