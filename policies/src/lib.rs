@@ -11,6 +11,7 @@ mod engine;
 mod input;
 mod metadata;
 mod profile;
+mod rego;
 mod report;
 pub mod selftest;
 mod sources;

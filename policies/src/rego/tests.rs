@@ -1,0 +1,134 @@
+//! What the front end promises of text: it is read as OPA reads it, and printing changes neither meaning nor lines.
+
+use proptest::prelude::*;
+
+use super::ast::{Dialect, Module};
+use super::parser::{Parsed, parse};
+use super::print::print;
+use crate::selftest;
+use crate::sources::RegoVersion;
+
+fn parsed(text: &str, dialect: Dialect) -> Result<Module, String> {
+    parse(text, dialect)
+        .map(|Parsed { module, .. }| module)
+        .map_err(|fault| fault.tell(text))
+}
+
+/// Printing changes nothing that is parsed, and every rule stands on its own line.
+fn holds(text: &str, dialect: Dialect) -> Result<(), String> {
+    let module = parsed(text, dialect)?;
+    let printed = print(&module).map_err(|moved| format!("{moved:?} in\n{text}"))?;
+    let again = parsed(&printed, dialect).map_err(|fault| format!("{fault}\nin\n{printed}\nfrom\n{text}"))?;
+    if again != module {
+        return Err(format!("{printed}\nfrom\n{text}"));
+    }
+    let lines = |module: &Module| -> Vec<u32> { module.rules.iter().map(|rule| rule.span.line).collect() };
+    match lines(&again) == lines(&module) {
+        true => Ok(()),
+        false => Err(format!("lines moved: {printed}\nfrom\n{text}")),
+    }
+}
+
+#[test]
+fn every_case_that_opa_parses_is_parsed_and_printed_again() {
+    let mut wrong = Vec::new();
+    for case in selftest::cases().unwrap() {
+        let refused = matches!(&case.opa, selftest::Answer::Error(_));
+        let dialect = match case.question.version {
+            RegoVersion::V1 => Dialect::V1,
+            _ => Dialect::V0,
+        };
+        for (_, text) in &case.question.modules {
+            match holds(text, dialect) {
+                Err(why) if !refused => wrong.push(format!("{}: {why}", case.id)),
+                _ => {}
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn a_refusal_names_its_place_with_a_caret() {
+    let text = "package p\n\nt := 1 if {\n\tinput.a b\n}\n";
+    assert_eq!(
+        parsed(text, Dialect::V1).unwrap_err(),
+        "rego_parse_error: unexpected b: expected \\n or ; or }\n  | \tinput.a b\n  | \t        ^"
+    );
+}
+
+#[test]
+fn nesting_and_repetition_are_bounded() {
+    for text in [
+        format!("package p\nt := {}1{}\n", "[".repeat(20_000), "]".repeat(20_000)),
+        format!("package p\nt := {}1{}\n", "{".repeat(20_000), "}".repeat(20_000)),
+        format!("package p\nt := {}1{}\n", "(".repeat(20_000), ")".repeat(20_000)),
+        format!("package p\nt := {}1\n", "f(".repeat(20_000)),
+        format!("package p\nt := {}1\n", "1 + ".repeat(100_000)),
+        format!("package p\nt := {}1\n", "[x | [y | 1 := ".repeat(60)),
+        format!("package p\nt := {}1\n", "{x: {y | ".repeat(60)),
+        format!("package p\nt := input{}\n", "[a".repeat(20_000)),
+        format!("package p\nt := input{}\n", ".a".repeat(100_000)),
+        format!("package p\nt if {{ {}true\n", "every x in y { ".repeat(10_000)),
+    ] {
+        assert!(parsed(&text, Dialect::V1).is_err());
+    }
+}
+
+/// Source text of a term, with white space and line ends where Rego takes them.
+fn term() -> impl Strategy<Value = String> {
+    let leaf = prop_oneof![
+        "[a-c]",
+        Just("_".to_owned()),
+        Just("input".to_owned()),
+        "-?(0|[1-9][0-9]{0,2})(\\.[0-9])?",
+        "\"[a-z\\\\\\\\ é]{0,3}\"".prop_map(|text| text.replace('\\', "\\\\")),
+        "`[a-z\\\\\"\n]{0,3}`",
+        Just("null".to_owned()),
+        Just("set()".to_owned()),
+        Just("{}".to_owned()),
+        Just("[]".to_owned()),
+    ];
+    leaf.prop_recursive(4, 24, 4, |inner| {
+        let gap = prop_oneof![Just(" "), Just("\n"), Just(" # {[(\"\n"), Just("")];
+        let operator = prop::sample::select(vec![
+            "==", "!=", "<", "<=", ">", ">=", "|", "&", "+", "-", "*", "/", "%", "in",
+        ]);
+        prop_oneof![
+            (prop::collection::vec(inner.clone(), 1..4), gap.clone())
+                .prop_map(|(v, g)| format!("[{g}{}]", v.join(&format!(",{g}")))),
+            (prop::collection::vec(inner.clone(), 1..4), gap.clone())
+                .prop_map(|(v, g)| format!("{{{g}{}{g}}}", v.join(&format!("{g},")))),
+            (inner.clone(), inner.clone(), gap.clone()).prop_map(|(k, v, g)| format!("{{{g}({k}){g}:{v},}}")),
+            (inner.clone(), operator, inner.clone(), gap.clone()).prop_map(|(a, o, b, g)| format!("({a} {o} {g}{b})")),
+            (inner.clone(), gap.clone()).prop_map(|(t, g)| format!("a.b[{g}{t}{g}].in")),
+            (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("f.g({a}, {b})[0]")),
+            (inner.clone(), inner.clone(), gap.clone()).prop_map(|(a, b, g)| format!("[({a}) |{g}b := {b}; not c]")),
+            (inner.clone(), inner.clone(), gap.clone()).prop_map(|(a, b, g)| format!("{{({a}) |{g}some b in {b}{g}}}")),
+            (inner.clone(), inner.clone())
+                .prop_map(|(a, b)| format!("{{({a}): c | [a, c] = {b}\nc > 1 with input.x as {a}}}")),
+            (inner.clone(), inner).prop_map(|(a, b)| format!("[a | every k, v in {a} {{ {b}; k }}]")),
+        ]
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn printing_never_changes_what_is_parsed(a in term(), b in term(), c in term()) {
+        let text = format!("package p\n\nr := {b} if {{\n\tx := {c}\n\t# here\n\n\tnot {a}\n}} else := {b}\n\ns contains {a}\n\nf(x, {b}) if x == {c}\n");
+        prop_assert_eq!(holds(&text, Dialect::V1), Ok(()));
+        let text = format!("package p\n\nimport future.keywords\n\nr[({a})] {{ {b} }} {{\n{c}\n}}\n\nf(x) = {b} {{ x }} else = {a} {{ c }}\n");
+        prop_assert_eq!(holds(&text, Dialect::V0), Ok(()));
+    }
+
+    #[test]
+    fn nothing_that_looks_like_rego_ends_the_parser(text in "(package p\\n|t|\\[|\\]|\\{|\\}|\\(|\\)| |\\n|x|:=|=|==|not |some |in |every |if |contains |data\\.|input\\.|\"a\"|1|with |as |else |default |import |,|;|\\||_|-|`|#){0,80}") {
+        for dialect in [Dialect::V0, Dialect::V1] {
+            if parsed(&text, dialect).is_ok() {
+                prop_assert_eq!(holds(&text, dialect), Ok(()));
+            }
+        }
+    }
+}
