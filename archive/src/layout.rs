@@ -2,6 +2,8 @@
 
 use muster_signing::{Digest, KeyId};
 
+use crate::seal::RunId;
+
 /// The descriptor.
 pub const DESCRIPTOR: &str = "muster.dsse";
 /// Prefix of the key documents.
@@ -10,6 +12,8 @@ pub const KEYS: &str = "keys/";
 pub const LEDGER: &str = "ledger/";
 /// Prefix of the manifests.
 pub const SNAPSHOTS: &str = "snapshots/";
+/// Prefix of the wrapped run keys.
+pub const RUNS: &str = "runs/";
 /// Prefix of the scorecards.
 pub const REHEARSALS: &str = "rehearsals/";
 
@@ -42,6 +46,22 @@ pub fn list(id: &Digest) -> String {
 /// A manifest.
 pub fn manifest(store: &str, snapshot: &str) -> String {
     format!("{SNAPSHOTS}{store}/{snapshot}.dsse")
+}
+
+/// The prefix of a run's wrapped keys, one per epoch that it was wrapped for.
+pub fn run(run: &RunId) -> String {
+    format!("{RUNS}{run}/")
+}
+
+/// The key of a run, wrapped to the recipients of one epoch.
+pub fn run_key(run: &RunId, epoch: u64) -> String {
+    format!("{RUNS}{run}/{epoch:08}.age")
+}
+
+/// The epoch that the name of a wrapped run key says; `None` for any other name.
+pub fn run_epoch(run: &RunId, key: &str) -> Option<u64> {
+    let digits = key.strip_prefix(&self::run(run))?.strip_suffix(".age")?;
+    (digits.len() == 8 && digits.bytes().all(|byte| byte.is_ascii_digit())).then(|| digits.parse().ok())?
 }
 
 /// A scorecard.

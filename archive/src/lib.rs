@@ -24,7 +24,7 @@ pub use content::{BLOCK, FileDigest, HashKey, TreeDigest, path_order};
 pub use edge::{Edge, rfc3339};
 pub use error::ArchiveError;
 pub use frame::{FrameDecoder, FrameError};
-pub use manifest::{ListRef, Manifest, ParentRef, Tool, TreeRef, Unreadable, UnreadablePath};
+pub use manifest::{Encryption, ListRef, Manifest, ParentRef, RunRef, Tool, TreeRef, Unreadable, UnreadablePath};
 pub use repository::{Commit, InitOptions, Point, RehearsalPlace, Repository};
 pub use seal::{Identities, IdentityError, RunId, RunSeal, SealError, SealedAt, is_recipient};
 pub use state::LocalState;

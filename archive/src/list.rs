@@ -15,6 +15,8 @@ pub(crate) const HUNK_MAX: u64 = 4096 * 128;
 pub(crate) enum Named {
     List,
     Pack,
+    /// A wrapped run key, under the epoch that the manifest names.
+    Run,
     Tree,
 }
 
@@ -23,6 +25,7 @@ impl Named {
         match self {
             Self::List => "list",
             Self::Pack => "pack",
+            Self::Run => "run",
             Self::Tree => "tree",
         }
     }
@@ -87,7 +90,7 @@ fn line(what: Named, id: &Digest, number: u64) -> String {
 
 fn parse_line(line: &str) -> Option<(Named, Digest, u64)> {
     let mut words = line.strip_suffix(" -\n")?.split(' ');
-    let what = [Named::List, Named::Pack, Named::Tree]
+    let what = [Named::List, Named::Pack, Named::Run, Named::Tree]
         .into_iter()
         .find(|what| Some(what.word()) == words.clone().next())?;
     words.next();

@@ -4,12 +4,16 @@ use muster_signing::Digest;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::seal::RunId;
+
 /// Most bytes of a manifest, and of its envelope in base64.
 pub(crate) const MANIFEST_PAYLOAD_MAX: usize = 64 << 10;
 pub(crate) const MANIFEST_MAX: u64 = 96 << 10;
 /// Most bytes of a scorecard, and of its envelope in base64.
 pub(crate) const SCORECARD_PAYLOAD_MAX: usize = 700 << 10;
 pub(crate) const SCORECARD_MAX: u64 = 1 << 20;
+/// Most runs that a snapshot may need: their keys are fetched before its first byte is.
+pub(crate) const RUNS_MAX: usize = 512;
 /// Most paths named in `unreadable`.
 const UNREADABLE_NAMED: usize = 50;
 /// Most bytes of JSON that they take together.
@@ -47,6 +51,9 @@ pub struct Manifest {
     pub tree: TreeRef,
     /// The public list.
     pub list: ListRef,
+    /// What opens it; `None`: it is plain.
+    #[serde(default)]
+    pub encryption: Option<Encryption>,
     /// Bytes of all objects that the snapshot needs.
     pub stored_bytes: u64,
     /// Bytes that this run put.
@@ -68,6 +75,22 @@ pub struct ParentRef {
     pub snapshot: String,
     /// Digest of its manifest's envelope.
     pub digest: Digest,
+}
+
+/// Whose keys open a snapshot.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Encryption {
+    /// Every run that its objects were sealed with, oldest first, its own last.
+    pub runs: Vec<RunRef>,
+}
+
+/// A run, and the epoch under which its key was wrapped: `runs/<run>/<epoch>.age`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunRef {
+    /// The run.
+    pub run: RunId,
+    /// The epoch of the key document whose recipients can open it.
+    pub epoch: u64,
 }
 
 /// The tree of a snapshot.

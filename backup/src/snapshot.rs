@@ -201,6 +201,7 @@ pub fn snapshot(
         source: serde_json::to_value(&taken.identity).map_err(encode)?,
         tree: written.tree,
         list: written.list,
+        encryption: written.encryption,
         stored_bytes: written.stored_bytes,
         added_bytes: written.added_bytes,
         rewritten_bytes: 0,

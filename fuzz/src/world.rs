@@ -164,6 +164,7 @@ fn write(repository: &Repository, runtime: &Runtime, edge: &Arc<Counting>) -> Re
         source: json!({}),
         tree: written.tree,
         list: written.list,
+        encryption: written.encryption,
         stored_bytes: written.stored_bytes,
         added_bytes: written.added_bytes,
         rewritten_bytes: 0,

@@ -22,4 +22,4 @@ pub use envelope::{
 pub use key::{BadSignature, KeyError, KeyId, PublicKey, SecretKey};
 pub use note::Checkpoint;
 pub use payload::Role;
-pub use trust::{Descriptor, KeyDocument, KeyEntry, TrustError, Verified};
+pub use trust::{Descriptor, ENCRYPTION_NONE, ENCRYPTION_REQUIRED, KeyDocument, KeyEntry, TrustError, Verified};

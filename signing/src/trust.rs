@@ -28,6 +28,8 @@ const KEYS_SCHEMA: &str = "muster.keys/1";
 /// More keys or epochs than these are not read.
 const MAX_KEYS: usize = 4096;
 const MAX_EPOCHS: usize = 65_536;
+/// More recipients than these cannot be named.
+const MAX_RECIPIENTS: usize = 64;
 
 /// A value that came out of a verified envelope.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -237,6 +239,11 @@ impl KeyEntry {
     }
 }
 
+/// [`KeyDocument::encryption`] where archives are plain.
+pub const ENCRYPTION_NONE: &str = "none";
+/// [`KeyDocument::encryption`] where nothing is written that is not sealed.
+pub const ENCRYPTION_REQUIRED: &str = "required";
+
 /// Who has which role, from one epoch on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyDocument {
@@ -250,9 +257,9 @@ pub struct KeyDocument {
     pub previous: Option<Digest>,
     /// When it was made, RFC 3339 UTC.
     pub created: String,
-    /// `none`, or how archives must be encrypted.
+    /// [`ENCRYPTION_NONE`] or [`ENCRYPTION_REQUIRED`].
     pub encryption: String,
-    /// Who can decrypt.
+    /// Who can decrypt what is written under this document.
     pub recipients: Vec<String>,
     /// What the object storage was seen to honour.
     pub capabilities: BTreeMap<String, Value>,
@@ -273,7 +280,7 @@ impl KeyDocument {
             epoch: 1,
             previous: None,
             created: created.to_owned(),
-            encryption: "none".to_owned(),
+            encryption: ENCRYPTION_NONE.to_owned(),
             recipients: Vec::new(),
             capabilities: BTreeMap::new(),
             keys,
@@ -290,6 +297,17 @@ impl KeyDocument {
             created: created.to_owned(),
             ..previous.value.clone()
         }
+    }
+
+    /// Demands that what is written is sealed to these recipients and to no other; with none of them, that it is plain.
+    pub fn set_recipients(&mut self, recipients: Vec<String>) {
+        let mode = if recipients.is_empty() {
+            ENCRYPTION_NONE
+        } else {
+            ENCRYPTION_REQUIRED
+        };
+        self.encryption = mode.to_owned();
+        self.recipients = recipients;
     }
 
     /// The envelope, signed by the root.
@@ -376,6 +394,15 @@ impl KeyDocument {
         }
         if (self.epoch == 1) != self.previous.is_none() {
             return wrong("only the first epoch has no document before it");
+        }
+        let distinct: BTreeSet<&String> = self.recipients.iter().collect();
+        if distinct.len() != self.recipients.len() || self.recipients.len() > MAX_RECIPIENTS {
+            return wrong("it names a recipient twice, or more than 64 of them");
+        }
+        match (self.encryption.as_str(), self.recipients.is_empty()) {
+            (ENCRYPTION_REQUIRED, true) => return wrong("it demands encryption and names nobody who could decrypt"),
+            (ENCRYPTION_NONE, false) => return wrong("it names recipients and demands no encryption"),
+            _ => {}
         }
         let mut seen = BTreeSet::new();
         for entry in &self.keys {

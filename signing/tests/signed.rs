@@ -498,3 +498,30 @@ proptest! {
         let _ = Checkpoint::parse(&String::from_utf8_lossy(&bytes));
     }
 }
+
+#[test]
+fn a_key_document_that_demands_encryption_says_who_can_decrypt() {
+    let (secret, _) = root();
+    let with = |encryption: &str, recipients: Vec<String>| {
+        let mut document = KeyDocument::first(REPOSITORY, DAY, entries());
+        document.encryption = encryption.to_owned();
+        document.recipients = recipients;
+        document.seal(&secret)
+    };
+    let people = |count: usize| (0..count).map(|number| format!("age1{number}")).collect::<Vec<_>>();
+    with("none", Vec::new()).unwrap();
+    with("required", people(1)).unwrap();
+    with("required", people(64)).unwrap();
+    for (encryption, recipients) in [
+        ("required", Vec::new()),
+        ("none", people(1)),
+        ("required", people(65)),
+        ("required", [people(2), people(1)].concat()),
+    ] {
+        let refused = with(encryption, recipients.clone()).unwrap_err();
+        assert!(
+            matches!(refused, muster_signing::TrustError::Inconsistent { .. }),
+            "{encryption} {recipients:?}"
+        );
+    }
+}

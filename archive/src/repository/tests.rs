@@ -148,6 +148,7 @@ impl World {
             source: json!({}),
             tree: written.tree,
             list: written.list,
+            encryption: written.encryption,
             stored_bytes: written.stored_bytes,
             added_bytes: written.added_bytes,
             rewritten_bytes: 0,
