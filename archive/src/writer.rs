@@ -117,9 +117,6 @@ impl SnapshotWriter {
         cancel: Arc<AtomicBool>,
     ) -> Self {
         let progress = Arc::new(WriteProgress::default());
-        let parent = Arc::new(parent);
-        let most = usize::try_from(options.memory / (10 << 20))
-            .unwrap_or(usize::MAX)
         let key = parent.hash_key().cloned().unwrap_or_else(|| {
             let mut bytes = [0; 32];
             edge.fill(&mut bytes);
@@ -128,6 +125,9 @@ impl SnapshotWriter {
             .max(4);
         let buffers = (options.workers * 2 + 4).min(most);
         let (tasks, task_queue) = bounded::<Batch>(buffers);
+        let parent = Arc::new(parent);
+        let most = usize::try_from(options.memory / (10 << 20))
+            .unwrap_or(usize::MAX)
         let (done, done_queue) = bounded::<Batch>(buffers);
         let (give_back, spare) = bounded::<Vec<u8>>(buffers);
         for _ in 1..buffers {
