@@ -47,6 +47,8 @@ pub struct WriterOptions {
     pub memory: u64,
     /// The source gives its entries in path order: then none of them has to be kept, and one that comes out of order is an error.
     pub in_order: bool,
+    /// How fast the source may be read.
+    pub read_limit: Option<Arc<crate::RateLimit>>,
 }
 
 impl Default for WriterOptions {
@@ -57,6 +59,7 @@ impl Default for WriterOptions {
             workers,
             memory: 256 << 20,
             in_order: false,
+            read_limit: None,
         }
     }
 }
@@ -79,11 +82,11 @@ pub struct Written {
     pub tree: TreeRef,
     /// The public list.
     pub list: ListRef,
+    /// What opens it; `None`: it is plain.
+    pub encryption: Option<Encryption>,
     /// Bytes of all objects that the snapshot needs.
     pub stored_bytes: u64,
     /// Bytes that this run put.
-    /// What opens it; `None`: it is plain.
-    pub encryption: Option<Encryption>,
     pub added_bytes: u64,
     /// The parent that was leaned on, if any.
     pub parent: Option<crate::ParentRef>,
@@ -122,12 +125,12 @@ impl SnapshotWriter {
             edge.fill(&mut bytes);
             HashKey::new(bytes)
         });
-            .max(4);
-        let buffers = (options.workers * 2 + 4).min(most);
-        let (tasks, task_queue) = bounded::<Batch>(buffers);
         let parent = Arc::new(parent);
         let most = usize::try_from(options.memory / (10 << 20))
             .unwrap_or(usize::MAX)
+            .max(4);
+        let buffers = (options.workers * 2 + 4).min(most);
+        let (tasks, task_queue) = bounded::<Batch>(buffers);
         let (done, done_queue) = bounded::<Batch>(buffers);
         let (give_back, spare) = bounded::<Vec<u8>>(buffers);
         for _ in 1..buffers {
