@@ -3,11 +3,24 @@
 //! The values are those that Conftest gives: a file of several YAML documents, or an array at the top of a file, is
 //! judged document by document. A file that cannot be read or parsed is reported in its place and the run goes on.
 
+mod docker;
+mod dotenv;
+mod edn;
+mod format;
+mod hcl;
+mod ignore;
+mod ini;
+mod jsonc;
+mod nginx;
+mod properties;
+mod settings;
 mod walk;
+mod xml;
 mod yaml;
 
 use serde_json::Value;
 
+pub(crate) use format::Format;
 pub(crate) use walk::{Input, data_files, input_files, read, rego_files};
 pub(crate) use yaml::parse as parse_yaml;
 
@@ -21,30 +34,15 @@ pub(crate) struct Document {
     pub(crate) line: Option<u32>,
 }
 
-/// The formats that are read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Format {
-    Json,
-    Yaml,
-}
-
-impl Format {
-    /// The format that a file's name announces.
-    pub(crate) fn of(name: &str) -> Option<Self> {
-        match name.rsplit_once('.')?.1.to_ascii_lowercase().as_str() {
-            "json" => Some(Self::Json),
-            "yaml" | "yml" => Some(Self::Yaml),
-            _ => None,
-        }
-    }
-}
-
 /// Parses a file's bytes into its documents; without a format (stdin) by what the bytes are.
 pub(crate) fn parse(bytes: &[u8], format: Option<Format>) -> Result<Vec<Document>, String> {
     let text = decode(bytes)?;
     let documents = match format {
-        Some(Format::Json) => parse_json(text)?,
         Some(Format::Yaml) => parse_yaml(text)?,
+        Some(format) => vec![Document {
+            value: format.document(text)?,
+            line: None,
+        }],
         None => parse_json(text).or_else(|_| parse_yaml(text))?,
     };
     Ok(split_arrays(documents))
@@ -62,7 +60,8 @@ pub(crate) fn parse_one(bytes: &[u8], format: Option<Format>) -> Result<Value, S
                 Ok(documents.remove(0).value)
             }
         }
-        Some(Format::Json) | None => serde_json::from_str(text).map_err(|e| e.to_string()),
+        Some(format) => format.document(text),
+        None => Format::Json.document(text),
     }
 }
 
@@ -72,7 +71,7 @@ fn decode(bytes: &[u8]) -> Result<&str, String> {
 }
 
 fn parse_json(text: &str) -> Result<Vec<Document>, String> {
-    let value = serde_json::from_str(text).map_err(|e| e.to_string())?;
+    let value = Format::Json.document(text)?;
     Ok(vec![Document { value, line: None }])
 }
 

@@ -47,7 +47,7 @@ pub(crate) fn rego_files(path: &Path) -> io::Result<Vec<PathBuf>> {
 
 /// The JSON and YAML files behind a path.
 pub(crate) fn data_files(path: &Path) -> io::Result<Vec<PathBuf>> {
-    files(path, &|name| Format::of(name).is_some())
+    files(path, &|name| Format::of(name).is_some_and(Format::is_data))
 }
 
 fn files(path: &Path, wanted: &dyn Fn(&str) -> bool) -> io::Result<Vec<PathBuf>> {
@@ -64,7 +64,10 @@ fn read_input(path: &Path) -> Input {
     Input {
         name,
         format,
-        bytes: read(path).map_err(|e| e.to_string()),
+        bytes: match (format, Format::refused(&path.display().to_string())) {
+            (None, Some(reason)) => Err(reason),
+            _ => read(path).map_err(|e| e.to_string()),
+        },
     }
 }
 
@@ -86,7 +89,7 @@ fn walk(root: &Path, wanted: &dyn Fn(&str) -> bool) -> io::Result<Vec<PathBuf>> 
             let name = entry.file_name();
             let name = name.to_string_lossy();
             let kind = entry.file_type()?;
-            if name.starts_with('.') {
+            if kind.is_dir() && name.starts_with('.') {
                 continue;
             }
             if kind.is_dir() {

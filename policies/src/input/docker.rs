@@ -1,0 +1,366 @@
+//! Dockerfiles, as BuildKit's parser and Conftest's wrapping of it give them.
+//!
+//! One document: a list with one list of commands, each `{Cmd, SubCmd, JSON, Flags, Value, Stage}`; a comment stands as a command
+//! `comment` before the instruction that follows it. Source of the facts: BuildKit `frontend/dockerfile/parser` (line continuation,
+//! escape directive, heredocs, which instructions take flags or JSON form), Conftest `parser/docker`.
+
+use serde_json::{Value, json};
+
+/// What an instruction's arguments look like.
+#[derive(Clone, Copy, PartialEq)]
+enum Arguments {
+    /// One string, or a JSON list.
+    MaybeJson,
+    /// Words, or a JSON list.
+    MaybeJsonList,
+    /// Words.
+    Words,
+    /// One string.
+    Text,
+    /// `name=value` pairs, or the old `name value`.
+    Pairs,
+    /// Words, of which each may be `name=value`.
+    NamesOrPairs,
+    /// Another instruction.
+    Instruction,
+    /// `NONE`, or `CMD` and a command.
+    Health,
+}
+
+fn arguments_of(name: &str) -> Option<Arguments> {
+    Some(match name {
+        "add" | "copy" | "volume" => Arguments::MaybeJsonList,
+        "arg" => Arguments::NamesOrPairs,
+        "cmd" | "entrypoint" | "run" | "shell" => Arguments::MaybeJson,
+        "env" | "label" => Arguments::Pairs,
+        "expose" | "from" => Arguments::Words,
+        "healthcheck" => Arguments::Health,
+        "maintainer" | "stopsignal" | "user" | "workdir" => Arguments::Text,
+        "onbuild" => Arguments::Instruction,
+        _ => return None,
+    })
+}
+
+/// Parses a Dockerfile.
+pub(super) fn parse(text: &str) -> Result<Value, String> {
+    let mut lines = Lines::new(text);
+    let mut commands = Vec::new();
+    let mut comments: Vec<String> = Vec::new();
+    let mut stages = 0usize;
+    while let Some((number, line)) = lines.instruction(&mut comments)? {
+        let at = |reason: &str| format!("line {number}: {reason}");
+        let (name, rest) = split_name(&line);
+        let lower = name.to_ascii_lowercase();
+        let kind = arguments_of(&lower).ok_or_else(|| at(&format!("unknown instruction: {name}")))?;
+        if lower == "from" {
+            stages += 1;
+        } else if stages == 0 && lower != "arg" {
+            return Err(at("no build stage in current context"));
+        }
+        let stage = stages.saturating_sub(1);
+        for comment in comments.drain(..) {
+            commands.push(json!({"Cmd": "comment", "SubCmd": "", "JSON": false, "Flags": null, "Value": [comment], "Stage": stage}));
+        }
+        let parsed = command(kind, rest).map_err(|reason| at(&reason))?;
+        if parsed.value.is_empty() && parsed.sub.is_empty() {
+            return Err(at(&format!(
+                "{} requires at least one argument",
+                name.to_ascii_uppercase()
+            )));
+        }
+        lines.skip_heredocs(&line, &lower)?;
+        commands.push(json!({
+            "Cmd": lower,
+            "SubCmd": parsed.sub,
+            "JSON": parsed.json,
+            "Flags": parsed.flags,
+            "Value": parsed.value,
+            "Stage": stage,
+        }));
+    }
+    if stages == 0 {
+        return Err("file with no instructions".to_owned());
+    }
+    Ok(json!([commands]))
+}
+
+struct Parsed {
+    sub: String,
+    json: bool,
+    flags: Vec<String>,
+    value: Vec<String>,
+}
+
+fn command(kind: Arguments, rest: &str) -> Result<Parsed, String> {
+    let (flags, rest) = flags(rest);
+    let mut parsed = Parsed {
+        sub: String::new(),
+        json: false,
+        flags,
+        value: Vec::new(),
+    };
+    match kind {
+        Arguments::MaybeJson | Arguments::MaybeJsonList => {
+            if let Some(list) = json_list(rest) {
+                parsed.json = true;
+                parsed.value = list;
+            } else if kind == Arguments::MaybeJson {
+                parsed.value = text(rest);
+            } else {
+                parsed.value = words(rest);
+            }
+        }
+        Arguments::Words => parsed.value = words(rest),
+        Arguments::Text => parsed.value = text(rest),
+        Arguments::Pairs => parsed.value = pairs(rest)?,
+        Arguments::NamesOrPairs => parsed.value = split_words(rest),
+        Arguments::Instruction => {
+            let (name, rest) = split_name(rest);
+            let lower = name.to_ascii_lowercase();
+            let kind = arguments_of(&lower).ok_or_else(|| format!("unknown instruction: {name}"))?;
+            let inner = command(kind, rest)?;
+            parsed.sub = lower;
+            parsed.json = inner.json;
+            parsed.value = inner.value;
+        }
+        Arguments::Health => {
+            let (what, rest) = split_name(rest);
+            if !what.is_empty() {
+                parsed.value.push(what.to_ascii_uppercase());
+            }
+            if let Some(list) = json_list(rest) {
+                parsed.json = true;
+                parsed.value.extend(list);
+            } else {
+                parsed.value.extend(text(rest));
+            }
+        }
+    }
+    Ok(parsed)
+}
+
+fn split_name(line: &str) -> (&str, &str) {
+    let line = line.trim();
+    line.split_once(char::is_whitespace)
+        .map_or((line, ""), |(name, rest)| (name, rest.trim_start()))
+}
+
+fn text(rest: &str) -> Vec<String> {
+    if rest.is_empty() {
+        Vec::new()
+    } else {
+        vec![rest.to_owned()]
+    }
+}
+
+fn words(rest: &str) -> Vec<String> {
+    rest.split_whitespace().map(str::to_owned).collect()
+}
+
+fn json_list(rest: &str) -> Option<Vec<String>> {
+    rest.starts_with('[').then(|| serde_json::from_str(rest).ok()).flatten()
+}
+
+/// Leading `--name` words.
+fn flags(rest: &str) -> (Vec<String>, &str) {
+    let mut flags = Vec::new();
+    let mut rest = rest.trim_start();
+    while rest.starts_with("--") {
+        let end = word_end(rest);
+        let word = unquoted(&rest[..end]);
+        rest = rest[end..].trim_start();
+        if word == "--" {
+            break;
+        }
+        flags.push(word);
+    }
+    (flags, rest)
+}
+
+/// Where the first word ends: at white space outside quotes.
+fn word_end(text: &str) -> usize {
+    let mut quote = None;
+    let mut escaped = false;
+    for (at, c) in text.char_indices() {
+        match (quote, c) {
+            _ if escaped => escaped = false,
+            (None | Some('"'), '\\') => escaped = true,
+            (Some(open), c) if open == c => quote = None,
+            (None, '"' | '\'') => quote = Some(c),
+            (None, c) if c.is_whitespace() => return at,
+            _ => {}
+        }
+    }
+    text.len()
+}
+
+fn unquoted(word: &str) -> String {
+    word.chars().filter(|c| !matches!(c, '"' | '\'')).collect()
+}
+
+/// Words that keep their quotes.
+fn split_words(rest: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut rest = rest.trim_start();
+    while !rest.is_empty() {
+        let end = word_end(rest);
+        words.push(rest[..end].to_owned());
+        rest = rest[end..].trim_start();
+    }
+    words
+}
+
+/// `a=b c=d` gives name, value and separator of each; `a b c` one name and the rest.
+fn pairs(rest: &str) -> Result<Vec<String>, String> {
+    let words = split_words(rest);
+    let Some(first) = words.first() else {
+        return Ok(Vec::new());
+    };
+    if !first.contains('=') {
+        let (name, value) = split_name(rest);
+        if value.is_empty() {
+            return Err(format!("{name} must have two arguments"));
+        }
+        return Ok(vec![name.to_owned(), value.to_owned(), String::new()]);
+    }
+    let mut values = Vec::new();
+    for word in words {
+        let (name, value) = word
+            .split_once('=')
+            .ok_or_else(|| format!("syntax error - can't find = in {word:?}: it must be of the form name=value"))?;
+        values.extend([name.to_owned(), value.to_owned(), "=".to_owned()]);
+    }
+    Ok(values)
+}
+
+/// The file's lines, joined where they continue.
+struct Lines<'a> {
+    lines: std::iter::Enumerate<std::str::Lines<'a>>,
+    escape: char,
+}
+
+impl<'a> Lines<'a> {
+    fn new(text: &'a str) -> Self {
+        let mut escape = '\\';
+        for line in text.lines() {
+            let Some((name, value)) = line.trim().strip_prefix('#').and_then(|rest| rest.split_once('=')) else {
+                break;
+            };
+            if name.trim().eq_ignore_ascii_case("escape") && value.trim() == "`" {
+                escape = '`';
+            }
+        }
+        Self {
+            lines: text.lines().enumerate(),
+            escape,
+        }
+    }
+
+    /// The next instruction and the line on which it begins; comments on the way are gathered.
+    fn instruction(&mut self, comments: &mut Vec<String>) -> Result<Option<(usize, String)>, String> {
+        let mut began: Option<usize> = None;
+        let mut joined = String::new();
+        for (index, line) in self.lines.by_ref() {
+            let line = if began.is_none() { line.trim_start() } else { line };
+            if let Some(comment) = line.trim_start().strip_prefix('#') {
+                if began.is_none() {
+                    comments.push(comment.trim().to_owned());
+                }
+                continue;
+            }
+            if line.trim().is_empty() {
+                if began.is_none() {
+                    comments.clear();
+                }
+                continue;
+            }
+            let start = *began.get_or_insert(index + 1);
+            let trimmed = line.trim_end();
+            match trimmed.strip_suffix(self.escape) {
+                Some(continued) => joined.push_str(continued),
+                None => {
+                    joined.push_str(trimmed);
+                    return Ok(Some((start, joined)));
+                }
+            }
+        }
+        Ok(began.map(|start| (start, joined)))
+    }
+
+    /// Passes over the bodies of the here-documents that an instruction opens.
+    fn skip_heredocs(&mut self, line: &str, name: &str) -> Result<(), String> {
+        if !matches!(name, "add" | "copy" | "run") {
+            return Ok(());
+        }
+        for word in split_words(line) {
+            let Some(rest) = word.find("<<").map(|at| &word[at + 2..]) else {
+                continue;
+            };
+            let tabs = rest.starts_with('-');
+            let end = unquoted(rest.trim_start_matches('-'));
+            if end.is_empty() || !end.starts_with(|c: char| c.is_alphabetic() || c == '_') {
+                continue;
+            }
+            let closed = self.lines.by_ref().any(|(_, line)| {
+                let line = if tabs { line.trim_start_matches('\t') } else { line };
+                line == end
+            });
+            if !closed {
+                return Err(format!("unterminated heredoc: {end} is missing"));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn commands(text: &str) -> Vec<Value> {
+        parse(text).unwrap()[0].as_array().unwrap().clone()
+    }
+
+    #[test]
+    fn stages_flags_and_json_form_are_told() {
+        let commands = commands(
+            "# syntax=docker/dockerfile:1\nFROM --platform=linux/amd64 golang:1.13 AS base\n# copy it\nCOPY --from=base /a \\\n  /b .\nFROM base\nCMD [\"a\", \"b c\"]\nRUN echo hello   world\n",
+        );
+        assert_eq!(commands[0]["Cmd"], "comment");
+        assert_eq!(
+            commands[1],
+            json!({"Cmd": "from", "SubCmd": "", "JSON": false, "Flags": ["--platform=linux/amd64"], "Value": ["golang:1.13", "AS", "base"], "Stage": 0})
+        );
+        assert_eq!(commands[2]["Value"], json!(["copy it"]));
+        assert_eq!(commands[3]["Value"], json!(["/a", "/b", "."]));
+        assert_eq!(commands[5]["Stage"], 1);
+        assert_eq!(commands[5]["JSON"], true);
+        assert_eq!(commands[6]["Value"], json!(["echo hello   world"]));
+    }
+
+    #[test]
+    fn pairs_onbuild_and_healthcheck_have_their_own_forms() {
+        let commands = commands(
+            "FROM a\nENV A=1 B=\"two words\"\nLABEL old style\nONBUILD RUN x y\nHEALTHCHECK --interval=5s CMD curl -f\nHEALTHCHECK NONE\n",
+        );
+        assert_eq!(commands[1]["Value"], json!(["A", "1", "=", "B", "\"two words\"", "="]));
+        assert_eq!(commands[2]["Value"], json!(["old", "style", ""]));
+        assert_eq!(
+            (&commands[3]["SubCmd"], &commands[3]["Value"]),
+            (&json!("run"), &json!(["x y"]))
+        );
+        assert_eq!(commands[4]["Value"], json!(["CMD", "curl -f"]));
+        assert_eq!(commands[5]["Value"], json!(["NONE"]));
+    }
+
+    #[test]
+    fn a_heredoc_is_no_instruction_and_strange_words_are_refused_with_their_line() {
+        assert_eq!(
+            commands("FROM a\nRUN <<EOF\nnot an instruction\nEOF\nUSER b\n").len(),
+            3
+        );
+        assert!(parse("FROM a\n\nFRUM b\n").unwrap_err().starts_with("line 3:"));
+        assert!(parse("RUN x\n").is_err());
+        assert!(parse("").is_err());
+    }
+}

@@ -1,0 +1,236 @@
+//! Which format a file is in: by its name as Conftest tells it, or by the name that `--parser` gives.
+//!
+//! Invariant: every parser here takes text and a bound, and expands nothing from outside the file: no include, no environment.
+
+use serde_json::Value;
+
+use super::{docker, dotenv, edn, hcl, ignore, ini, jsonc, nginx, properties, settings, xml};
+
+/// The formats that are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Format {
+    CycloneDx,
+    Dockerfile,
+    Dotenv,
+    Edn,
+    Hcl1,
+    Hcl2,
+    Ignore,
+    Ini,
+    Json,
+    Jsonc,
+    Mariadb,
+    Nginx,
+    PgHba,
+    Postgres,
+    Properties,
+    Redis,
+    Toml,
+    Xml,
+    Yaml,
+}
+
+/// Names of formats, as `--parser` takes them.
+const NAMES: &[(&str, Format)] = &[
+    ("cyclonedx", Format::CycloneDx),
+    ("dockerfile", Format::Dockerfile),
+    ("dotenv", Format::Dotenv),
+    ("edn", Format::Edn),
+    ("hcl1", Format::Hcl1),
+    ("hcl2", Format::Hcl2),
+    ("ignore", Format::Ignore),
+    ("ini", Format::Ini),
+    ("json", Format::Json),
+    ("jsonc", Format::Jsonc),
+    ("mariadb", Format::Mariadb),
+    ("nginx", Format::Nginx),
+    ("pg_hba", Format::PgHba),
+    ("postgresql", Format::Postgres),
+    ("properties", Format::Properties),
+    ("redis", Format::Redis),
+    ("toml", Format::Toml),
+    ("xml", Format::Xml),
+    ("yaml", Format::Yaml),
+];
+
+/// Formats of Conftest for which there is no parser here.
+const WITHOUT: &[&str] = &["cue", "groovy", "hocon", "jsonnet", "spdx", "textproto", "vcl"];
+
+impl Format {
+    /// The format that a file's name announces.
+    pub(crate) fn of(path: &str) -> Option<Self> {
+        let name = path.rsplit('/').next().unwrap_or(path).to_ascii_lowercase();
+        let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension);
+        if name == "dockerfile" || name.starts_with("dockerfile.") || extension == "dockerfile" {
+            return Some(Self::Dockerfile);
+        }
+        if name == ".env" || name.starts_with(".env.") || extension == "env" {
+            return Some(Self::Dotenv);
+        }
+        match name.as_str() {
+            "nginx.conf" => return Some(Self::Nginx),
+            "postgresql.conf" | "postgresql.auto.conf" => return Some(Self::Postgres),
+            "pg_hba.conf" => return Some(Self::PgHba),
+            "redis.conf" | "valkey.conf" => return Some(Self::Redis),
+            _ => {}
+        }
+        match extension {
+            "yml" => Some(Self::Yaml),
+            "hcl" | "tf" | "tfvars" => Some(Self::Hcl2),
+            "tfstate" => Some(Self::Json),
+            "gitignore" | "dockerignore" => Some(Self::Ignore),
+            "cnf" => Some(Self::Mariadb),
+            _ => NAMES
+                .iter()
+                .find(|(name, _)| *name == extension)
+                .map(|(_, format)| *format),
+        }
+    }
+
+    /// The format of this name.
+    ///
+    /// # Errors
+    /// One that is not known, naming those that are; one that Conftest knows and muster does not.
+    pub(crate) fn named(name: &str) -> Result<Self, String> {
+        if let Some((_, format)) = NAMES.iter().find(|(known, _)| *known == name) {
+            return Ok(*format);
+        }
+        if WITHOUT.contains(&name) {
+            return Err(format!(
+                "there is no parser for {name} here; convert the files to JSON first"
+            ));
+        }
+        let names: Vec<&str> = NAMES.iter().map(|(name, _)| *name).collect();
+        Err(format!("no such parser: {name}; there are {}", names.join(", ")))
+    }
+
+    /// Why a file of this name cannot be read, when its name announces a format without a parser.
+    pub(crate) fn refused(path: &str) -> Option<String> {
+        let name = path.rsplit('/').next().unwrap_or(path).to_ascii_lowercase();
+        let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension);
+        let format = match extension {
+            _ if name == "jenkinsfile" || name.starts_with("jenkinsfile.") => "groovy",
+            "textpb" | "pbtxt" | "textproto" => "textproto",
+            _ => WITHOUT.iter().copied().find(|name| *name == extension)?,
+        };
+        Self::named(format).err()
+    }
+
+    /// Whether files of this format become `data`.
+    pub(crate) fn is_data(self) -> bool {
+        matches!(self, Self::Json | Self::Yaml)
+    }
+
+    /// The one document of a text in a format without several.
+    pub(super) fn document(self, text: &str) -> Result<Value, String> {
+        match self {
+            Self::CycloneDx => cyclonedx(text),
+            Self::Dockerfile => docker::parse(text),
+            Self::Dotenv => dotenv::parse(text),
+            Self::Edn => edn::parse(text),
+            Self::Hcl1 => hcl::parse_v1(text),
+            Self::Hcl2 => hcl::parse(text),
+            Self::Ignore => Ok(ignore::parse(text)),
+            Self::Ini => ini::parse(text),
+            Self::Json | Self::Yaml => json(text),
+            Self::Jsonc => json(&jsonc::plain(text)?),
+            Self::Mariadb => settings::mariadb(text),
+            Self::Nginx => nginx::parse(text),
+            Self::PgHba => settings::hba(text),
+            Self::Postgres => settings::postgres(text),
+            Self::Properties => properties::parse(text),
+            Self::Redis => settings::redis(text),
+            Self::Toml => toml(text),
+            Self::Xml => xml::parse(text),
+        }
+    }
+}
+
+fn json(text: &str) -> Result<Value, String> {
+    serde_json::from_str(text).map_err(|error| error.to_string())
+}
+
+fn cyclonedx(text: &str) -> Result<Value, String> {
+    if text.trim_start().starts_with('<') {
+        return Err("CycloneDX is read in its JSON form only; convert the file first".to_owned());
+    }
+    let value = json(text)?;
+    match value.get("bomFormat").and_then(Value::as_str) {
+        Some("CycloneDX") => Ok(value),
+        _ => Err("no CycloneDX document: its bomFormat is not CycloneDX".to_owned()),
+    }
+}
+
+/// TOML; a date becomes text, as in the encoding that Conftest uses.
+fn toml(text: &str) -> Result<Value, String> {
+    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
+        let line = error
+            .span()
+            .map_or(1, |span| 1 + text[..span.start.min(text.len())].matches('\n').count());
+        format!("line {line}: {}", error.message())
+    })?;
+    Ok(plain(toml::Value::Table(table)))
+}
+
+fn plain(value: toml::Value) -> Value {
+    match value {
+        toml::Value::String(text) => Value::String(text),
+        toml::Value::Integer(number) => Value::from(number),
+        toml::Value::Float(number) => Value::from(number),
+        toml::Value::Boolean(truth) => Value::Bool(truth),
+        toml::Value::Datetime(time) => Value::String(time.to_string()),
+        toml::Value::Array(items) => items.into_iter().map(plain).collect(),
+        toml::Value::Table(table) => table.into_iter().map(|(key, value)| (key, plain(value))).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn names_announce_formats_as_conftest_tells_them() {
+        for (name, format) in [
+            ("Dockerfile", Some(Format::Dockerfile)),
+            ("a/Dockerfile.debug", Some(Format::Dockerfile)),
+            ("dev.dockerfile", Some(Format::Dockerfile)),
+            (".env.prod", Some(Format::Dotenv)),
+            ("main.tf", Some(Format::Hcl2)),
+            ("x.TFVARS", Some(Format::Hcl2)),
+            (".dockerignore", Some(Format::Ignore)),
+            ("etc/nginx.conf", Some(Format::Nginx)),
+            ("pg_hba.conf", Some(Format::PgHba)),
+            ("a.conf", None),
+            ("plain", None),
+        ] {
+            assert_eq!(Format::of(name), format, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_format_without_a_parser_is_refused_by_name() {
+        assert!(Format::refused("x/Jenkinsfile").unwrap().contains("groovy"));
+        assert!(Format::named("cue").unwrap_err().contains("cue"));
+        assert!(
+            Format::named("yamll").unwrap_err().contains("yaml,")
+                || Format::named("yamll").unwrap_err().ends_with("yaml")
+        );
+        assert_eq!(Format::refused("a.json"), None);
+    }
+
+    #[test]
+    fn toml_and_json_with_comments_are_values() {
+        assert_eq!(
+            Format::Toml
+                .document("a = 1\nb = [1.5, true]\nc = 2026-01-02\n[d]\ne = \"x\"\n")
+                .unwrap(),
+            json!({"a": 1, "b": [1.5, true], "c": "2026-01-02", "d": {"e": "x"}})
+        );
+        assert!(Format::Toml.document("a = 1\nb =\n").unwrap_err().starts_with("line 2"));
+        assert_eq!(
+            Format::Jsonc.document("{/* c */\"a\": [1,],}").unwrap(),
+            json!({"a": [1]})
+        );
+    }
+}
