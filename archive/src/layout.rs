@@ -12,6 +12,8 @@ pub const KEYS: &str = "keys/";
 pub const LEDGER: &str = "ledger/";
 /// Prefix of the manifests.
 pub const SNAPSHOTS: &str = "snapshots/";
+/// Prefix of the writers' indexes.
+pub const INDEX: &str = "index/";
 /// Prefix of the wrapped run keys.
 pub const RUNS: &str = "runs/";
 /// Prefix of the scorecards.
@@ -88,6 +90,11 @@ pub fn is_ulid(id: &str) -> bool {
         && id
             .bytes()
             .all(|byte| byte.is_ascii_digit() || (byte.is_ascii_uppercase() && !b"ILOU".contains(&byte)))
+}
+
+/// An object of a writer's index of `store`.
+pub fn index(store: &str, id: &Digest) -> String {
+    content(&format!("{INDEX}{store}"), id)
 }
 
 fn content(folder: &str, id: &Digest) -> String {

