@@ -2,15 +2,11 @@
 //!
 //! The clock is pinned, there is no network, no environment and no randomness, so the same modules, data, input and
 //! time give the same values. Built-in errors are lenient as in OPA, and a value that leaned on a suppressed one says
-//! so. Whatever ends an evaluation (an error, a panic, the deadline) comes back as an error value. Names that the
-//! engine does not have, and recursion, are refused when modules are loaded, because regorus would find the first only
-//! when reached and would not survive the second.
+//! so. Whatever ends an evaluation (an error, a panic, the deadline) comes back as an error value. What regorus
+//! evaluates is not the text of a policy but what the front end (`rego`) makes of all of them together.
 
-mod expression;
-mod faithful;
-mod hoist;
 mod modules;
-mod references;
+mod operators;
 
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -22,8 +18,9 @@ use regorus::{Extension, LimitError, PolicyLengthConfig};
 use serde_json::Value;
 use time::OffsetDateTime;
 
-pub(crate) use modules::{Dialect, Module};
+pub(crate) use modules::Module;
 
+use crate::rego::{self, Dialect, Pass, Strictness};
 use crate::sources::{PolicyError, RegoVersion};
 
 /// The largest policy file, in bytes.
@@ -98,6 +95,7 @@ impl Engine {
         };
         let now = i64::try_from(now.unix_timestamp_nanos()).map_err(|_| PolicyError::Clock)?;
         engine.extend("time.now_ns", 0, move |_| Ok(regorus::Value::from(now)))?;
+        operators::register(&mut engine)?;
         engine.extend("opa.runtime", 0, |_| Ok(regorus::Value::new_object()))?;
         engine.extend("yaml.is_valid", 1, |mut args| {
             let text = args.pop().and_then(|value| value.as_string().ok().cloned());
@@ -141,27 +139,32 @@ impl Engine {
 
     /// Checks the modules against each other and compiles them: after this, `evaluate` as often as needed.
     pub(crate) fn compile(&mut self) -> Result<(), PolicyError> {
-        let functions = references::functions(&self.modules);
-        references::check(&self.modules, &functions)?;
-        for module in &self.modules {
-            let package = self.modules.iter().filter(|other| other.package == module.package);
-            faithful::check(
-                module,
-                &package
-                    .flat_map(|other| &other.rules)
-                    .map(|head| head.name.as_str())
-                    .collect(),
-            )?;
-            let text = hoist::rewrite(module, &functions)?;
-            debug_assert_eq!(
-                text.lines().count(),
-                module.text.lines().count(),
-                "lines keep their numbers"
-            );
-            self.inner.set_rego_v0(module.dialect == Dialect::V0);
+        self.compile_with(&|_| true)
+    }
+
+    /// The same with some passes of the front end only: what a pass is good for shows when it is left out.
+    pub(crate) fn compile_with(&mut self, passes: &dyn Fn(Pass) -> bool) -> Result<(), PolicyError> {
+        let sources: Vec<rego::Source> = self.modules.iter().map(|module| module.source.clone()).collect();
+        let compiled = rego::compile(&sources, Strictness::default(), passes)
+            .map_err(|(place, fault)| self.modules[place].refuse(&fault))?;
+        let paths = self.modules.iter().map(|module| module.path.clone());
+        let mut texts: Vec<(String, Dialect, String)> = paths
+            .zip(compiled.texts)
+            .map(|(path, (dialect, text))| (path, dialect, text))
+            .collect();
+        let wrappers = compiled
+            .wrappers
+            .map(|text| ("built-ins".to_owned(), Dialect::V1, text));
+        texts.extend(wrappers);
+        for (path, dialect, text) in texts {
+            if let Some(line) = modules::deeper_than(&text, MAX_BRACKETS, MAX_PARSE_WORK) {
+                let why = "brackets are nested too deeply to be parsed in reasonable time".to_owned();
+                return Err(PolicyError::refused(&path, Some(line), why));
+            }
+            self.inner.set_rego_v0(dialect == Dialect::V0);
             self.inner
-                .add_policy(module.path.clone(), text)
-                .map_err(|e| refusal(&module.path, &e.to_string()))?;
+                .add_policy(path.clone(), text)
+                .map_err(|e| refusal(&path, &e.to_string()))?;
         }
         self.inner.set_input(regorus::Value::new_object());
         match self.inner.eval_query("true".to_owned(), false) {

@@ -1,15 +1,13 @@
 //! METADATA comments: what a rule says about itself.
 //!
-//! regorus skips comments, so they are read here, as OPA reads them: a block that begins with `# METADATA` holds YAML
-//! and belongs to the package or rule that follows it.
+//! The front end reads the blocks; here is what muster and Conftest find in them.
 
 use std::fmt;
 
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::input::parse_yaml;
-use crate::sources::PolicyError;
+use crate::rego::{Annotations, Block, Class, Fault};
 
 /// The frameworks whose control ids a rule may carry, by the key used in METADATA.
 pub(crate) const FRAMEWORKS: [&str; 4] = ["nist-800-53", "iso-27001", "soc2", "eu-dora"];
@@ -80,6 +78,23 @@ pub(crate) struct Annotation {
 }
 
 impl Annotation {
+    /// What the blocks of a module say.
+    pub(crate) fn of(annotations: &Annotations) -> Result<Vec<Self>, Fault> {
+        annotations.blocks.iter().map(Self::read).collect()
+    }
+
+    fn read(block: &Block) -> Result<Self, Fault> {
+        let severity = block.value.pointer("/custom/severity").and_then(Value::as_str);
+        if let Some(severity) = severity.filter(|severity| Severity::parse(severity).is_none()) {
+            let what = format!("METADATA: severity {severity} is none of critical, high, medium, low, info");
+            return Err(Fault::new(Class::Parse, block.span, what));
+        }
+        Ok(Self {
+            rule: block.rule.as_ref().map(|(_, name)| name.clone()),
+            value: block.value.clone(),
+        })
+    }
+
     /// Whether the block names an id.
     pub(crate) fn has_id(&self) -> bool {
         !self.text("/custom/id").is_empty()
@@ -88,57 +103,6 @@ impl Annotation {
     fn text(&self, path: &str) -> &str {
         self.value.pointer(path).and_then(Value::as_str).unwrap_or_default()
     }
-}
-
-/// Reads the METADATA blocks of a file. `anchors` are its package and rules by line, the package under no name.
-pub(crate) fn annotations(
-    path: &str,
-    text: &str,
-    anchors: &[(u32, Option<String>)],
-) -> Result<Vec<Annotation>, PolicyError> {
-    let mut found = Vec::new();
-    let mut lines = (1u32..).zip(text.lines()).peekable();
-    while let Some((start, line)) = lines.next() {
-        if line
-            .trim_start()
-            .strip_prefix('#')
-            .is_none_or(|rest| rest.trim() != "METADATA")
-        {
-            continue;
-        }
-        let mut block = String::new();
-        let mut last = start;
-        while let Some((number, comment)) = lines
-            .peek()
-            .and_then(|(n, l)| Some((*n, l.trim_start().strip_prefix('#')?)))
-        {
-            block.push_str(comment.strip_prefix(' ').unwrap_or(comment));
-            block.push('\n');
-            last = number;
-            lines.next();
-        }
-        let refuse = |why: String| PolicyError::refused(path, Some(start), format!("METADATA: {why}"));
-        let value = parse_yaml(&block).map_err(refuse)?.swap_remove(0).value;
-        if !value.is_object() {
-            return Err(refuse("is not a mapping".to_owned()));
-        }
-        let next = anchors
-            .iter()
-            .filter(|(line, _)| *line > last)
-            .min_by_key(|(line, _)| *line);
-        let (_, rule) = next.ok_or_else(|| refuse("no package or rule follows it".to_owned()))?;
-        let severity = value.pointer("/custom/severity").and_then(Value::as_str);
-        if let Some(severity) = severity.filter(|severity| Severity::parse(severity).is_none()) {
-            return Err(refuse(format!(
-                "severity {severity} is none of critical, high, medium, low, info"
-            )));
-        }
-        let rule = rule
-            .clone()
-            .filter(|_| value.get("scope").and_then(Value::as_str) != Some("package"));
-        found.push(Annotation { rule, value });
-    }
-    Ok(found)
 }
 
 /// What the annotations of a module say about one of its rules: its own block first, then the package's.
@@ -209,13 +173,17 @@ fn control_ids(controls: &Value) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rego::{Dialect, Source};
 
     const TEXT: &str = "# METADATA\n# title: A package\n# custom:\n#   severity: high\n#   controls:\n#     soc2: [A1.2]\n#     nist-800-53: [CP-9, \"CP-9(1)\"]\npackage main\n\n# METADATA\n# title: One rule\n# custom:\n#   id: X-1\ndeny contains \"x\" if true\n";
 
+    fn annotations(text: &str) -> Result<Vec<Annotation>, Fault> {
+        Annotation::of(&Source::parse(text, Dialect::V1)?.annotations)
+    }
+
     #[test]
     fn a_rule_has_its_own_words_and_the_rest_from_its_package() {
-        let anchors = [(8, None), (14, Some("deny".to_owned()))];
-        let annotations = annotations("p.rego", TEXT, &anchors).unwrap();
+        let annotations = annotations(TEXT).unwrap();
         let rule = describe("main", "deny", "p.rego", &annotations);
         assert_eq!(
             (rule.id.as_str(), rule.title.as_str(), rule.severity),
@@ -228,14 +196,8 @@ mod tests {
     #[test]
     fn a_block_that_says_nothing_sensible_is_refused_with_its_line() {
         let broken = "package main\n# METADATA\n# title: [\ndeny contains 1\n";
-        let error = annotations("p.rego", broken, &[(1, None), (4, Some("deny".to_owned()))]).unwrap_err();
-        assert_eq!(error.line(), Some(2));
+        assert_eq!(annotations(broken).unwrap_err().span.line, 2);
         let severity = "# METADATA\n# custom: {severity: dire}\npackage main\n";
-        assert!(
-            annotations("p.rego", severity, &[(3, None)])
-                .unwrap_err()
-                .to_string()
-                .contains("dire")
-        );
+        assert!(annotations(severity).unwrap_err().what.contains("dire"));
     }
 }

@@ -1,19 +1,10 @@
 //! One policy file as the rest of the crate sees it: package, rules, annotations, and the names that it uses.
 //!
-//! Size and nesting are bounded by a scan of the text before the parser sees it.
+//! What regorus's parser is to read is scanned first: its work doubles with every bracket that is open.
 
-use regorus::unstable::{Expr, Module as Ast, Ref, Rule, RuleHead};
-
-use super::{MAX_BRACKETS, MAX_PARSE_WORK, MAX_POLICY, expression, references::References, refusal};
-use crate::metadata::{self, Annotation};
+use crate::metadata::Annotation;
+use crate::rego::{Dialect, Fault, Source};
 use crate::sources::{PolicyError, RegoVersion};
-
-/// The version of the language that a file is written in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Dialect {
-    V0,
-    V1,
-}
 
 /// A parsed policy file.
 #[derive(Clone)]
@@ -21,12 +12,10 @@ pub(crate) struct Module {
     pub(crate) path: String,
     /// The package without `data.`, its parts joined by dots.
     pub(crate) package: String,
-    pub(crate) dialect: Dialect,
     pub(crate) rules: Vec<Head>,
     pub(crate) annotations: Vec<Annotation>,
-    pub(super) references: References,
-    pub(super) text: String,
-    pub(super) ast: Ref<Ast>,
+    pub(super) source: Source,
+    text: String,
 }
 
 /// The head of one rule; a rule of several bodies or definitions has several.
@@ -39,94 +28,49 @@ pub(crate) struct Head {
 }
 
 impl Module {
-    /// Parses a file; under `Auto` as v1 if it is that, else as v0.
+    /// Parses a file; under `Auto` as what it is found to be.
     pub(super) fn parse(path: &str, text: &str, version: RegoVersion) -> Result<Self, PolicyError> {
-        if text.len() > MAX_POLICY {
-            let why = format!("{} bytes, the limit is {MAX_POLICY}", text.len());
-            return Err(PolicyError::refused(path, None, why));
-        }
-        if let Some(line) = deeper_than(text, MAX_BRACKETS, MAX_PARSE_WORK) {
-            let why = "brackets are nested too deeply to be parsed in reasonable time".to_owned();
-            return Err(PolicyError::refused(path, Some(line), why));
-        }
-        match version {
-            RegoVersion::V0 => Self::parse_as(path, text, Dialect::V0),
-            RegoVersion::V1 => Self::parse_as(path, text, Dialect::V1),
-            RegoVersion::Auto => Self::parse_as(path, text, Dialect::V1).or_else(|v1| {
-                // Whoever got further into the file knows better what is wrong with it.
-                Self::parse_as(path, text, Dialect::V0).map_err(|v0| if v0.line() > v1.line() { v0 } else { v1 })
-            }),
-        }
-    }
-
-    fn parse_as(path: &str, text: &str, dialect: Dialect) -> Result<Self, PolicyError> {
-        let mut engine = regorus::Engine::new();
-        engine.set_rego_v0(dialect == Dialect::V0);
-        engine.set_policy_length_config(super::length_limits());
-        engine
-            .add_policy(path.to_owned(), text.to_owned())
-            .map_err(|e| refusal(path, &e.to_string()))?;
-        match engine.get_modules().first() {
-            Some(module) => Self::of(path, text, dialect, module),
-            None => Err(PolicyError::refused(path, None, "holds no module".to_owned())),
-        }
-    }
-
-    fn of(path: &str, text: &str, dialect: Dialect, module: &Ref<Ast>) -> Result<Self, PolicyError> {
-        let package = expression::path(&module.package.refr)
-            .ok_or_else(|| PolicyError::refused(path, Some(1), "the package is not a plain path".to_owned()))?
-            .join(".");
-        let rules: Vec<Head> = module.policy.iter().filter_map(|rule| head(rule)).collect();
-        let mut anchors = vec![(module.package.span.line, None)];
-        anchors.extend(rules.iter().map(|head| (head.line, Some(head.name.clone()))));
-        let annotations = metadata::annotations(path, text, &anchors)?;
-        let references = References::of(&package, module);
-        let (path, text, ast) = (path.to_owned(), text.to_owned(), module.clone());
+        let source = match version {
+            RegoVersion::V0 => Source::parse(text, Dialect::V0),
+            RegoVersion::V1 => Source::parse(text, Dialect::V1),
+            RegoVersion::Auto => Source::detect(text),
+        };
+        let source = source.map_err(|fault| refuse(path, text, &fault))?;
+        let head = |rule: &crate::rego::Rule| Head {
+            name: rule.head.constant().join("."),
+            line: rule.span.line,
+            function: rule.head.args.is_some(),
+        };
+        let annotations = Annotation::of(&source.annotations).map_err(|fault| refuse(path, text, &fault))?;
         Ok(Self {
-            path,
-            package,
-            dialect,
-            rules,
+            path: path.to_owned(),
+            package: source.module.package.join("."),
+            rules: source.module.rules.iter().map(head).collect(),
             annotations,
-            references,
-            text,
-            ast,
+            source,
+            text: text.to_owned(),
         })
+    }
+
+    /// A fault of this file, in words.
+    pub(super) fn refuse(&self, fault: &Fault) -> PolicyError {
+        refuse(&self.path, &self.text, fault)
+    }
+
+    /// The version that the file is read as.
+    pub(crate) fn dialect(&self) -> Dialect {
+        self.source.module.dialect
     }
 }
 
-pub(super) fn head(rule: &Rule) -> Option<Head> {
-    let (refr, function) = match rule {
-        Rule::Spec {
-            head: RuleHead::Func { refr, .. },
-            ..
-        } => (refr, true),
-        Rule::Spec {
-            head: RuleHead::Compr { refr, .. } | RuleHead::Set { refr, .. },
-            ..
-        } => (refr, false),
-        Rule::Default { refr, args, .. } => (refr, !args.is_empty()),
-    };
-    // `deny[msg] = x` and `a.b[c]` are named by what is constant in front.
-    let mut part: &Expr = refr;
-    loop {
-        if let Some(path) = expression::path_of(part) {
-            return Some(Head {
-                name: path.join("."),
-                line: rule.span().line,
-                function,
-            });
-        }
-        match part {
-            Expr::RefBrack { refr, .. } | Expr::RefDot { refr, .. } => part = refr,
-            _ => return None,
-        }
-    }
+fn refuse(path: &str, text: &str, fault: &Fault) -> PolicyError {
+    let line = (fault.span.line > 0).then_some(fault.span.line);
+    PolicyError::refused(path, line, fault.tell(text))
 }
 
 /// The first line on which brackets outside strings and comments are nested deeper than `limit`, or that makes the
 /// parser's work exceed its budget: it reads each bracket twice, once as a comprehension, so that nesting doubles it.
-fn deeper_than(text: &str, limit: usize, budget: u64) -> Option<u32> {
+pub(super) fn deeper_than(text: &str, limit: usize, budget: u64) -> Option<u32> {
     let (mut depth, mut line, mut work) = (0usize, 1u32, 0u64);
     let mut chars = text.chars();
     while let Some(c) = chars.next() {

@@ -3,12 +3,186 @@
 //! A file is parsed in its own version of the language, checked as OPA checks it, rewritten by passes to what regorus
 //! evaluates faithfully, and printed with every node on its own line. regorus never sees the text of a policy.
 
+mod annotations;
 mod ast;
+mod checks;
 mod fault;
+mod known;
 mod lexer;
+pub(crate) mod operators;
 mod parser;
+mod passes;
 mod print;
+mod symbols;
+mod version;
 mod walk;
+
+use std::collections::BTreeSet;
+
+pub(crate) use annotations::{Annotations, Block, Scope};
+pub(crate) use ast::{Dialect, Module, Rule};
+pub(crate) use checks::Strictness;
+pub(crate) use fault::{Class, Fault};
+pub(crate) use passes::Pass;
+
+use ast::{Body, Expr, Statement};
+use symbols::Symbols;
+use walk::{Look, look_statement};
+
+/// A parsed file.
+#[derive(Debug, Clone)]
+pub(crate) struct Source {
+    pub(crate) module: Module,
+    pub(crate) annotations: Annotations,
+}
+
+impl Source {
+    /// Parses a file as one version of the language.
+    pub(crate) fn parse(text: &str, dialect: Dialect) -> Result<Self, Fault> {
+        let parsed = parser::parse(text, dialect)?;
+        let annotations = annotations::read(&parsed.comments, &parsed.module)?;
+        Ok(Self {
+            module: parsed.module,
+            annotations,
+        })
+    }
+
+    /// Parses a file as what it says it is, or else as version 1 if it is that, or else as version 0.
+    pub(crate) fn detect(text: &str) -> Result<Self, Fault> {
+        version::detect(text)
+    }
+}
+
+/// What regorus is to evaluate in the place of the sources: one text for each, and one more for functions of our own.
+#[derive(Debug)]
+pub(crate) struct Compiled {
+    pub(crate) texts: Vec<(Dialect, String)>,
+    pub(crate) wrappers: Option<String>,
+}
+
+/// Checks all sources against each other and rewrites them. `passes` is every pass, but for a test that leaves one out.
+/// An error comes with the place of the source that it is in.
+pub(crate) fn compile(
+    sources: &[Source],
+    strictness: Strictness,
+    passes: &dyn Fn(Pass) -> bool,
+) -> Result<Compiled, (usize, Fault)> {
+    let symbols = Symbols::of(sources.iter().map(|source| &source.module));
+    let replaced = replaced(sources);
+    let mut work = sources.to_vec();
+    share_annotations(&mut work);
+    let mut contexts: Vec<passes::Context<'_>> = Vec::new();
+    let annotations: Vec<Annotations> = work.iter().map(|source| source.annotations.clone()).collect();
+    for (place, source) in work.iter_mut().enumerate() {
+        checks::written(&source.module, &symbols, strictness).map_err(|fault| (place, fault))?;
+        let mut context = passes::Context {
+            symbols: &symbols,
+            fresh: passes::Fresh::default(),
+            annotations: &annotations[place],
+            replaced: &replaced,
+        };
+        for pass in passes::RESOLUTION.into_iter().filter(|pass| passes(*pass)) {
+            pass.run(&mut source.module, &mut context)
+                .map_err(|fault| (place, fault))?;
+        }
+        contexts.push(context);
+    }
+    checks::resolved(&work, &symbols)?;
+    let mut texts = Vec::with_capacity(work.len());
+    for (place, source) in work.iter_mut().enumerate() {
+        for pass in passes::REWRITING.into_iter().filter(|pass| passes(*pass)) {
+            pass.run(&mut source.module, &mut contexts[place])
+                .map_err(|fault| (place, fault))?;
+        }
+        let text = print::print(&source.module).map_err(|print::Moved(line)| {
+            let span = ast::Span {
+                line,
+                ..ast::Span::default()
+            };
+            let what = "the rewriting would move this line: a fault of muster, please report it";
+            (place, Fault::new(fault::Class::Compile, span, what))
+        })?;
+        texts.push((source.module.dialect, text));
+    }
+    Ok(Compiled {
+        texts,
+        wrappers: wrappers(&replaced),
+    })
+}
+
+/// Every pass.
+pub(crate) fn all_passes() -> impl Iterator<Item = Pass> {
+    passes::RESOLUTION.into_iter().chain(passes::REWRITING)
+}
+
+/// What modules say of their subpackages, and of a package that others share, reaches those.
+fn share_annotations(sources: &mut [Source]) {
+    let mut above = Vec::new();
+    let mut shared = Vec::new();
+    for source in &*sources {
+        for block in &source.annotations.blocks {
+            let package = source.module.package.clone();
+            match (block.scope, &block.rule) {
+                (Scope::Subpackages, _) => above.push((package, block.value.clone())),
+                (Scope::Package, _) => shared.push((package, None, block.value.clone())),
+                (Scope::Document, Some((_, name))) => shared.push((package, Some(name.clone()), block.value.clone())),
+                _ => {}
+            }
+        }
+    }
+    for source in sources {
+        source.annotations.above.clone_from(&above);
+        for (_, name, value) in shared.iter().filter(|(package, ..)| *package == source.module.package) {
+            match name {
+                Some(name) => source.annotations.documents.push((name.clone(), value.clone())),
+                None => source.annotations.package.push(value.clone()),
+            }
+        }
+    }
+}
+
+/// Built-in functions that stand on either side of a `with`.
+fn replaced(sources: &[Source]) -> BTreeSet<String> {
+    #[derive(Default)]
+    struct Replaced(BTreeSet<String>);
+    impl<'a> Look<'a> for Replaced {
+        fn statement(&mut self, statement: &'a Statement) {
+            for with in &statement.with {
+                let sides = [&with.target, &with.value].into_iter();
+                let named = sides.filter_map(Expr::dotted).filter(|name| symbols::is_built_in(name));
+                self.0.extend(named);
+            }
+            look_statement(self, statement);
+        }
+
+        fn body(&mut self, body: &'a Body) {
+            walk::look_body(self, body);
+        }
+    }
+    let mut replaced = Replaced::default();
+    for rule in sources.iter().flat_map(|source| &source.module.rules) {
+        walk::look_rule(&mut replaced, rule);
+    }
+    replaced.0
+}
+
+/// The module of the functions that stand for built-in ones.
+fn wrappers(replaced: &BTreeSet<String>) -> Option<String> {
+    if replaced.is_empty() {
+        return None;
+    }
+    let mut text = format!("package {}\n", passes::WRAPPERS);
+    for name in replaced {
+        let args: Vec<String> = (0..known::arity(name).unwrap_or(0)).map(|n| format!("a{n}")).collect();
+        let args = args.join(", ");
+        let own = passes::wrapper(name);
+        match args.is_empty() {
+            true => text.push_str(&format!("{own} := {name}()\n")),
+            false => text.push_str(&format!("{own}({args}) := {name}({args})\n")),
+        }
+    }
+    Some(text)
+}
 
 #[cfg(test)]
 mod tests;

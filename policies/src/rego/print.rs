@@ -304,6 +304,7 @@ impl Printer {
             Kind::Bool(false) => self.put("false"),
             Kind::Number(text) => self.put(text),
             Kind::String(text) => self.string(text),
+            Kind::Var(name) if name.starts_with('$') => self.put("_"),
             Kind::Var(name) => self.put(name),
             Kind::Ref(head, parts) => {
                 self.operand(head);

@@ -1,0 +1,14 @@
+//! Functions that the passes put in the place of operators: the engine registers them under these names.
+
+/// `+`
+pub(crate) const PLUS: &str = "rego_plus";
+/// `-`, of numbers and of sets
+pub(crate) const MINUS: &str = "rego_minus";
+/// `*`
+pub(crate) const TIMES: &str = "rego_times";
+/// `/`
+pub(crate) const DIVIDE: &str = "rego_divide";
+/// `%`
+pub(crate) const REMAINDER: &str = "rego_remainder";
+/// Its argument if that has elements, else undefined.
+pub(crate) const ELEMENTS: &str = "rego_elements";

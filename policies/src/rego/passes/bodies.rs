@@ -1,0 +1,31 @@
+//! Chained bodies of version 0: `f(x) = y { … } { … }` is two rules.
+//!
+//! Removes: regorus refuses further bodies of partial sets, and elsewhere takes them for an `else` without value, so that
+//! `t = x { x := 1; x == 2 } { x := 3 }` is `true` instead of 3.
+
+use super::super::ast::{Module, Rule};
+use super::walk::unplace;
+
+pub(super) fn run(module: &mut Module) {
+    let rules = std::mem::take(&mut module.rules);
+    for mut rule in rules {
+        let more = std::mem::take(&mut rule.more);
+        let mut again = more.is_empty().then_some(None).unwrap_or_else(|| Some(rule.clone()));
+        module.rules.push(rule);
+        for (span, body) in more {
+            let Some(rule) = &mut again else { continue };
+            rule.span = span;
+            rule.body = Some(body);
+            unplace_head(rule);
+            module.rules.push(rule.clone());
+        }
+    }
+}
+
+fn unplace_head(rule: &mut Rule) {
+    let head = &mut rule.head;
+    head.name.span.line = 0;
+    let parts = head.path.iter_mut().chain(head.args.iter_mut().flatten());
+    parts.chain(&mut head.key).for_each(unplace);
+    head.value.iter_mut().for_each(|(_, value)| unplace(value));
+}

@@ -1,0 +1,380 @@
+//! Every local variable gets a name of its own.
+//!
+//! Removes: to regorus a local that is named like a rule, an import or an outer local is that, or is used before it is
+//! defined: `R := 5` makes `[R | some R in [1, 2]]` an error, and other forms silently undefined. A `some` inside a loop
+//! defines its variable twice.
+//!
+//! The scopes are OPA's: arguments, and per body what `some`, `:=` and `every` declare; a name that nothing declares is
+//! the rule's if it is nothing else.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::super::ast::{Body, Expr, Kind, Module, Name, Rule, Span, Statement, What};
+use super::super::fault::{Class, Fault};
+use super::super::symbols::is_built_in;
+use super::super::walk::{Rewrite, rewrite_expr};
+use super::{Context, Fresh, pattern};
+
+/// The name that a variable had in the policy.
+pub(crate) fn original(name: &str) -> &str {
+    if name.starts_with('$') {
+        return "_";
+    }
+    match (name.strip_prefix('l').and_then(|rest| rest.get(..5)), name.get(7..)) {
+        (Some(digits), Some(rest)) if digits.bytes().all(|b| b.is_ascii_digit()) => rest,
+        _ => name,
+    }
+}
+
+/// Declared names that nothing uses; those of `:=` count only when asked for, as OPA's strict mode does.
+pub(crate) fn unused(fault: &Fault) -> bool {
+    fault.what.ends_with(" unused")
+}
+
+pub(super) fn run(module: &mut Module, context: &mut Context<'_>) -> Result<(), Fault> {
+    let globals = context.symbols.globals(module);
+    for rule in &mut module.rules {
+        let mut locals = Locals {
+            globals: &globals,
+            fresh: &mut context.fresh,
+            scopes: vec![Scope::default()],
+            args: BTreeSet::new(),
+            seen: Vec::new(),
+            fault: None,
+        };
+        locals.rule(rule);
+        if let Some(fault) = locals.fault {
+            return Err(fault);
+        }
+    }
+    Ok(())
+}
+
+/// A name's place in a scope.
+#[derive(Debug)]
+struct Local {
+    unique: String,
+    span: Span,
+    used: bool,
+    /// `some` and `every` must be used.
+    declared: bool,
+}
+
+#[derive(Debug, Default)]
+struct Scope(BTreeMap<String, Local>);
+
+struct Locals<'a> {
+    globals: &'a BTreeSet<String>,
+    fresh: &'a mut Fresh,
+    /// The first is the rule's own: arguments, and names that nothing declares.
+    scopes: Vec<Scope>,
+    args: BTreeSet<String>,
+    /// Per body: names that were met in it, in any scope.
+    seen: Vec<BTreeSet<String>>,
+    fault: Option<Fault>,
+}
+
+impl Locals<'_> {
+    fn refuse(&mut self, fault: Fault) {
+        self.fault.get_or_insert(fault);
+    }
+
+    fn rule(&mut self, rule: &mut Rule) {
+        let args = rule.head.args.as_deref_mut().unwrap_or_default();
+        for arg in args.iter() {
+            let mut names = Vec::new();
+            arguments(arg, &mut names);
+            for (name, span) in names {
+                if matches!(name, "input" | "data") {
+                    let what = format!("args must not shadow {name}");
+                    return self.refuse(Fault::new(Class::Compile, span, what).hint("use a different variable name"));
+                }
+                if name != "_" {
+                    self.declare(0, name, span, false);
+                    self.args.insert(name.to_owned());
+                }
+            }
+        }
+        args.iter_mut().for_each(|arg| self.expr(arg));
+        let body = rule.body.take();
+        self.scoped(body, |locals, body| {
+            rule.body = body;
+            rule.body.iter_mut().for_each(|body| locals.statements(body));
+            rule.head.path.iter_mut().for_each(|part| locals.expr(part));
+            rule.head.key.iter_mut().for_each(|key| locals.expr(key));
+            rule.head.value.iter_mut().for_each(|(_, value)| locals.expr(value));
+        });
+        for otherwise in &mut rule.otherwise {
+            let body = otherwise.body.take();
+            self.scoped(body, |locals, body| {
+                otherwise.body = body;
+                otherwise.body.iter_mut().for_each(|body| locals.statements(body));
+                otherwise.value.iter_mut().for_each(|(_, value)| locals.expr(value));
+            });
+        }
+    }
+
+    /// Opens the scope of a body, whose declarations hold in all of it.
+    fn scoped(&mut self, body: Option<Body>, within: impl FnOnce(&mut Self, Option<Body>)) {
+        self.scopes.push(Scope::default());
+        self.seen.push(BTreeSet::new());
+        let place = self.scopes.len() - 1;
+        for statement in body.iter().flatten() {
+            self.declarations(place, statement);
+        }
+        within(self, body);
+        let scope = self.scopes.pop().unwrap_or_default();
+        if let Some(names) = self.seen.pop() {
+            let free = names.into_iter().filter(|name| !scope.0.contains_key(name));
+            if let Some(outer) = self.seen.last_mut() {
+                outer.extend(free);
+            }
+        }
+        for (name, local) in scope.0 {
+            if local.declared && !local.used {
+                let what = format!("declared var {name} unused");
+                self.refuse(Fault::new(Class::Compile, local.span, what).hint("remove it, or write _"));
+            }
+        }
+    }
+
+    fn declarations(&mut self, place: usize, statement: &Statement) {
+        let mut names = Vec::new();
+        match &statement.what {
+            What::Some(declared) => {
+                for name in declared {
+                    self.declare_once(place, &name.text, name.span, true);
+                }
+            }
+            What::SomeIn { key, value, .. } => {
+                key.iter().for_each(|key| pattern(key, &mut names));
+                pattern(value, &mut names);
+                for (name, expr) in names {
+                    self.declare_once(place, name, expr.span, false);
+                }
+            }
+            What::Assign(lhs, _) => {
+                pattern(lhs, &mut names);
+                for (name, expr) in names {
+                    self.declare_once(place, name, expr.span, false);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn declare_once(&mut self, place: usize, name: &str, span: Span, must_be_used: bool) {
+        if let Some(before) = self.scopes[place].0.get(name) {
+            let how = if before.declared { "declared" } else { "assigned" };
+            return self.refuse(Fault::new(Class::Compile, span, format!("var {name} {how} above")));
+        }
+        // The body of a function is not a scope of its own: what it assigns may not be an argument.
+        if place == 1 && self.args.contains(name) {
+            return self.refuse(Fault::new(Class::Compile, span, format!("arg {name} redeclared")));
+        }
+        self.declare(place, name, span, must_be_used);
+    }
+
+    fn declare(&mut self, place: usize, name: &str, span: Span, declared: bool) {
+        if matches!(name, "_" | "input" | "data") {
+            return;
+        }
+        let unique = self.fresh.name(name);
+        let local = Local {
+            unique,
+            span,
+            used: false,
+            declared,
+        };
+        self.scopes[place].0.entry(name.to_owned()).or_insert(local);
+    }
+
+    fn statements(&mut self, body: &mut Body) {
+        body.iter_mut().for_each(|statement| self.statement(statement));
+    }
+
+    /// `x := …` below a use of `x`.
+    fn check_order(&mut self, lhs: &Expr) {
+        let mut names = Vec::new();
+        pattern(lhs, &mut names);
+        let above = names
+            .iter()
+            .find(|(name, _)| self.seen.last().is_some_and(|seen| seen.contains(*name)));
+        if let Some((name, expr)) = above {
+            let what = format!("var {name} referenced above");
+            self.refuse(Fault::new(Class::Compile, expr.span, what).hint("assign it before it is used"));
+        }
+    }
+
+    fn declared_above(&mut self, name: &Name) {
+        if self.seen.last().is_some_and(|seen| seen.contains(&name.text)) {
+            let what = format!("var {} referenced above", name.text);
+            self.refuse(Fault::new(Class::Compile, name.span, what).hint("declare it before it is used"));
+        }
+    }
+
+    /// Whether `with` speaks of a built-in here.
+    fn is_function(&self, part: &Expr) -> bool {
+        let declared = |name: &str| self.scopes.iter().any(|scope| scope.0.contains_key(name));
+        let first = part.prefix().map(|(path, _)| path[0]);
+        first.is_some_and(|name| !declared(name) && !self.globals.contains(name))
+            && part.dotted().is_some_and(|path| is_built_in(&path))
+    }
+
+    fn variable(&mut self, name: &mut String, span: Span) {
+        if matches!(name.as_str(), "input" | "data") || name.starts_with('$') {
+            return;
+        }
+        if name == "_" {
+            *name = self.fresh.wildcard();
+            return;
+        }
+        if let Some(seen) = self.seen.last_mut() {
+            seen.insert(name.clone());
+        }
+        for scope in self.scopes.iter_mut().rev() {
+            if let Some(local) = scope.0.get_mut(name) {
+                local.used = true;
+                name.clone_from(&local.unique);
+                return;
+            }
+        }
+        if !self.globals.contains(name) {
+            self.declare(0, name, span, false);
+            if let Some(local) = self.scopes[0].0.get(name) {
+                name.clone_from(&local.unique);
+            }
+        }
+    }
+}
+
+impl Rewrite for Locals<'_> {
+    fn statement(&mut self, statement: &mut Statement) {
+        match &mut statement.what {
+            What::Assign(lhs, rhs) => {
+                self.expr(rhs);
+                self.check_order(lhs);
+                self.expr(lhs);
+            }
+            What::Some(names) => {
+                let names = names.clone();
+                names.iter().for_each(|name| self.declared_above(name));
+                self.rename_declared(statement);
+            }
+            What::SomeIn { key, value, domain } => {
+                self.expr(domain);
+                for part in key.iter_mut().chain([value]) {
+                    self.check_order(part);
+                    self.expr(part);
+                }
+            }
+            What::Every {
+                key,
+                value,
+                domain,
+                body,
+            } => {
+                self.expr(domain);
+                self.scopes.push(Scope::default());
+                let place = self.scopes.len() - 1;
+                let taken = std::mem::take(body);
+                for name in key.iter().chain([&*value]) {
+                    self.declare(place, &name.text, name.span, true);
+                }
+                self.scoped(Some(taken), |locals, inner| {
+                    *body = inner.unwrap_or_default();
+                    locals.statements(body);
+                });
+                let scope = self.scopes.pop().unwrap_or_default();
+                for name in key.iter_mut().chain([&mut *value]) {
+                    match scope.0.get(&name.text) {
+                        Some(local) => {
+                            if !local.used {
+                                let what = format!("declared var {} unused", name.text);
+                                self.refuse(Fault::new(Class::Compile, name.span, what).hint("write _"));
+                            }
+                            name.text.clone_from(&local.unique);
+                        }
+                        None if name.text == "_" => name.text = self.fresh.name("any"),
+                        None => {}
+                    }
+                }
+            }
+            What::Expr(expr) => self.expr(expr),
+            What::Unify(lhs, rhs) => {
+                self.expr(lhs);
+                self.expr(rhs);
+            }
+        }
+        for with in &mut statement.with {
+            for part in [&mut with.target, &mut with.value] {
+                if !self.is_function(part) {
+                    self.expr(part);
+                }
+            }
+        }
+    }
+
+    fn expr(&mut self, expr: &mut Expr) {
+        let span = expr.span;
+        match &mut expr.kind {
+            Kind::Var(name) => self.variable(name, span),
+            Kind::Call(function, args) => {
+                // A built-in or a rule; never a local.
+                if let Some(name) = function.as_var().map(str::to_owned)
+                    && let Some(seen) = self.seen.last_mut()
+                {
+                    seen.insert(name);
+                }
+                args.iter_mut().for_each(|arg| self.expr(arg));
+            }
+            Kind::ArrayOf(..) | Kind::SetOf(..) | Kind::ObjectOf(..) => self.comprehension(expr),
+            _ => rewrite_expr(self, expr),
+        }
+    }
+}
+
+impl Locals<'_> {
+    fn comprehension(&mut self, expr: &mut Expr) {
+        match &mut expr.kind {
+            Kind::ArrayOf(term, body) | Kind::SetOf(term, body) => {
+                let taken = std::mem::take(body);
+                self.scoped(Some(taken), |locals, inner| {
+                    *body = inner.unwrap_or_default();
+                    locals.statements(body);
+                    locals.expr(term);
+                });
+            }
+            Kind::ObjectOf(key, value, body) => {
+                let taken = std::mem::take(body);
+                self.scoped(Some(taken), |locals, inner| {
+                    *body = inner.unwrap_or_default();
+                    locals.statements(body);
+                    locals.expr(key);
+                    locals.expr(value);
+                });
+            }
+            _ => {}
+        }
+    }
+
+    fn rename_declared(&mut self, statement: &mut Statement) {
+        if let What::Some(names) = &mut statement.what {
+            for name in names {
+                if let Some(local) = self.scopes.last().and_then(|scope| scope.0.get(&name.text)) {
+                    name.text.clone_from(&local.unique);
+                }
+            }
+        }
+    }
+}
+
+/// Variables of an argument, wherever they stand in it.
+fn arguments<'a>(arg: &'a Expr, out: &mut Vec<(&'a str, Span)>) {
+    match &arg.kind {
+        Kind::Var(name) => out.push((name, arg.span)),
+        Kind::Array(items) => items.iter().for_each(|item| arguments(item, out)),
+        Kind::Object(fields) => fields.iter().for_each(|(_, value)| arguments(value, out)),
+        _ => {}
+    }
+}
