@@ -20,7 +20,7 @@ use time::OffsetDateTime;
 
 pub(crate) use modules::Module;
 
-use crate::rego::{self, Dialect, Pass, Strictness};
+use crate::rego::{self, Dialect, Options, Pass};
 use crate::sources::{PolicyError, RegoVersion};
 
 /// The largest policy file, in bytes.
@@ -139,18 +139,32 @@ impl Engine {
 
     /// Checks the modules against each other and compiles them: after this, `evaluate` as often as needed.
     pub(crate) fn compile(&mut self) -> Result<(), PolicyError> {
-        self.compile_with(&|_| true)
+        self.compile_with(Options::default(), &|_| true)
+    }
+
+    /// The same for running tests: those that share a name are judged apart.
+    pub(crate) fn compile_tests(&mut self) -> Result<(), PolicyError> {
+        let options = Options {
+            tests: true,
+            ..Options::default()
+        };
+        self.compile_with(options, &|_| true)
     }
 
     /// The same with some passes of the front end only: what a pass is good for shows when it is left out.
-    pub(crate) fn compile_with(&mut self, passes: &dyn Fn(Pass) -> bool) -> Result<(), PolicyError> {
+    pub(crate) fn compile_with(&mut self, options: Options, passes: &dyn Fn(Pass) -> bool) -> Result<(), PolicyError> {
         let sources: Vec<rego::Source> = self.modules.iter().map(|module| module.source.clone()).collect();
-        let compiled = rego::compile(&sources, Strictness::default(), passes)
-            .map_err(|(place, fault)| self.modules[place].refuse(&fault))?;
-        let paths = self.modules.iter().map(|module| module.path.clone());
-        let mut texts: Vec<(String, Dialect, String)> = paths
-            .zip(compiled.texts)
-            .map(|(path, (dialect, text))| (path, dialect, text))
+        let compiled =
+            rego::compile(&sources, options, passes).map_err(|(place, fault)| self.modules[place].refuse(&fault))?;
+        for (module, names) in self.modules.iter_mut().zip(compiled.names) {
+            for (head, name) in module.rules.iter_mut().zip(names) {
+                head.evaluated = name;
+            }
+        }
+        let mut texts: Vec<(String, Dialect, String)> = compiled
+            .texts
+            .into_iter()
+            .map(|(place, dialect, text)| (self.modules[place].path.clone(), dialect, text))
             .collect();
         let wrappers = compiled
             .wrappers

@@ -95,7 +95,7 @@ pub fn test_policies(paths: &[PathBuf], options: &TestOptions) -> Result<TestRep
         let mut engine = Engine::new(options.now)?;
         sources::load_policies(&mut engine, paths, options.rego_version, true)?;
         sources::load_data(&mut engine, &options.data)?;
-        engine.compile()?;
+        engine.compile_tests()?;
         Ok(run(&engine))
     })?
 }
@@ -108,12 +108,6 @@ fn run(engine: &Engine) -> TestReport {
             if !todo && !head.name.starts_with("test_") {
                 continue;
             }
-            // A name that is defined twice is one rule to the engine: its value says nothing about either definition.
-            let twins = engine.modules().iter().filter(|other| other.package == module.package);
-            let twins = twins
-                .flat_map(|other| &other.rules)
-                .filter(|other| other.name == head.name)
-                .count();
             let earlier = results
                 .iter()
                 .filter(|r| r.package == module.package && r.name.split('#').next() == Some(&head.name));
@@ -122,16 +116,9 @@ fn run(engine: &Engine) -> TestReport {
                 n => format!("{}#{n:02}", head.name),
             };
             let begun = Instant::now();
-            let (verdict, message) = match (todo, twins) {
-                (true, _) => (TestOutcome::Skipped, String::new()),
-                (false, 2..) => (
-                    TestOutcome::Error,
-                    format!(
-                        "{} is defined {twins} times in {}: give each test a name of its own",
-                        head.name, module.package
-                    ),
-                ),
-                _ => outcome(engine, &reference(&module.package, &head.name)),
+            let (verdict, message) = match todo {
+                true => (TestOutcome::Skipped, String::new()),
+                false => outcome(engine, &reference(&module.package, &head.evaluated)),
             };
             results.push(TestResult {
                 package: module.package.clone(),

@@ -3,7 +3,7 @@
 //! What regorus's parser is to read is scanned first: its work doubles with every bracket that is open.
 
 use crate::metadata::Annotation;
-use crate::rego::{Dialect, Fault, Source};
+use crate::rego::{Dialect, Fault, Rule, Source};
 use crate::sources::{PolicyError, RegoVersion};
 
 /// A parsed policy file.
@@ -23,6 +23,8 @@ pub(crate) struct Module {
 pub(crate) struct Head {
     /// The name, or the dotted path, within the package.
     pub(crate) name: String,
+    /// The name to evaluate: another one for the second test of one name.
+    pub(crate) evaluated: String,
     pub(crate) line: u32,
     pub(crate) function: bool,
 }
@@ -36,16 +38,23 @@ impl Module {
             RegoVersion::Auto => Source::detect(text),
         };
         let source = source.map_err(|fault| refuse(path, text, &fault))?;
-        let head = |rule: &crate::rego::Rule| Head {
-            name: rule.head.constant().join("."),
-            line: rule.span.line,
-            function: rule.head.args.is_some(),
+        let heads = |rule: &Rule| {
+            let name = rule.head.constant().join(".");
+            let function = rule.head.args.is_some();
+            let more = rule.more.iter().map(|(span, _)| span.line);
+            let lines: Vec<u32> = std::iter::once(rule.span.line).chain(more).collect();
+            lines.into_iter().map(move |line| Head {
+                name: name.clone(),
+                evaluated: name.clone(),
+                line,
+                function,
+            })
         };
         let annotations = Annotation::of(&source.annotations).map_err(|fault| refuse(path, text, &fault))?;
         Ok(Self {
             path: path.to_owned(),
             package: source.module.package.join("."),
-            rules: source.module.rules.iter().map(head).collect(),
+            rules: source.module.rules.iter().flat_map(heads).collect(),
             annotations,
             source,
             text: text.to_owned(),

@@ -107,7 +107,7 @@ pub(crate) fn read(comments: &[Comment], module: &Module) -> Result<Annotations,
             span: first.span,
             scope,
             rule: rule.filter(|_| matches!(scope, Scope::Rule | Scope::Document)),
-            value: with_scope(value, scope),
+            value: normal(value, scope),
         });
     }
     Ok(Annotations {
@@ -116,13 +116,39 @@ pub(crate) fn read(comments: &[Comment], module: &Module) -> Result<Annotations,
     })
 }
 
-fn with_scope(value: Value, scope: Scope) -> Value {
+/// As OPA keeps a block: with its scope, and people and links taken apart.
+fn normal(value: Value, scope: Scope) -> Value {
     let mut fields = match value {
         Value::Object(fields) => fields,
         _ => Map::new(),
     };
     fields.insert("scope".to_owned(), json!(scope.text()));
+    let mut each = |key: &str, change: fn(&str) -> Value| {
+        if let Some(Value::Array(items)) = fields.get_mut(key) {
+            for item in items {
+                if let Value::String(text) = item {
+                    *item = change(text);
+                }
+            }
+        }
+    };
+    each("authors", author);
+    each("related_resources", |link| json!({"ref": link}));
     Value::Object(fields)
+}
+
+/// `Jane Doe <jane@example.com>`
+fn author(text: &str) -> Value {
+    match text.rsplit_once('<') {
+        Some((name, email)) if email.ends_with('>') => {
+            let (name, email) = (name.trim(), email.trim_end_matches('>').trim());
+            match name.is_empty() {
+                true => json!({"email": email}),
+                false => json!({"name": name, "email": email}),
+            }
+        }
+        _ => json!({"name": text.trim()}),
+    }
 }
 
 impl Annotations {
@@ -145,7 +171,8 @@ impl Annotations {
             if let Some(annotations) = annotations {
                 link.insert("annotations".to_owned(), annotations.clone());
             }
-            link.insert("path".to_owned(), json!(path));
+            // The path is told without `data`.
+            link.insert("path".to_owned(), json!(&path[1..]));
             Value::Object(link)
         };
         let mut chain = vec![link(path, self.own(rule))];

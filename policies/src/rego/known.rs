@@ -3,7 +3,7 @@
 use regorus::unstable::BUILTINS;
 
 /// Beside those that regorus has: name and arity.
-const MORE: [(&str, usize); 81] = [
+const MORE: [(&str, usize); 86] = [
     ("all", 1),
     ("any", 1),
     ("cast_array", 1),
@@ -81,6 +81,11 @@ const MORE: [(&str, usize); 81] = [
     ("time.now_ns", 0),
     ("uri.is_valid", 1),
     ("uri.parse", 1),
+    ("urlquery.decode", 1),
+    ("urlquery.decode_object", 1),
+    ("urlquery.encode", 1),
+    ("urlquery.encode_object", 1),
+    ("uuid.parse", 1),
     ("uuid.rfc4122", 1),
     ("yaml.is_valid", 1),
     ("yaml.marshal", 1),

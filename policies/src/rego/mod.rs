@@ -14,6 +14,7 @@ mod parser;
 mod passes;
 mod print;
 mod symbols;
+mod twins;
 mod version;
 mod walk;
 
@@ -21,7 +22,6 @@ use std::collections::BTreeSet;
 
 pub(crate) use annotations::{Annotations, Block, Scope};
 pub(crate) use ast::{Dialect, Module, Rule};
-pub(crate) use checks::Strictness;
 pub(crate) use fault::{Class, Fault};
 pub(crate) use passes::Pass;
 
@@ -53,18 +53,30 @@ impl Source {
     }
 }
 
-/// What regorus is to evaluate in the place of the sources: one text for each, and one more for functions of our own.
+/// What is asked of the front end beyond what OPA always does.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Options {
+    /// OPA's strict mode: what is assigned or imported must be used.
+    pub(crate) strict: bool,
+    /// Tests that share a name are judged apart.
+    pub(crate) tests: bool,
+}
+
+/// What regorus is to evaluate in the place of the sources: texts, each with the place of its source, and one more for
+/// functions of our own.
 #[derive(Debug)]
 pub(crate) struct Compiled {
-    pub(crate) texts: Vec<(Dialect, String)>,
+    pub(crate) texts: Vec<(usize, Dialect, String)>,
     pub(crate) wrappers: Option<String>,
+    /// For each source, the names of its rules when tests are judged apart.
+    pub(crate) names: Vec<Vec<String>>,
 }
 
 /// Checks all sources against each other and rewrites them. `passes` is every pass, but for a test that leaves one out.
 /// An error comes with the place of the source that it is in.
 pub(crate) fn compile(
     sources: &[Source],
-    strictness: Strictness,
+    options: Options,
     passes: &dyn Fn(Pass) -> bool,
 ) -> Result<Compiled, (usize, Fault)> {
     let symbols = Symbols::of(sources.iter().map(|source| &source.module));
@@ -74,12 +86,13 @@ pub(crate) fn compile(
     let mut contexts: Vec<passes::Context<'_>> = Vec::new();
     let annotations: Vec<Annotations> = work.iter().map(|source| source.annotations.clone()).collect();
     for (place, source) in work.iter_mut().enumerate() {
-        checks::written(&source.module, &symbols, strictness).map_err(|fault| (place, fault))?;
+        checks::written(&source.module, options.strict).map_err(|fault| (place, fault))?;
         let mut context = passes::Context {
             symbols: &symbols,
             fresh: passes::Fresh::default(),
             annotations: &annotations[place],
             replaced: &replaced,
+            apart: Vec::new(),
         };
         for pass in passes::RESOLUTION.into_iter().filter(|pass| passes(*pass)) {
             pass.run(&mut source.module, &mut context)
@@ -88,25 +101,42 @@ pub(crate) fn compile(
         contexts.push(context);
     }
     checks::resolved(&work, &symbols)?;
+    let names = match options.tests {
+        true => twins::part(&mut work),
+        false => Vec::new(),
+    };
     let mut texts = Vec::with_capacity(work.len());
     for (place, source) in work.iter_mut().enumerate() {
         for pass in passes::REWRITING.into_iter().filter(|pass| passes(*pass)) {
             pass.run(&mut source.module, &mut contexts[place])
                 .map_err(|fault| (place, fault))?;
         }
-        let text = print::print(&source.module).map_err(|print::Moved(line)| {
-            let span = ast::Span {
-                line,
-                ..ast::Span::default()
-            };
-            let what = "the rewriting would move this line: a fault of muster, please report it";
-            (place, Fault::new(fault::Class::Compile, span, what))
-        })?;
-        texts.push((source.module.dialect, text));
+        let mut apart = std::mem::take(&mut contexts[place].apart);
+        for module in &mut apart {
+            Pass::Modern
+                .run(module, &mut contexts[place])
+                .map_err(|fault| (place, fault))?;
+        }
+        for module in std::iter::once(&source.module).chain(&apart) {
+            let text = printed(module).map_err(|fault| (place, fault))?;
+            texts.push((place, module.dialect, text));
+        }
     }
     Ok(Compiled {
         texts,
         wrappers: wrappers(&replaced),
+        names,
+    })
+}
+
+fn printed(module: &Module) -> Result<String, Fault> {
+    print::print(module).map_err(|print::Moved(line)| {
+        let span = ast::Span {
+            line,
+            ..ast::Span::default()
+        };
+        let what = "the rewriting would move this line: a fault of muster, please report it";
+        Fault::new(Class::Compile, span, what)
     })
 }
 

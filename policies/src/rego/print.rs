@@ -375,6 +375,7 @@ impl Printer {
             Kind::Ref(head, parts) => {
                 self.expr(head);
                 for part in parts {
+                    // A call is a path of names; brackets would make it a lookup.
                     match &part.kind {
                         Kind::String(text) if is_name(text) => {
                             self.put(".");

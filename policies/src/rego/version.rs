@@ -5,10 +5,9 @@
 
 use super::Source;
 use super::ast::{Dialect, Expr, Kind, Module};
-use super::checks::{self, Strictness};
+use super::checks;
 use super::fault::Fault;
 use super::known;
-use super::symbols::Symbols;
 use super::walk::{Look, look_expr, look_rule};
 
 pub(super) fn detect(text: &str) -> Result<Source, Fault> {
@@ -46,7 +45,6 @@ fn passes(module: &Module) -> bool {
             look_expr(self, expr);
         }
     }
-    let symbols = Symbols::of(std::iter::once(module));
     let mut old = Old(false);
     module.rules.iter().for_each(|rule| look_rule(&mut old, rule));
     let shadowed = module.rules.iter().any(|rule| {
@@ -54,5 +52,5 @@ fn passes(module: &Module) -> bool {
         args.filter_map(Expr::as_var)
             .any(|name| matches!(name, "input" | "data"))
     });
-    !old.0 && !shadowed && checks::written(module, &symbols, Strictness::default()).is_ok()
+    !old.0 && !shadowed && checks::written(module, false).is_ok()
 }

@@ -63,16 +63,24 @@ fn no_test_at_all_is_no_success() {
 }
 
 #[test]
-fn a_test_defined_twice_is_not_half_judged() {
+fn a_test_defined_twice_is_two_tests_judged_apart() {
     let bench = Bench::new();
-    bench.write("p/a_test.rego", "package a\n\ntest_x { false }\n\ntest_x { true }\n");
+    bench.write(
+        "p/a_test.rego",
+        "package a\n\ntest_x { false }\n\ntest_x { true }\n\ntest_y { true } { 1 == 2 }\n",
+    );
     let report = test_policies(&[bench.path("p")], &options()).unwrap();
     let names: Vec<_> = report.results.iter().map(|r| (r.name.as_str(), r.verdict)).collect();
     assert_eq!(
         names,
-        [("test_x", TestOutcome::Error), ("test_x#01", TestOutcome::Error)]
+        [
+            ("test_x", TestOutcome::Fail),
+            ("test_x#01", TestOutcome::Pass),
+            ("test_y", TestOutcome::Pass),
+            ("test_y#01", TestOutcome::Fail)
+        ]
     );
-    assert_eq!(report.exit_code(), 8);
+    assert_eq!(report.exit_code(), 6);
 }
 
 #[test]

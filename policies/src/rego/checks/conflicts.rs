@@ -6,7 +6,7 @@ use super::super::fault::{Class, Fault};
 use super::super::symbols::{Definition, Symbols};
 
 /// Names of a module's rules, as written.
-pub(super) fn names(module: &Module, _symbols: &Symbols) -> Result<(), Fault> {
+pub(super) fn names(module: &Module) -> Result<(), Fault> {
     if module.dialect == Dialect::V0 {
         return Ok(());
     }

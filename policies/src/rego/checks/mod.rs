@@ -12,17 +12,10 @@ use super::ast::Module;
 use super::fault::Fault;
 use super::symbols::Symbols;
 
-/// What the user wants to have checked beyond what OPA always refuses.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Strictness {
-    /// OPA's strict mode: unused assignments and imports, and what version 1 refuses in version 0 too.
-    pub(crate) strict: bool,
-}
-
-/// Checks of a module by itself, on the tree as it was written.
-pub(crate) fn written(module: &Module, symbols: &Symbols, strictness: Strictness) -> Result<(), Fault> {
-    imports::check(module, strictness.strict)?;
-    conflicts::names(module, symbols)
+/// Checks of a module by itself, on the tree as it was written. `strict` is OPA's mode of that name.
+pub(crate) fn written(module: &Module, strict: bool) -> Result<(), Fault> {
+    imports::check(module, strict)?;
+    conflicts::names(module)
 }
 
 /// Checks of resolved modules, each and among each other. The place is that of the module at fault.

@@ -146,14 +146,20 @@ impl Parser {
                 .any(|(keyword, on)| on && *keyword == name)
     }
 
-    /// Whether this keyword stands here and is in force.
+    /// Whether this keyword stands here and is in force; at the head of a reference it is a name.
     fn is_word(&self, word: &str) -> bool {
-        matches!(&self.lexeme().token, Token::Name(name) if name == word) && self.reserved(word)
+        matches!(&self.lexeme().token, Token::Name(name) if name == word) && self.reserved(word) && !self.leads()
+    }
+
+    /// Whether a point follows at once.
+    fn leads(&self) -> bool {
+        let next = self.lexemes.get(self.at + 1);
+        next.is_some_and(|next| next.token == Token::Sign(".") && !next.spaced)
     }
 
     /// Whether a name stands here that is no keyword. `contains` is one only behind a rule's head.
     fn is_name(&self) -> bool {
-        matches!(&self.lexeme().token, Token::Name(name) if name == "contains" || !self.reserved(name))
+        matches!(&self.lexeme().token, Token::Name(name) if name == "contains" || !self.reserved(name) || self.leads())
     }
 
     fn deeper<T>(&mut self, read: impl FnOnce(&mut Self) -> Result<T, Fault>) -> Result<T, Fault> {

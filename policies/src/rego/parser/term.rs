@@ -123,6 +123,7 @@ impl Parser {
                 }
             }
             Token::Name(name) => match name.as_str() {
+                _ if self.leads() => self.scalar(Kind::Var(name))?,
                 "null" => self.scalar(Kind::Null)?,
                 "true" => self.scalar(Kind::Bool(true))?,
                 "false" => self.scalar(Kind::Bool(false))?,

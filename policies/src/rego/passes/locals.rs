@@ -58,6 +58,8 @@ struct Local {
     used: bool,
     /// `some` and `every` must be used.
     declared: bool,
+    /// Its declaration has been met: a comprehension in front of it means another variable.
+    visible: bool,
 }
 
 #[derive(Debug, Default)]
@@ -124,12 +126,7 @@ impl Locals<'_> {
         }
         within(self, body);
         let scope = self.scopes.pop().unwrap_or_default();
-        if let Some(names) = self.seen.pop() {
-            let free = names.into_iter().filter(|name| !scope.0.contains_key(name));
-            if let Some(outer) = self.seen.last_mut() {
-                outer.extend(free);
-            }
-        }
+        self.seen.pop();
         for (name, local) in scope.0 {
             if local.declared && !local.used {
                 let what = format!("declared var {name} unused");
@@ -185,8 +182,24 @@ impl Locals<'_> {
             span,
             used: false,
             declared,
+            visible: place == 0,
         };
         self.scopes[place].0.entry(name.to_owned()).or_insert(local);
+    }
+
+    /// From here on, the names of a pattern are those that are declared here.
+    fn show(&mut self, pattern_of: &Expr) {
+        let mut names = Vec::new();
+        pattern(pattern_of, &mut names);
+        for (name, _) in names {
+            self.show_name(name);
+        }
+    }
+
+    fn show_name(&mut self, name: &str) {
+        if let Some(local) = self.scopes.last_mut().and_then(|scope| scope.0.get_mut(name)) {
+            local.visible = true;
+        }
     }
 
     fn statements(&mut self, body: &mut Body) {
@@ -232,14 +245,19 @@ impl Locals<'_> {
         if let Some(seen) = self.seen.last_mut() {
             seen.insert(name.clone());
         }
+        let mut hidden = false;
         for scope in self.scopes.iter_mut().rev() {
-            if let Some(local) = scope.0.get_mut(name) {
-                local.used = true;
-                name.clone_from(&local.unique);
-                return;
+            match scope.0.get_mut(name) {
+                Some(local) if local.visible => {
+                    local.used = true;
+                    name.clone_from(&local.unique);
+                    return;
+                }
+                Some(_) => hidden = true,
+                None => {}
             }
         }
-        if !self.globals.contains(name) {
+        if hidden || !self.globals.contains(name) {
             self.declare(0, name, span, false);
             if let Some(local) = self.scopes[0].0.get(name) {
                 name.clone_from(&local.unique);
@@ -254,17 +272,20 @@ impl Rewrite for Locals<'_> {
             What::Assign(lhs, rhs) => {
                 self.expr(rhs);
                 self.check_order(lhs);
+                self.show(lhs);
                 self.expr(lhs);
             }
             What::Some(names) => {
                 let names = names.clone();
                 names.iter().for_each(|name| self.declared_above(name));
+                names.iter().for_each(|name| self.show_name(&name.text));
                 self.rename_declared(statement);
             }
             What::SomeIn { key, value, domain } => {
                 self.expr(domain);
                 for part in key.iter_mut().chain([value]) {
                     self.check_order(part);
+                    self.show(part);
                     self.expr(part);
                 }
             }
@@ -280,6 +301,7 @@ impl Rewrite for Locals<'_> {
                 let taken = std::mem::take(body);
                 for name in key.iter().chain([&*value]) {
                     self.declare(place, &name.text, name.span, true);
+                    self.show_name(&name.text);
                 }
                 self.scoped(Some(taken), |locals, inner| {
                     *body = inner.unwrap_or_default();

@@ -11,6 +11,7 @@ mod heads;
 mod imports;
 mod index;
 mod iterate;
+mod keywords;
 mod locals;
 mod metadata;
 mod modern;
@@ -40,6 +41,8 @@ pub(crate) struct Context<'a> {
     pub(crate) annotations: &'a super::annotations::Annotations,
     /// Built-ins that some module replaces by `with`, or replaces something with.
     pub(crate) replaced: &'a std::collections::BTreeSet<String>,
+    /// Modules that a pass has made out of parts of this one.
+    pub(crate) apart: Vec<Module>,
 }
 
 /// A source of unique names.
@@ -79,24 +82,26 @@ pub(crate) enum Pass {
     Floats,
     Index,
     Builtins,
+    Keywords,
     Modern,
 }
 
 /// All passes in their order. The first of them are resolution, after which the checks look at the tree.
 pub(crate) const RESOLUTION: [Pass; 5] = [Pass::Bodies, Pass::Locals, Pass::Names, Pass::Imports, Pass::Metadata];
 /// The passes behind the checks.
-pub(crate) const REWRITING: [Pass; 12] = [
+pub(crate) const REWRITING: [Pass; 13] = [
     Pass::Heads,
     Pass::Relations,
-    Pass::Outputs,
     Pass::Values,
     Pass::Negation,
+    Pass::Outputs,
     Pass::Own,
     Pass::Arithmetic,
     Pass::Iterate,
     Pass::Floats,
     Pass::Index,
     Pass::Builtins,
+    Pass::Keywords,
     Pass::Modern,
 ];
 
@@ -119,6 +124,7 @@ impl Pass {
             Self::Floats => floats::run(module),
             Self::Index => index::run(module),
             Self::Builtins => builtins::run(module, context),
+            Self::Keywords => keywords::run(module, context),
             Self::Modern => modern::run(module),
         }
         Ok(())
