@@ -4,6 +4,7 @@ use muster_signing::Digest;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::RestoreCost;
 use crate::seal::RunId;
 
 /// Most bytes of a manifest, and of its envelope in base64.
@@ -60,12 +61,27 @@ pub struct Manifest {
     pub added_bytes: u64,
     /// Bytes put again on purpose, not in `added_bytes`.
     pub rewritten_bytes: u64,
+    /// What a restore of the whole snapshot costs.
+    #[serde(default)]
+    pub restore: Option<RestoreCost>,
+    /// What the writer remembers of it, sealed to its own index key; `None`: nothing.
+    #[serde(default)]
+    pub index: Option<IndexRef>,
     /// What could not be read.
     pub unreadable: Unreadable,
     /// Who wrote it.
     pub tool: Tool,
     /// Not before this may its objects be deleted.
     pub retain_until: Option<String>,
+}
+
+/// A writer's index of a snapshot. No reader needs it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IndexRef {
+    /// Id of its root object.
+    pub root: Digest,
+    /// Which index key it is sealed to.
+    pub key: String,
 }
 
 /// The snapshot that was leaned on.

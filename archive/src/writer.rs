@@ -7,14 +7,23 @@
 //! Invariant: nothing here is a snapshot. Whoever owns the writer commits the manifest when [`SnapshotWriter::finish`] is `Ok`.
 
 mod assemble;
+mod base;
 mod batch;
+mod budget;
+mod costs;
 mod files;
+mod journal;
+mod lean;
 mod parent;
 mod placeholder;
+mod table;
 #[cfg(test)]
 mod tests;
+mod unread;
 mod upload;
+mod worker;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -24,12 +33,20 @@ use tokio::runtime::Handle;
 
 use crate::content::{BLOCK, HashKey};
 use crate::edge::Edge;
+use crate::index::{Cache, FileRecord, IndexReader, IndexWriter, page_size};
 use crate::tree::{FILE_MAX, NodeKind, TreeEntry, check_entry};
-use crate::{ArchiveError, Encryption, ListRef, Manifest, Repository, TreeRef};
-use assemble::Assembler;
-use batch::{Batch, Item, work};
-pub use parent::Parent;
+use crate::{ArchiveError, Encryption, IndexRef, ListRef, Repository, TreeRef};
+use assemble::{Assembler, IndexPlace, Setting};
+use base::Base;
+use batch::{Batch, Begun, Item};
+use budget::Budget;
+pub use costs::{Assumed, RestoreCost};
+use files::{MAP, TreeBuilder};
+use journal::Journal;
+pub use parent::{Indexing, Parent};
+pub use unread::FileTimes;
 use upload::Uploader;
+use worker::{Shared, work};
 
 /// Bytes at which the producer passes a batch on.
 const BATCH: usize = 1 << 20;
@@ -47,6 +64,14 @@ pub struct WriterOptions {
     pub memory: u64,
     /// The source gives its entries in path order: then none of them has to be kept, and one that comes out of order is an error.
     pub in_order: bool,
+    /// Bytes of the source's pages: what changes in place changes by pages.
+    pub page: u32,
+    /// What is remembered for the next run; `None`: nothing, and the parent is searched by hash where it can be read.
+    pub index: Option<Indexing>,
+    /// Blocks are looked for anywhere in the parent, not only in their own place: for trees whose files are renamed.
+    pub search_moved: bool,
+    /// Where packs are noted until the snapshot is committed, for a run that may have to go on.
+    pub journal: Option<PathBuf>,
     /// How fast the source may be read.
     pub read_limit: Option<Arc<crate::RateLimit>>,
 }
@@ -59,6 +84,10 @@ impl Default for WriterOptions {
             workers,
             memory: 256 << 20,
             in_order: false,
+            page: 8192,
+            index: None,
+            search_moved: false,
+            journal: None,
             read_limit: None,
         }
     }
@@ -86,8 +115,14 @@ pub struct Written {
     pub encryption: Option<Encryption>,
     /// Bytes of all objects that the snapshot needs.
     pub stored_bytes: u64,
-    /// Bytes that this run put.
+    /// Bytes that this run put because they are new or changed.
     pub added_bytes: u64,
+    /// Bytes that it put again on purpose.
+    pub rewritten_bytes: u64,
+    /// What a restore of it costs.
+    pub restore: RestoreCost,
+    /// What is remembered of it.
+    pub index: Option<IndexRef>,
     /// The parent that was leaned on, if any.
     pub parent: Option<crate::ParentRef>,
 }
@@ -98,6 +133,18 @@ pub struct SnapshotWriter {
     filled: usize,
     size: u64,
     open: bool,
+    /// Blocks of the open file that were passed on.
+    blocks: u64,
+    /// What is remembered of the open file, and the segment of it that its blocks are compared with.
+    record: Option<Arc<FileRecord>>,
+    base: Option<Arc<Base>>,
+    /// Nothing said that the open file changed while it was read.
+    whole: bool,
+    /// What the source told of the file that it is about to give.
+    seen: Option<(Vec<u8>, FileTimes)>,
+    reader: Option<IndexReader>,
+    parent: Arc<Parent>,
+    now_ms: u64,
     sequence: u64,
     tasks: Option<Sender<Batch>>,
     spare: Receiver<Vec<u8>>,
@@ -120,11 +167,18 @@ impl SnapshotWriter {
         cancel: Arc<AtomicBool>,
     ) -> Self {
         let progress = Arc::new(WriteProgress::default());
-        let key = parent.hash_key().cloned().unwrap_or_else(|| {
+        let indexing = options.index.as_ref();
+        let derived = || indexing.and_then(|indexing| indexing.hash_key(&repository).ok());
+        let key = parent.hash_key.clone().or_else(derived).unwrap_or_else(|| {
             let mut bytes = [0; 32];
             edge.fill(&mut bytes);
             HashKey::new(bytes)
         });
+        let mut parent = parent;
+        let reader = parent.reader.take();
+        if !options.search_moved {
+            parent.keep_to_places();
+        }
         let parent = Arc::new(parent);
         let most = usize::try_from(options.memory / (10 << 20))
             .unwrap_or(usize::MAX)
@@ -136,28 +190,69 @@ impl SnapshotWriter {
         for _ in 1..buffers {
             let _ = give_back.try_send(Vec::new());
         }
-        let uploader = Uploader::start(repository.objects(), handle, Arc::clone(&progress));
+        let journal = options.journal.as_deref().and_then(|path| {
+            Journal::open(path, &key)
+                .inspect_err(|error| tracing::warn!(%error, "the run cannot be noted: a second one begins anew"))
+                .ok()
+        });
+        let noted = journal.is_some();
+        let uploader = Uploader::start(
+            repository.objects(),
+            handle,
+            Arc::clone(&progress),
+            journal.map(Arc::new),
+        );
+        let page = page_size(options.page);
+        let shared = Arc::new(Shared {
+            parent: Arc::clone(&parent),
+            key: key.clone(),
+            page,
+            level: options.level,
+            budget: Budget::default(),
+        });
         let workers = (0..options.workers.clamp(1, buffers - 2))
             .map(|_| {
-                let (queue, done, parent, level) =
-                    (task_queue.clone(), done.clone(), Arc::clone(&parent), options.level);
-                let key = key.clone();
-                std::thread::spawn(move || work(&queue, &done, &parent, &key, level))
+                let (queue, done, shared) = (task_queue.clone(), done.clone(), Arc::clone(&shared));
+                std::thread::spawn(move || work(&queue, &done, &shared))
             })
             .collect();
+        let now_ms = edge.now_ms();
+        let sealed = indexing.and_then(|indexing| Some((indexing, indexing.seal(&repository).ok()?)));
+        let room = usize::try_from(options.memory / 8).unwrap_or(usize::MAX);
+        let index =
+            sealed.map(|(indexing, seal)| (indexing, IndexWriter::new(seal, key.clone(), now_ms, options.in_order, room)));
+        let place = index.as_ref().map(|(indexing, _)| IndexPlace {
+            store: indexing.store.clone(),
+            key: indexing.key.id(),
+            cache: Cache::new(repository.state(), &indexing.store),
+        });
+        let setting = Setting {
+            parent: Arc::clone(&parent),
+            uploader,
+            edge,
+            table_bytes: options.memory / 8,
+            url: repository.url(),
+            tree: TreeBuilder::new(&key, page, options.in_order, repository, index.map(|index| index.1)),
+            index: place,
+            journal: noted,
+        };
         let assembler = {
             let cancel = Arc::clone(&cancel);
-            let (table_bytes, in_order) = (options.memory / 8, options.in_order);
-            std::thread::spawn(move || {
-                let assembler = Assembler::new(parent, uploader, edge, table_bytes, &key, in_order);
-                assembler.run(&done_queue, &give_back, &cancel)
-            })
+            std::thread::spawn(move || Assembler::new(setting).run(&done_queue, &give_back, &cancel))
         };
         Self {
             batch: Batch::new(0, Vec::with_capacity(BATCH + BLOCK)),
             filled: 0,
             size: 0,
             open: false,
+            blocks: 0,
+            record: None,
+            base: None,
+            whole: false,
+            seen: None,
+            reader,
+            parent,
+            now_ms,
             sequence: 0,
             tasks: Some(tasks),
             spare,
@@ -190,9 +285,15 @@ impl SnapshotWriter {
     pub fn begin_file(&mut self, entry: TreeEntry) -> Result<(), ArchiveError> {
         self.check(&entry, true)?;
         self.open = true;
-        self.size = 0;
+        (self.size, self.blocks, self.whole) = (0, 0, true);
         self.progress.files.fetch_add(1, Ordering::Relaxed);
-        self.push(Item::Begin(Box::new(entry)))
+        self.record = self.remembered(&entry.path);
+        let seen = self.seen.take().filter(|(path, _)| *path == entry.path);
+        self.push(Item::Begin(Box::new(Begun {
+            ctime: seen.as_ref().map_or((0, 0), |(_, times)| times.ctime),
+            read_whole: seen.map_or(0, |_| self.now_ms / 1000),
+            entry,
+        })))
     }
 
     /// The next bytes of the open file.
@@ -211,7 +312,7 @@ impl SnapshotWriter {
             self.filled += take;
             bytes = rest;
             if self.filled == BLOCK {
-                self.close_block()?;
+                self.close_block(false)?;
             }
         }
         Ok(())
@@ -229,16 +330,22 @@ impl SnapshotWriter {
             self.write(&ZEROS[..usize::try_from(take).unwrap_or(BLOCK)])?;
             length -= take;
         }
-        if length > 0 {
-            let whole = length / BLOCK as u64;
-            self.progress
-                .read_bytes
-                .fetch_add(whole * BLOCK as u64, Ordering::Relaxed);
-            self.grow(whole.saturating_mul(BLOCK as u64))?;
-            self.push(Item::ZeroBlocks(whole))?;
-            return self.zeros(length % BLOCK as u64);
+        if length == 0 {
+            return Ok(());
         }
-        Ok(())
+        let mut whole = length / BLOCK as u64;
+        self.progress
+            .read_bytes
+            .fetch_add(whole * BLOCK as u64, Ordering::Relaxed);
+        self.grow(whole.saturating_mul(BLOCK as u64))?;
+        while whole > 0 {
+            self.begin_segment()?;
+            let take = whole.min(MAP as u64 - self.blocks % MAP as u64);
+            self.blocks += take;
+            whole -= take;
+            self.push(Item::ZeroBlocks(take))?;
+        }
+        self.zeros(length % BLOCK as u64)
     }
 
     /// Closes the open file.
@@ -248,10 +355,13 @@ impl SnapshotWriter {
     pub fn end_file(&mut self) -> Result<(), ArchiveError> {
         self.check_open()?;
         if self.filled > 0 {
-            self.close_block()?;
+            let alone = self.size == self.filled as u64;
+            self.close_block(alone)?;
         }
         self.open = false;
-        self.push(Item::End)
+        (self.record, self.base) = (None, None);
+        let whole = self.whole;
+        self.push(Item::End { digest: None, whole })
     }
 
     /// Flushes everything and returns what the manifest needs. No object is missing when this is `Ok`.
@@ -336,9 +446,27 @@ impl SnapshotWriter {
         }
     }
 
-    fn close_block(&mut self) -> Result<(), ArchiveError> {
+    fn close_block(&mut self, alone: bool) -> Result<(), ArchiveError> {
         let length = std::mem::take(&mut self.filled);
-        self.push(Item::Block(length))
+        self.begin_segment()?;
+        self.blocks += 1;
+        self.push(Item::Block { length, alone })
+    }
+
+    /// Says what the blocks of a new segment are compared with.
+    fn begin_segment(&mut self) -> Result<(), ArchiveError> {
+        if !self.blocks.is_multiple_of(MAP as u64) {
+            return Ok(());
+        }
+        self.base = self.find_base(self.blocks / MAP as u64);
+        if self.base.is_some() {
+            self.batch.items.push(Item::Base {
+                base: self.base.clone(),
+                block: 0,
+                fresh: true,
+            });
+        }
+        Ok(())
     }
 
     fn push(&mut self, item: Item) -> Result<(), ArchiveError> {
@@ -358,6 +486,13 @@ impl SnapshotWriter {
         buffer.clear();
         buffer.reserve(BATCH + BLOCK);
         let batch = std::mem::replace(&mut self.batch, Batch::new(self.sequence, buffer));
+        if self.open && self.base.is_some() {
+            self.batch.items.push(Item::Base {
+                base: self.base.clone(),
+                block: u32::try_from(self.blocks % MAP as u64).unwrap_or(0),
+                fresh: false,
+            });
+        }
         let tasks = self.tasks.as_ref().ok_or(ArchiveError::Cancelled)?;
         tasks.send(batch).map_err(|_| ArchiveError::Cancelled)
     }
@@ -369,19 +504,5 @@ impl Drop for SnapshotWriter {
             self.cancel_pipeline();
             let _ = self.join();
         }
-    }
-}
-
-impl Repository {
-    /// What a new snapshot of a store may lean on: the frames and tree objects of `manifest`, as far as the budget allows.
-    ///
-    /// # Errors
-    /// Where the parent cannot be read; the caller then writes without one.
-    pub async fn parent(
-        &self,
-        manifest: &muster_signing::Verified<Manifest>,
-        budget: u64,
-    ) -> Result<Parent, ArchiveError> {
-        Parent::load(self, manifest, budget).await
     }
 }

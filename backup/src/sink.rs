@@ -2,8 +2,11 @@
 //!
 //! Invariant: the first error of the writer is kept, and every later call fails.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
 use muster_archive::tree::{Content, NodeKind, TreeEntry};
-use muster_archive::{ArchiveError, SnapshotWriter, Unreadable};
+use muster_archive::{ArchiveError, FileTimes, RateLimit, SnapshotWriter, Unreadable};
 use muster_stores::{Entry, EntryKind, Sink, SinkError};
 
 use crate::Event;
@@ -13,6 +16,9 @@ pub(crate) struct ArchiveSink<'a> {
     pub(crate) unreadable: Unreadable,
     pub(crate) on_event: &'a dyn Fn(Event),
     pub(crate) failure: Option<ArchiveError>,
+    /// How fast the source may be read, and what ends a wait for it.
+    pub(crate) read_limit: Option<Arc<RateLimit>>,
+    pub(crate) cancel: Arc<AtomicBool>,
 }
 
 impl ArchiveSink<'_> {
@@ -38,7 +44,24 @@ impl Sink for ArchiveSink<'_> {
         self.keep(result)
     }
 
+    fn is_unchanged(&mut self, path: &[u8], times: &muster_stores::FileTimes) -> bool {
+        let times = FileTimes {
+            size: times.size,
+            mtime: times.mtime,
+            ctime: times.ctime,
+        };
+        self.failure.is_none() && self.writer.is_unchanged(path, &times)
+    }
+
+    fn reuse_file(&mut self, entry: Entry) -> Result<(), SinkError> {
+        let result = self.writer.reuse_file(tree_entry(entry));
+        self.keep(result)
+    }
+
     fn write(&mut self, bytes: &[u8]) -> Result<(), SinkError> {
+        if let Some(limit) = &self.read_limit {
+            limit.pass_blocking(bytes.len() as u64, &self.cancel);
+        }
         let result = self.writer.write(bytes);
         self.keep(result)
     }
@@ -54,6 +77,7 @@ impl Sink for ArchiveSink<'_> {
     }
 
     fn unreadable(&mut self, path: &[u8], reason: String) {
+        self.writer.distrust_file();
         self.unreadable.note(path, &reason);
         (self.on_event)(Event::Unreadable {
             path: String::from_utf8_lossy(path).into_owned(),

@@ -142,14 +142,19 @@ pub fn snapshot(
         expected_bytes,
         ..
     } = plan(repository, request, source)?;
-    let (parent, parent_bytes) = lean_on(repository, request, parent, on_event).map_err(archive)?;
+    let journal = repository.state().dir().join("journal").join(request.store);
+    let options = WriterOptions {
+        in_order: source.is_in_path_order(),
+        page: source.page_size(),
+        search_moved: source.moves_files(),
+        journal: Some(journal.clone()),
+        ..request.options.clone()
+    };
+    let (parent, parent_bytes) = lean_on(repository, request, &options, parent, on_event).map_err(archive)?;
     let writer = SnapshotWriter::start(
         repository.clone(),
         parent,
-        &WriterOptions {
-            in_order: source.is_in_path_order(),
-            ..request.options.clone()
-        },
+        &options,
         Arc::clone(&request.edge),
         request.handle.clone(),
         Arc::clone(&request.cancel),
@@ -163,6 +168,8 @@ pub fn snapshot(
         unreadable: Unreadable::default(),
         on_event,
         failure: None,
+        read_limit: request.options.read_limit.clone(),
+        cancel: Arc::clone(&request.cancel),
     };
     let taken = source.snapshot(&mut sink);
     let ArchiveSink {
@@ -204,7 +211,9 @@ pub fn snapshot(
         encryption: written.encryption,
         stored_bytes: written.stored_bytes,
         added_bytes: written.added_bytes,
-        rewritten_bytes: 0,
+        rewritten_bytes: written.rewritten_bytes,
+        restore: Some(written.restore),
+        index: written.index,
         unreadable,
         tool: Tool {
             name: "muster".to_owned(),
@@ -216,6 +225,8 @@ pub fn snapshot(
         .handle
         .block_on(repository.commit_snapshot(&manifest, request.key, &*request.edge))
         .map_err(archive)?;
+    // What it noted is committed: a journal that stays costs the next run a look at packs that it knows anyway.
+    let _ = std::fs::remove_file(journal);
     Ok(SnapshotReport {
         manifest,
         manifest_digest: commit.digest,
@@ -228,17 +239,19 @@ pub fn snapshot(
 fn lean_on(
     repository: &Repository,
     request: &Request<'_>,
+    options: &WriterOptions,
     point: Option<Point>,
     on_event: &dyn Fn(Event),
 ) -> Result<(Parent, Option<u64>), ArchiveError> {
     let Some(point) = point else {
-        return Ok((Parent::none(), None));
+        return Ok((repository.lean_on_nothing(options, &request.handle)?, None));
     };
-    let loaded: Result<(Parent, Verified<Manifest>), ArchiveError> = request.handle.block_on(async {
-        let (manifest, _) = repository.manifest(&point).await?;
-        let parent = repository.parent(&manifest, request.options.memory / 4).await?;
+    let load = || -> Result<(Parent, Verified<Manifest>), ArchiveError> {
+        let (manifest, _) = request.handle.block_on(repository.manifest(&point))?;
+        let parent = repository.lean_on(&manifest, options, &request.handle)?;
         Ok((parent, manifest))
-    });
+    };
+    let loaded = load();
     let unusable = |reason| {
         on_event(Event::ParentUnusable {
             snapshot: point.snapshot.clone(),
@@ -257,7 +270,7 @@ fn lean_on(
         }
         Err(error) if error.is_damage() => {
             unusable(chain(&error));
-            Ok((Parent::none(), None))
+            Ok((repository.lean_on_nothing(options, &request.handle)?, None))
         }
         Err(error) => Err(error),
     }

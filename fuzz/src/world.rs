@@ -168,6 +168,8 @@ fn write(repository: &Repository, runtime: &Runtime, edge: &Arc<Counting>) -> Re
         stored_bytes: written.stored_bytes,
         added_bytes: written.added_bytes,
         rewritten_bytes: 0,
+        restore: None,
+        index: None,
         unreadable: Unreadable::default(),
         tool: Tool {
             name: "muster".to_owned(),

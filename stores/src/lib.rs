@@ -15,4 +15,4 @@ pub mod sqlite;
 pub use entry::{Entry, EntryKind, Xattr};
 pub use error::StoreError;
 pub use rehearsed::{CheckOutcome, IdentityFact, Rehearsed, Sandbox};
-pub use source::{ConsistencyPoint, Sink, SinkError, Source, Taken};
+pub use source::{ConsistencyPoint, FileTimes, Sink, SinkError, Source, Taken};

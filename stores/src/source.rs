@@ -21,16 +21,46 @@ pub trait Source: Send {
         false
     }
 
+    /// Bytes of the pages by which its files change in place.
+    fn page_size(&mut self) -> u32 {
+        8192
+    }
+
+    /// Whether its files are moved and renamed by whoever keeps them, so that their bytes turn up in other places.
+    fn moves_files(&self) -> bool {
+        false
+    }
+
     /// What an idle look at the source says of its size: logical bytes, for progress. `None` where it would cost a walk.
     fn estimate(&mut self) -> Option<u64> {
         None
     }
 }
 
+/// What a file system says of a file before it is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileTimes {
+    /// Its length in bytes.
+    pub size: u64,
+    /// Modification time: seconds since the epoch, nanoseconds.
+    pub mtime: (i64, u32),
+    /// Change time of its inode, which no program sets at will.
+    pub ctime: (i64, u32),
+}
+
 /// Where a source's entries and bytes go. Calls block while the pipeline is full.
 pub trait Sink {
     /// An entry without content: anything but [`crate::EntryKind::File`].
     fn entry(&mut self, entry: Entry) -> Result<(), SinkError>;
+    /// Whether the file at `path`, of which the file system says this, need not be read: then it is given to [`Self::reuse_file`], else
+    /// it is given next as any file is.
+    fn is_unchanged(&mut self, _path: &[u8], _times: &FileTimes) -> bool {
+        false
+    }
+    /// A file that [`Self::is_unchanged`] said need not be read.
+    fn reuse_file(&mut self, _entry: Entry) -> Result<(), SinkError> {
+        Err(SinkError)
+    }
     /// Opens a file. Exactly one file is open at a time.
     fn begin_file(&mut self, entry: Entry) -> Result<(), SinkError>;
     /// The next bytes of the open file; any length.

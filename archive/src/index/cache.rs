@@ -12,16 +12,16 @@ use muster_signing::Digest;
 use super::object::OBJECT_MAX;
 use crate::LocalState;
 
-/// The folder of cached objects of one repository.
+/// The folder of cached objects of one store.
 #[derive(Clone, Debug)]
 pub(crate) struct Cache {
     dir: PathBuf,
 }
 
 impl Cache {
-    pub(crate) fn new(state: &LocalState) -> Self {
+    pub(crate) fn new(state: &LocalState, store: &str) -> Self {
         Self {
-            dir: state.dir().join("index"),
+            dir: state.dir().join("index").join(store),
         }
     }
 
@@ -46,10 +46,14 @@ impl Cache {
         }
     }
 
-    /// Forgets objects of this repository that none of `sets` of its stores needs any more.
-    pub(crate) fn forget(&self, gone: impl Iterator<Item = Digest>, kept: &HashSet<Digest>) {
-        for id in gone.filter(|id| !kept.contains(id)) {
-            let _ = fs::remove_file(self.dir.join(id.hex()));
+    /// Forgets everything but these objects.
+    pub(crate) fn keep_only(&self, kept: &HashSet<Digest>) {
+        let names = fs::read_dir(&self.dir).into_iter().flatten().flatten();
+        for entry in names {
+            let id = entry.file_name().to_str().and_then(|name| Digest::from_hex(name).ok());
+            if id.is_some_and(|id| !kept.contains(&id)) {
+                let _ = fs::remove_file(entry.path());
+            }
         }
     }
 }

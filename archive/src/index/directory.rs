@@ -89,8 +89,9 @@ impl FileRecord {
         if flags > 3 || size > FILE_MAX {
             return Err(IndexError("a file is out of bounds"));
         }
-        let mut instant =
-            || -> Result<Instant, IndexError> { Ok((i64::from_le_bytes(cursor.array()?), u32::from_le_bytes(cursor.array()?))) };
+        let mut instant = || -> Result<Instant, IndexError> {
+            Ok((i64::from_le_bytes(cursor.array()?), u32::from_le_bytes(cursor.array()?)))
+        };
         let (mtime, ctime) = (instant()?, instant()?);
         let read_whole = cursor.varint()?;
         let digest = cursor.array()?;

@@ -139,8 +139,7 @@ impl fmt::Debug for IndexSeal {
 impl IndexSeal {
     pub(crate) fn new(key: &IndexKey, repository: &str, store: &str) -> Result<Self, IndexError> {
         let bytes = Zeroizing::new(key.derive(repository.as_bytes(), &[b"muster/1 index"])?);
-        let unbound =
-            UnboundKey::new(&AES_256_GCM, &*bytes).map_err(|_| IndexError("the cipher library failed"))?;
+        let unbound = UnboundKey::new(&AES_256_GCM, &*bytes).map_err(|_| IndexError("the cipher library failed"))?;
         let mut context = repository.as_bytes().to_vec();
         context.push(b'/');
         context.extend_from_slice(store.as_bytes());

@@ -21,9 +21,9 @@ pub(crate) use cache::Cache;
 pub(crate) use directory::{FileRecord, Instant, LeafRef, Remembered};
 pub use key::IndexKey;
 pub(crate) use key::IndexSeal;
-pub(crate) use prints::{hash_block, page_size, pages_of};
+pub(crate) use prints::{hash_block, page_size};
 pub(crate) use read::IndexReader;
-pub(crate) use segment::{SEGMENT_MAX, Segment, SegmentBlock, SegmentExtent};
+pub(crate) use segment::{Segment, SegmentBlock, SegmentExtent};
 pub(crate) use write::IndexWriter;
 
 use crate::tree::TreeError;

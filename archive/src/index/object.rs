@@ -57,8 +57,7 @@ pub(super) fn decode(seal: &IndexSeal, kind: u8, object: &[u8]) -> Result<Vec<u8
     let mut nonce = [0; 12];
     nonce.copy_from_slice(&header[14..]);
     let packed = seal.open(kind, nonce, sealed.to_vec())?;
-    let body =
-        zstd::bulk::decompress(&packed, length).map_err(|_| IndexError("its body cannot be decompressed"))?;
+    let body = zstd::bulk::decompress(&packed, length).map_err(|_| IndexError("its body cannot be decompressed"))?;
     if body.len() == length {
         Ok(body)
     } else {

@@ -50,7 +50,7 @@ impl IndexReader {
         seal: IndexSeal,
         root: &Digest,
     ) -> Result<Self, ArchiveError> {
-        let cache = Cache::new(repository.state());
+        let cache = Cache::new(repository.state(), store);
         let object = object(repository, &cache, store, root).await?;
         let body = decode(&seal, ROOT, &object).and_then(|body| Root::decode(&body));
         let root = body.map_err(|error| ArchiveError::damaged(&layout::index(store, root), error))?;
@@ -157,12 +157,7 @@ fn keep<T>(kept: &mut VecDeque<T>, most: usize, item: T) {
     kept.push_back(item);
 }
 
-async fn object(
-    repository: &Repository,
-    cache: &Cache,
-    store: &str,
-    id: &Digest,
-) -> Result<Vec<u8>, ArchiveError> {
+async fn object(repository: &Repository, cache: &Cache, store: &str, id: &Digest) -> Result<Vec<u8>, ArchiveError> {
     if let Some(bytes) = cache.read(id) {
         return Ok(bytes);
     }

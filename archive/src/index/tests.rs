@@ -29,7 +29,9 @@ fn record(path: &str, size: u64) -> FileRecord {
         ctime: (3, 4),
         read_whole: 5,
         digest: [6; 32],
-        content: Remembered::Inline(Arc::new(Segment::of(8192, &extents, Vec::new(), true, |_| None).unwrap())),
+        content: Remembered::Inline(Arc::new(
+            Segment::of(8192, &extents, Vec::new(), true, |_| None).unwrap(),
+        )),
     }
 }
 
@@ -99,6 +101,9 @@ fn an_index_object_opens_for_its_own_store_kind_and_bytes_alone() {
         let mut bad = object.to_vec();
         bad[at] ^= 1;
         assert!(decode(&seal(1, &repository, "db"), ROOT, &bad).is_err(), "byte {at}");
-        assert!(decode(&seal(1, &repository, "db"), ROOT, &object[..at]).is_err(), "cut at {at}");
+        assert!(
+            decode(&seal(1, &repository, "db"), ROOT, &object[..at]).is_err(),
+            "cut at {at}"
+        );
     }
 }

@@ -72,11 +72,6 @@ impl IndexWriter {
         }
     }
 
-    /// Most bytes of a record that stand in a chunk; what is longer is better a leaf.
-    pub(crate) fn inline_max(&self) -> u64 {
-        if self.in_order { 16 << 20 } else { 1 << 20 }
-    }
-
     /// The leaf of a segment.
     pub(crate) fn leaf(&mut self, segment: &Segment) -> Result<Digest, IndexError> {
         let mut body = Vec::new();

@@ -152,6 +152,8 @@ impl World {
             stored_bytes: written.stored_bytes,
             added_bytes: written.added_bytes,
             rewritten_bytes: 0,
+            restore: None,
+            index: None,
             unreadable: Unreadable::default(),
             tool: Tool {
                 name: "muster".to_owned(),

@@ -3,7 +3,7 @@
 //! Invariant: an extent's pack is known by a placeholder until the pack is closed; no tree object is encoded before all of its
 //! placeholders are resolved.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -12,61 +12,82 @@ use crossbeam_channel::{Receiver, Sender};
 use muster_signing::Digest;
 
 use super::Written;
-use super::batch::{Batch, Block, Item, NewFrame, Placement};
+use super::batch::{Batch, Block, Item, NewFrame, Piece, Place};
+use super::costs::Costs;
 use super::files::TreeBuilder;
+use super::journal::Left;
 use super::parent::Parent;
 use super::placeholder::placeholder;
+use super::table::{Short, short};
 use super::upload::Uploader;
-use crate::content::HashKey;
 use crate::edge::Edge;
+use crate::index::Cache;
 use crate::list::{self, Named};
 use crate::pack::PackBuilder;
-use crate::tree::{Extent, Location};
-use crate::{ArchiveError, ListRef, layout};
+use crate::tree::{Extent, Group, Location};
+use crate::{ArchiveError, IndexRef, ListRef, layout};
 
 /// Bytes of entries and extents that wait for an open pack before it is closed early.
 const WAITING: usize = 16 << 20;
 /// Bytes that a block costs in the table of those seen in this run, at its worst load.
 const PER_SEEN: u64 = 220;
 
+/// What an assembler is made of.
+pub(super) struct Setting {
+    pub(super) parent: Arc<Parent>,
+    pub(super) uploader: Uploader,
+    pub(super) edge: Arc<dyn Edge>,
+    /// Bytes that the table of this run's blocks may take.
+    pub(super) table_bytes: u64,
+    pub(super) tree: TreeBuilder,
+    /// Where index objects are kept on this host, and whose they are.
+    pub(super) index: Option<IndexPlace>,
+    /// The repository's address, which says what a restore from it costs.
+    pub(super) url: String,
+    /// Packs are noted for a run that may have to go on.
+    pub(super) journal: bool,
+}
+
+/// Where an index goes.
+pub(super) struct IndexPlace {
+    pub(super) store: String,
+    pub(super) key: String,
+    pub(super) cache: Cache,
+}
+
 pub(super) struct Assembler {
-    key: HashKey,
-    parent: Arc<Parent>,
-    uploader: Uploader,
-    edge: Arc<dyn Edge>,
+    setting: Setting,
     pack: Option<PackBuilder>,
+    /// What lies in the open pack, for the journal.
+    noted: Vec<(Short, u32, Location)>,
     closed: Vec<Digest>,
     /// Where the frames of the batch in hand went, as far as they were placed.
     placed: Vec<Option<Location>>,
     seen: HashMap<[u8; 32], (u32, Location)>,
     seen_most: usize,
-    tree: TreeBuilder,
     objects: BTreeMap<(Named, Digest), u64>,
+    /// Objects of the index of this snapshot.
+    indexed: HashSet<Digest>,
+    costs: Costs,
     added: u64,
+    again: u64,
 }
 
 impl Assembler {
-    pub(super) fn new(
-        parent: Arc<Parent>,
-        uploader: Uploader,
-        edge: Arc<dyn Edge>,
-        table_bytes: u64,
-        key: &HashKey,
-        in_order: bool,
-    ) -> Self {
+    pub(super) fn new(setting: Setting) -> Self {
         Self {
-            parent,
-            uploader,
-            edge,
+            seen_most: usize::try_from(setting.table_bytes / PER_SEEN).unwrap_or(usize::MAX),
+            setting,
             pack: None,
+            noted: Vec::new(),
             closed: Vec::new(),
             placed: Vec::new(),
             seen: HashMap::new(),
-            seen_most: usize::try_from(table_bytes / PER_SEEN).unwrap_or(usize::MAX),
-            tree: TreeBuilder::new(key, in_order),
-            key: key.clone(),
             objects: BTreeMap::new(),
+            indexed: HashSet::new(),
+            costs: Costs::default(),
             added: 0,
+            again: 0,
         }
     }
 
@@ -107,27 +128,37 @@ impl Assembler {
             data,
             items,
             blocks,
+            pieces,
+            prints,
             frames,
             stored,
             ..
         } = batch;
         self.placed = vec![None; frames.len()];
-        let mut blocks = blocks.into_iter();
+        let lost = || ArchiveError::Invalid("a worker lost a block".to_owned());
+        let (mut blocks, mut prints) = (blocks.into_iter(), &prints[..]);
         for item in items {
+            let tree = &mut self.setting.tree;
             match item {
-                Item::Entry(entry) => self.tree.entry(*entry),
-                Item::Begin(entry) => self.tree.begin(*entry),
-                Item::ZeroBlocks(count) => self.tree.zero_blocks(count),
-                Item::End => self.tree.end(),
-                Item::Block(_) => {
-                    let block = blocks
-                        .next()
-                        .ok_or_else(|| ArchiveError::Invalid("a worker lost a block".to_owned()))?;
-                    let extent = self.extent(&block, &frames, &stored)?;
-                    self.tree.extent(extent);
+                Item::Entry(entry) => tree.entry(*entry),
+                Item::Begin(begun) => tree.begin(*begun),
+                Item::Base { base, fresh: true, .. } => tree.base(base),
+                Item::Base { .. } => {}
+                Item::ZeroBlocks(count) => tree.zero_blocks(count),
+                Item::Unread(base) => {
+                    self.costs.add_segment(&base.segment);
+                    tree.unread(&base)?;
+                }
+                Item::End { digest, whole } => tree.end(digest, whole),
+                Item::Block { .. } => {
+                    let block = blocks.next().ok_or_else(lost)?;
+                    let (of_block, rest) = prints.split_at_checked(block.prints).ok_or_else(lost)?;
+                    prints = rest;
+                    let extents = self.extents(&block, &pieces, &frames, &stored)?;
+                    self.setting.tree.block(&block.hash, extents, of_block, block.same);
                 }
             }
-            if self.tree.waiting() >= WAITING {
+            if self.setting.tree.waiting() >= WAITING {
                 self.close_pack()?;
             }
         }
@@ -137,31 +168,73 @@ impl Assembler {
         Ok(data)
     }
 
-    fn extent(&mut self, block: &Block, frames: &[NewFrame], stored: &[u8]) -> Result<Extent, ArchiveError> {
-        let found = match block.placement {
-            Placement::Zeros => None,
-            Placement::Known(location) => Some(location),
-            Placement::Frame { frame, within } => {
-                let location = match self.seen.get(&block.hash).filter(|seen| seen.0 == block.length) {
-                    Some(seen) => seen.1,
-                    None => {
-                        let frame = self.place(frame, frames, stored)?;
-                        let location = Location { within, ..frame };
-                        if self.seen.len() < self.seen_most {
-                            self.seen.insert(block.hash, (block.length, location));
-                        }
-                        location
-                    }
-                };
-                Some(location)
+    /// The extents of a block.
+    fn extents(
+        &mut self,
+        block: &Block,
+        pieces: &[Piece],
+        frames: &[NewFrame],
+        stored: &[u8],
+    ) -> Result<Vec<Extent>, ArchiveError> {
+        let pieces = pieces
+            .get(block.pieces.clone())
+            .ok_or_else(|| ArchiveError::Invalid("a worker lost a piece".to_owned()))?;
+        if pieces.is_empty() {
+            return Ok(vec![Extent {
+                length: u64::from(block.length),
+                hash: [0; 32],
+                location: None,
+                group: None,
+            }]);
+        }
+        let mut extents = Vec::with_capacity(pieces.len());
+        for piece in pieces {
+            let location = match piece.place {
+                Place::Zeros => None,
+                Place::Old(location) => Some(location),
+                Place::New { frame, within } => Some(self.find_or_place(piece, frame, within, frames, stored)?),
+            };
+            if let Some(location) = &location {
+                self.costs.add(location);
             }
-        };
-        Ok(Extent {
-            length: u64::from(block.length),
-            hash: block.hash,
-            location: found,
-            group: None,
-        })
+            extents.push(Extent {
+                length: u64::from(piece.length),
+                hash: piece.hash,
+                location,
+                group: None,
+            });
+        }
+        if let [first, _, ..] = &mut extents[..] {
+            first.group = Some(Box::new(Group {
+                hash: block.hash,
+                extents: u32::try_from(pieces.len()).unwrap_or(u32::MAX),
+            }));
+        }
+        Ok(extents)
+    }
+
+    /// Where a new piece's bytes are: with those of an equal one of this run, or in a frame of its own.
+    fn find_or_place(
+        &mut self,
+        piece: &Piece,
+        frame: usize,
+        within: u32,
+        frames: &[NewFrame],
+        stored: &[u8],
+    ) -> Result<Location, ArchiveError> {
+        if let Some(seen) = self.seen.get(&piece.hash).filter(|seen| seen.0 == piece.length) {
+            return Ok(seen.1);
+        }
+        let frame = self.place(frame, frames, stored)?;
+        let location = Location { within, ..frame };
+        if self.seen.len() < self.seen_most {
+            self.seen.insert(piece.hash, (piece.length, location));
+        }
+        // A frame may have gone into a pack that is closed by now.
+        if self.setting.journal && location.pack == placeholder(self.closed.len()) {
+            self.noted.push((short(&piece.hash), piece.length, location));
+        }
+        Ok(location)
     }
 
     /// The location of a new frame, which is put into the open pack the first time it is asked for.
@@ -176,13 +249,16 @@ impl Assembler {
         let frame = &frames[number];
         let start = if number == 0 { 0 } else { frames[number - 1].end };
         let bytes = stored.get(start..frame.end).ok_or_else(lost)?;
-        let edge = &self.edge;
+        let edge = &self.setting.edge;
         let pack = self.pack.get_or_insert_with(|| {
             let mut salt = [0; 32];
             edge.fill(&mut salt);
             PackBuilder::new(salt, None)
         });
         let at = pack.push(bytes, frame.raw, frame.length);
+        if frame.again {
+            self.again += u64::from(at.stored);
+        }
         let location = Location {
             pack: placeholder(self.closed.len()),
             ordinal: at.ordinal,
@@ -200,22 +276,26 @@ impl Assembler {
         if let Some(pack) = self.pack.take() {
             let (id, bytes) = pack.finish()?;
             self.closed.push(id);
-            self.put(Named::Pack, id, bytes)?;
+            let noted = std::mem::take(&mut self.noted);
+            let left = (!noted.is_empty()).then(|| Left::new(id, bytes.len() as u64, None, &noted));
+            self.put(Named::Pack, id, bytes, left)?;
         }
         self.settle()
     }
 
     /// No pack is open, so every placeholder is known: makes tree objects of what is finished.
     fn settle(&mut self) -> Result<(), ArchiveError> {
-        for (id, object) in self.tree.settle(&self.closed)? {
-            self.put(Named::Tree, id, Bytes::from(object))?;
+        for (id, object) in self.setting.tree.settle(&self.closed)? {
+            self.put(Named::Tree, id, Bytes::from(object), None)?;
         }
-        Ok(())
+        let objects = self.setting.tree.take_index_objects();
+        self.put_index(objects)
     }
 
-    fn put(&mut self, what: Named, id: Digest, bytes: Bytes) -> Result<(), ArchiveError> {
+    fn put(&mut self, what: Named, id: Digest, bytes: Bytes, left: Option<Left>) -> Result<(), ArchiveError> {
         let length = bytes.len() as u64;
-        if self.objects.insert((what, id), length).is_some() || self.parent.objects.contains_key(&(what, id)) {
+        let known = self.setting.parent.objects.contains_key(&(what, id));
+        if self.objects.insert((what, id), length).is_some() || known {
             return Ok(());
         }
         self.added += length;
@@ -224,14 +304,32 @@ impl Assembler {
         } else {
             layout::tree(&id)
         };
-        self.uploader.put(key, bytes)
+        self.setting.uploader.put(key, bytes, left)
     }
 
-    fn finish(mut self) -> Result<Written, ArchiveError> {
-        self.close_pack()?;
-        for pack in self.tree.packs() {
+    fn put_index(&mut self, objects: Vec<(Digest, Vec<u8>)>) -> Result<(), ArchiveError> {
+        let Some(place) = &self.setting.index else {
+            return Ok(());
+        };
+        for (id, object) in objects {
+            self.indexed.insert(id);
+            place.cache.write(&id, &object);
+            if self.setting.parent.remembers(&id) {
+                continue;
+            }
+            self.added += object.len() as u64;
+            let key = layout::index(&place.store, &id);
+            self.setting.uploader.put(key, Bytes::from(object), None)?;
+        }
+        Ok(())
+    }
+
+    /// Lists what the tree names of the parent's objects and of an interrupted run's.
+    fn list_old(&mut self) -> Result<(), ArchiveError> {
+        let parent = &self.setting.parent;
+        for pack in self.setting.tree.packs() {
             let key = (Named::Pack, *pack);
-            if let Some(bytes) = self.parent.objects.get(&key) {
+            if let Some(bytes) = parent.objects.get(&key).or_else(|| parent.resumed.get(pack)) {
                 self.objects.insert(key, *bytes);
             } else if !self.objects.contains_key(&key) {
                 return Err(ArchiveError::damaged(
@@ -240,9 +338,36 @@ impl Assembler {
                 ));
             }
         }
-        let (tree, objects) = std::mem::replace(&mut self.tree, TreeBuilder::new(&self.key, false)).finish()?;
+        for map in self.setting.tree.maps() {
+            let key = (Named::Tree, *map);
+            match parent.objects.get(&key) {
+                Some(bytes) => self.objects.insert(key, *bytes),
+                None => {
+                    return Err(ArchiveError::damaged(
+                        &layout::tree(map),
+                        "the parent's list does not name it",
+                    ));
+                }
+            };
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<Written, ArchiveError> {
+        self.close_pack()?;
+        self.list_old()?;
+        let mut root = None;
+        if let Some((id, objects)) = self.setting.tree.finish_index() {
+            self.put_index(objects)?;
+            root = Some(id);
+        }
+        let index = self.setting.index.as_ref().zip(root).map(|(place, root)| IndexRef {
+            root,
+            key: place.key.clone(),
+        });
+        let (tree, objects) = self.setting.tree.finish()?;
         for (id, object) in objects {
-            self.put(Named::Tree, id, Bytes::from(object))?;
+            self.put(Named::Tree, id, Bytes::from(object), None)?;
         }
         let bytes = self.objects.values().sum();
         let hunks = list::encode(&self.objects);
@@ -250,29 +375,35 @@ impl Assembler {
         let mut list_bytes = 0;
         for (id, hunk) in hunks {
             list_bytes += hunk.len() as u64;
-            self.uploader.put(layout::list(&id), Bytes::from(hunk))?;
+            self.setting.uploader.put(layout::list(&id), Bytes::from(hunk), None)?;
         }
-        let Self {
+        self.indexed.extend(self.setting.tree.take_leaves());
+        let Setting {
             uploader,
             parent,
-            objects,
-            added,
+            url,
+            index: place,
             ..
-        } = self;
+        } = self.setting;
         uploader.finish()?;
+        if let Some(place) = place {
+            place.cache.keep_only(&self.indexed);
+        }
         let list = ListRef {
             root,
-            objects: objects.len() as u64,
+            objects: self.objects.len() as u64,
             bytes,
         };
-        let parent = parent.reference.clone();
         Ok(Written {
             tree,
             list,
             encryption: None,
+            index,
+            restore: self.costs.finish(&url),
             stored_bytes: bytes + list_bytes,
-            added_bytes: added + list_bytes,
-            parent,
+            added_bytes: (self.added + list_bytes).saturating_sub(self.again),
+            rewritten_bytes: self.again,
+            parent: parent.reference.clone(),
         })
     }
 }

@@ -1,12 +1,13 @@
-//! Batches: what the producer passes on, and what a worker makes of it.
+//! Batches: what the producer passes on, and what the workers left of it.
 //!
-//! Invariant: items stay in the producer's order; blocks do not span batches.
+//! Invariant: items stay in the producer's order; blocks do not span batches, and each batch begins by saying where in the parent's
+//! file it goes on.
 
-use crossbeam_channel::{Receiver, Sender};
+use std::ops::Range;
+use std::sync::Arc;
 
-use super::parent::Parent;
-use crate::content::{BLOCK, HashKey};
-use crate::frame::FrameEncoder;
+use super::base::Base;
+use crate::index::Instant;
 use crate::tree::{Location, TreeEntry};
 
 /// One step of the producer.
@@ -14,24 +15,69 @@ pub(super) enum Item {
     /// An entry without content.
     Entry(Box<TreeEntry>),
     /// A file begins.
-    Begin(Box<TreeEntry>),
+    Begin(Box<Begun>),
+    /// The blocks that follow are compared with these, from the block with this number on.
+    Base {
+        base: Option<Arc<Base>>,
+        block: u32,
+        /// A segment begins; else a batch only goes on with one.
+        fresh: bool,
+    },
     /// So many bytes of the batch's data are a block.
-    Block(usize),
+    Block {
+        length: usize,
+        /// The file is this block and nothing else.
+        alone: bool,
+    },
     /// So many whole blocks of zeros.
     ZeroBlocks(u64),
+    /// The next segment is what the parent has, and was not read.
+    Unread(Arc<Base>),
     /// The file ends.
-    End,
+    End {
+        /// Its digest, where it was not read.
+        digest: Option<[u8; 32]>,
+        /// It was read from its first byte to its last while nothing changed it.
+        whole: bool,
+    },
 }
 
-/// Where a worker put a block.
+/// A file that begins.
+pub(super) struct Begun {
+    pub(super) entry: TreeEntry,
+    pub(super) ctime: Instant,
+    /// When it is read whole, in seconds since the epoch; 0: that is not to be remembered.
+    pub(super) read_whole: u64,
+}
+
+/// Where a piece's bytes are.
 #[derive(Clone, Copy)]
-pub(super) enum Placement {
-    /// All its bytes are zero.
+pub(super) enum Place {
+    /// They are zeros.
     Zeros,
-    /// The parent has it.
-    Known(Location),
-    /// It lies in one of the batch's new frames.
-    Frame { frame: usize, within: u32 },
+    /// An earlier run stored them.
+    Old(Location),
+    /// In one of the batch's new frames.
+    New { frame: usize, within: u32 },
+}
+
+/// A part of a block that lies in one piece.
+pub(super) struct Piece {
+    pub(super) length: u32,
+    pub(super) hash: [u8; 32],
+    pub(super) place: Place,
+}
+
+/// What a worker found out about a block.
+pub(super) struct Block {
+    pub(super) length: u32,
+    pub(super) hash: [u8; 32],
+    /// In the batch's pieces; none where it is zeros, several make up a group.
+    pub(super) pieces: Range<usize>,
+    /// How many prints of the batch are its pages'.
+    pub(super) prints: usize,
+    /// It is what the parent has at the same place, stored as it is there.
+    pub(super) same: bool,
 }
 
 /// A new frame of a batch.
@@ -40,13 +86,8 @@ pub(super) struct NewFrame {
     pub(super) end: usize,
     pub(super) raw: bool,
     pub(super) length: u32,
-}
-
-/// What a worker found out about a block.
-pub(super) struct Block {
-    pub(super) length: u32,
-    pub(super) hash: [u8; 32],
-    pub(super) placement: Placement,
+    /// It is stored again on purpose: the parent has these bytes, at a price for whoever restores.
+    pub(super) again: bool,
 }
 
 /// A batch on its way through the pipeline.
@@ -55,6 +96,8 @@ pub(super) struct Batch {
     pub(super) data: Vec<u8>,
     pub(super) items: Vec<Item>,
     pub(super) blocks: Vec<Block>,
+    pub(super) pieces: Vec<Piece>,
+    pub(super) prints: Vec<u64>,
     pub(super) frames: Vec<NewFrame>,
     pub(super) stored: Vec<u8>,
     /// The producer gave up.
@@ -70,143 +113,12 @@ impl Batch {
             data,
             items: Vec::new(),
             blocks: Vec::new(),
+            pieces: Vec::new(),
+            prints: Vec::new(),
             frames: Vec::new(),
             stored: Vec::new(),
             abandoned: false,
             failure: None,
         }
     }
-}
-
-/// A worker's life: takes batches until the producer is gone.
-pub(super) fn work(queue: &Receiver<Batch>, done: &Sender<Batch>, parent: &Parent, key: &HashKey, level: i32) {
-    let mut worker = match FrameEncoder::new(level) {
-        Ok(encoder) => Worker {
-            key: key.clone(),
-            encoder,
-            scratch: Vec::new(),
-            bundle: Vec::new(),
-        },
-        Err(failure) => {
-            let _ = done.send(Batch {
-                failure: Some(failure),
-                ..Batch::new(0, Vec::new())
-            });
-            return;
-        }
-    };
-    for mut batch in queue {
-        if !batch.abandoned
-            && let Err(failure) = worker.process(&mut batch, parent)
-        {
-            batch.failure = Some(failure);
-        }
-        if done.send(batch).is_err() {
-            return;
-        }
-    }
-}
-
-struct Worker {
-    key: HashKey,
-    encoder: FrameEncoder,
-    scratch: Vec<u8>,
-    bundle: Vec<u8>,
-}
-
-impl Worker {
-    fn process(&mut self, batch: &mut Batch, parent: &Parent) -> std::io::Result<()> {
-        let data = std::mem::take(&mut batch.data);
-        let mut rest = &data[..];
-        batch.stored.reserve(data.len() / 2);
-        for at in 0..batch.items.len() {
-            let Item::Block(length) = batch.items[at] else { continue };
-            let (block, after) = rest.split_at(length);
-            rest = after;
-            let placed = self.place(block, batch, parent)?;
-            batch.blocks.push(placed);
-        }
-        self.close_bundle(batch)?;
-        batch.data = data;
-        Ok(())
-    }
-
-    fn place(&mut self, block: &[u8], batch: &mut Batch, parent: &Parent) -> std::io::Result<Block> {
-        let length = u32::try_from(block.len()).unwrap_or(u32::MAX);
-        if is_zero(block) {
-            return Ok(Block {
-                length,
-                hash: [0; 32],
-                placement: Placement::Zeros,
-            });
-        }
-        let hash = self.key.hash(block);
-        if let Some(known) = parent.find(&hash, length) {
-            return Ok(Block {
-                length,
-                hash,
-                placement: Placement::Known(known),
-            });
-        }
-        let placement = if block.len() == BLOCK {
-            let raw = self.encoder.append(block, &mut batch.stored, &mut self.scratch)?;
-            batch.frames.push(NewFrame {
-                end: batch.stored.len(),
-                raw,
-                length,
-            });
-            Placement::Frame {
-                frame: batch.frames.len() - 1,
-                within: 0,
-            }
-        } else {
-            if self.bundle.len() + block.len() > 2 * BLOCK {
-                self.close_bundle(batch)?;
-            }
-            let within = u32::try_from(self.bundle.len()).unwrap_or(u32::MAX);
-            self.bundle.extend_from_slice(block);
-            Placement::Frame {
-                frame: usize::MAX,
-                within,
-            }
-        };
-        Ok(Block {
-            length,
-            hash,
-            placement,
-        })
-    }
-
-    /// Makes a frame of the short blocks that were gathered, and tells them its number.
-    fn close_bundle(&mut self, batch: &mut Batch) -> std::io::Result<()> {
-        if self.bundle.is_empty() {
-            return Ok(());
-        }
-        let length = u32::try_from(self.bundle.len()).unwrap_or(u32::MAX);
-        let raw = self
-            .encoder
-            .append(&self.bundle, &mut batch.stored, &mut self.scratch)?;
-        batch.frames.push(NewFrame {
-            end: batch.stored.len(),
-            raw,
-            length,
-        });
-        let number = batch.frames.len() - 1;
-        for block in &mut batch.blocks {
-            if let Placement::Frame { frame, .. } = &mut block.placement
-                && *frame == usize::MAX
-            {
-                *frame = number;
-            }
-        }
-        self.bundle.clear();
-        Ok(())
-    }
-}
-
-fn is_zero(block: &[u8]) -> bool {
-    block.iter().take(64).all(|byte| *byte == 0)
-        && block
-            .chunks(4096)
-            .all(|chunk| chunk.iter().fold(0, |or, byte| or | byte) == 0)
 }

@@ -3,19 +3,23 @@
 //! Invariant: entries leave in the order in which they came; a leaf is cut where the format says, so that an unchanged
 //! neighbourhood is the same object as in the parent. Nothing is encoded while an extent waits for its pack.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeSet, HashSet, VecDeque};
+use std::sync::Arc;
 
 use muster_signing::Digest;
 
+use super::base::Base;
+use super::batch::Begun;
 use super::placeholder::resolve;
 use crate::content::{BLOCK, FileDigest, HashKey, TreeDigest, path_order};
+use crate::index::{FileRecord, IndexError, IndexWriter, Instant, LeafRef, Remembered, Segment};
 use crate::tree::{Child, Content, Extent, Index, LeafBuilder, NodeKind, TreeEntry, encode_map};
-use crate::{ArchiveError, TreeRef};
+use crate::{ArchiveError, Repository, TreeRef};
 
 /// Extents up to which a file's content stands in the listing.
 const INLINE: usize = 256;
 /// Blocks of an extent map: 1 GiB.
-const MAP: usize = (1 << 30) / BLOCK;
+pub(super) const MAP: usize = (1 << 30) / BLOCK;
 const MAP_BYTES: u64 = 1 << 30;
 /// Children of an index object, and bytes of them.
 const FANOUT: usize = 16_384;
@@ -27,6 +31,9 @@ type Object = (Digest, Vec<u8>);
 /// Builds the tree of one snapshot.
 pub(super) struct TreeBuilder {
     key: HashKey,
+    page: u32,
+    repository: Repository,
+    index: Option<IndexWriter>,
     open: Option<OpenFile>,
     pending: VecDeque<Pending>,
     waiting: usize,
@@ -40,6 +47,9 @@ pub(super) struct TreeBuilder {
     ordered: bool,
     counts: Counts,
     packs: BTreeSet<Digest>,
+    maps: BTreeSet<Digest>,
+    /// Leaves of the index that stand for what the tree names.
+    leaves: HashSet<Digest>,
 }
 
 #[derive(Default)]
@@ -54,27 +64,61 @@ struct OpenFile {
     pending: Pending,
     digest: FileDigest,
     size: u64,
+    /// Of the segment that is being gathered.
     blocks: usize,
+    bytes: u64,
     current: Vec<Extent>,
+    prints: Vec<u64>,
+    base: Option<Arc<Base>>,
+    /// So far the segment is the base.
+    same: bool,
+    /// The last block was zeros.
+    in_zeros: bool,
 }
 
 /// An entry that has not reached a leaf yet.
 struct Pending {
     entry: TreeEntry,
-    segments: Vec<Segment>,
+    ctime: Instant,
+    read_whole: u64,
+    parts: Vec<Part>,
 }
 
-/// The extents of at most 1 GiB of a file.
-enum Segment {
-    Extents(Vec<Extent>),
-    Map(Digest),
+/// At most 1 GiB of a file.
+enum Part {
+    /// Its extents, and the prints of its pages.
+    Extents(Vec<Extent>, Vec<u64>),
+    /// An extent map, and where it is remembered.
+    Map(LeafRef),
+    /// An extent map that is not remembered.
+    Forgotten(Digest),
+}
+
+impl Pending {
+    fn of(entry: TreeEntry) -> Self {
+        Self {
+            entry,
+            ctime: (0, 0),
+            read_whole: 0,
+            parts: Vec::new(),
+        }
+    }
 }
 
 impl TreeBuilder {
     /// `in_order`: the source promises path order, so that no path has to be kept.
-    pub(super) fn new(key: &HashKey, in_order: bool) -> Self {
+    pub(super) fn new(
+        key: &HashKey,
+        page: u32,
+        in_order: bool,
+        repository: Repository,
+        index: Option<IndexWriter>,
+    ) -> Self {
         Self {
             key: key.clone(),
+            page,
+            repository,
+            index,
             in_order,
             open: None,
             pending: VecDeque::new(),
@@ -92,85 +136,158 @@ impl TreeBuilder {
             ordered: true,
             counts: Counts::default(),
             packs: BTreeSet::new(),
+            maps: BTreeSet::new(),
+            leaves: HashSet::new(),
         }
     }
 
     pub(super) fn entry(&mut self, entry: TreeEntry) {
         self.waiting += cost(&entry);
-        self.pending.push_back(Pending {
-            entry,
-            segments: Vec::new(),
-        });
+        self.pending.push_back(Pending::of(entry));
     }
 
-    pub(super) fn begin(&mut self, entry: TreeEntry) {
+    pub(super) fn begin(&mut self, begun: Begun) {
         let pending = Pending {
-            entry,
-            segments: Vec::new(),
+            ctime: begun.ctime,
+            read_whole: begun.read_whole,
+            ..Pending::of(begun.entry)
         };
         self.open = Some(OpenFile {
             pending,
             digest: FileDigest::new(&self.key),
             size: 0,
             blocks: 0,
+            bytes: 0,
             current: Vec::with_capacity(1),
+            prints: Vec::new(),
+            base: None,
+            same: true,
+            in_zeros: false,
         });
     }
 
-    /// The next block of the open file.
-    pub(super) fn extent(&mut self, extent: Extent) {
-        let Some(file) = &mut self.open else { return };
-        self.waiting += size_of::<Extent>();
-        let zeros = extent.location.is_none();
-        let short = extent.length < BLOCK as u64;
-        match (zeros, short) {
-            (false, _) => file.digest.push_block(&extent.hash),
-            (true, false) => file.digest.push_block(&self.zero_block),
-            (true, true) => {
-                let zeros = vec![0; usize::try_from(extent.length).unwrap_or(0)];
-                file.digest.push_block(&self.key.hash(&zeros));
-            }
+    /// What the next blocks of the open file are compared with.
+    pub(super) fn base(&mut self, base: Option<Arc<Base>>) {
+        if let Some(file) = &mut self.open {
+            file.base = base;
         }
-        file.push(extent, 1);
+    }
+
+    /// The next block of the open file, in one piece or several; `same`: the base has it so.
+    pub(super) fn block(&mut self, hash: &[u8; 32], extents: Vec<Extent>, prints: &[u64], same: bool) {
+        let Some(mut file) = self.open.take() else { return };
+        self.waiting += extents.len() * size_of::<Extent>() + size_of_val(prints);
+        let length: u64 = extents.iter().map(|extent| extent.length).sum();
+        let zeros = prints.is_empty();
+        if !zeros {
+            file.digest.push_block(hash);
+        } else if length == BLOCK as u64 {
+            file.digest.push_block(&self.zero_block);
+        } else {
+            let zeros = vec![0; usize::try_from(length).unwrap_or(0)];
+            file.digest.push_block(&self.key.hash(&zeros));
+        }
+        file.same &= same;
+        file.prints.extend_from_slice(prints);
+        file.push(extents, zeros, length, 1);
+        self.close_full(&mut file);
+        self.open = Some(file);
     }
 
     /// The next `count` blocks of the open file are zeros.
     pub(super) fn zero_blocks(&mut self, mut count: u64) {
-        let Some(file) = &mut self.open else { return };
+        let Some(mut file) = self.open.take() else { return };
         for _ in 0..count {
             file.digest.push_block(&self.zero_block);
         }
         while count > 0 {
             let take = count.min((MAP - file.blocks) as u64);
+            let blocks = usize::try_from(take).unwrap_or(MAP);
+            file.same &= file.base.as_ref().is_some_and(|base| {
+                (file.blocks..file.blocks + blocks).all(|number| {
+                    let block = base.segment.block(number);
+                    block.is_some_and(|block| block.is_zeros() && block.length as usize == BLOCK)
+                })
+            });
+            let length = take * BLOCK as u64;
             let extent = Extent {
-                length: take * BLOCK as u64,
+                length,
                 hash: [0; 32],
                 location: None,
                 group: None,
             };
-            file.push(extent, usize::try_from(take).unwrap_or(MAP));
+            file.push(vec![extent], true, length, blocks);
+            self.close_full(&mut file);
             count -= take;
         }
+        self.open = Some(file);
     }
 
-    pub(super) fn end(&mut self) {
-        let Some(file) = self.open.take() else { return };
-        let OpenFile {
-            mut pending,
-            digest,
-            size: read,
-            current,
-            ..
-        } = file;
+    /// The next segment of the open file is the parent's, and was not read.
+    pub(super) fn unread(&mut self, base: &Base) -> Result<(), ArchiveError> {
+        let lost = || ArchiveError::Invalid("the index has lost what a file was made of".to_owned());
+        let file = self.open.as_mut().ok_or_else(lost)?;
+        let segment = &base.segment;
+        file.size += segment.bytes;
+        let part = match base.leaf {
+            Some(leaf) => {
+                self.packs.extend(segment.packs.iter().map(|pack| pack.id));
+                self.maps.insert(leaf.map);
+                self.waiting += size_of::<Part>();
+                Part::Map(leaf)
+            }
+            None => {
+                let extents = segment.tree_extents().ok_or_else(lost)?;
+                self.waiting += extents.len() * size_of::<Extent>() + size_of_val(segment.prints());
+                Part::Extents(extents, segment.prints().to_vec())
+            }
+        };
+        file.pending.parts.push(part);
+        Ok(())
+    }
+
+    /// The open file ends. `digest`: it was not read, and this is its digest; `whole`: it was read as it lies there.
+    pub(super) fn end(&mut self, digest: Option<[u8; 32]>, whole: bool) {
+        let Some(mut file) = self.open.take() else { return };
+        self.close_segment(&mut file);
+        let mut pending = file.pending;
         if let NodeKind::File { size, digest: into, .. } = &mut pending.entry.kind {
-            *size = read;
-            *into = digest.finish();
+            *size = file.size;
+            *into = digest.unwrap_or_else(|| file.digest.finish());
         }
-        if !current.is_empty() {
-            pending.segments.push(Segment::Extents(current));
+        if !whole {
+            pending.read_whole = 0;
         }
         self.waiting += cost(&pending.entry);
         self.pending.push_back(pending);
+    }
+
+    fn close_full(&mut self, file: &mut OpenFile) {
+        if file.blocks >= MAP {
+            self.close_segment(file);
+        }
+    }
+
+    fn close_segment(&mut self, file: &mut OpenFile) {
+        let (extents, prints) = (std::mem::take(&mut file.current), std::mem::take(&mut file.prints));
+        let base = file.base.take();
+        let same = std::mem::replace(&mut file.same, true);
+        let bytes = std::mem::take(&mut file.bytes);
+        (file.blocks, file.in_zeros) = (0, false);
+        if extents.is_empty() {
+            return;
+        }
+        let known = base
+            .filter(|base| same && base.segment.bytes == bytes)
+            .and_then(|base| Some((base.leaf?, base)));
+        file.pending.parts.push(match known {
+            Some((leaf, base)) => {
+                self.packs.extend(base.segment.packs.iter().map(|pack| pack.id));
+                self.maps.insert(leaf.map);
+                Part::Map(leaf)
+            }
+            None => Part::Extents(extents, prints),
+        });
     }
 
     /// Bytes of entries and extents that came since everything was last settled.
@@ -182,38 +299,111 @@ impl TreeBuilder {
     /// came to be.
     pub(super) fn settle(&mut self, closed: &[Digest]) -> Result<Vec<Object>, ArchiveError> {
         self.waiting = 0;
-        let (objects, packs) = (&mut self.objects, &mut self.packs);
-        if let Some(file) = &mut self.open {
+        if let Some(mut file) = self.open.take() {
             resolve(&mut file.current, closed);
-            file.pending.encode(closed, false, objects, packs);
+            self.encode(&mut file.pending, closed);
+            self.open = Some(file);
         }
         while let Some(mut pending) = self.pending.pop_front() {
-            let alone = pending.segments.len() == 1;
-            let inline = match pending.segments.first() {
+            let alone = pending.parts.len() == 1;
+            let inline = match pending.parts.first_mut() {
                 None => true,
-                Some(Segment::Extents(extents)) => {
+                Some(Part::Extents(extents, _)) => {
+                    resolve(extents, closed);
                     alone && extents.len() <= INLINE && size_of_file(&pending.entry) < MAP_BYTES
                 }
-                Some(Segment::Map(_)) => false,
+                Some(Part::Map(_) | Part::Forgotten(_)) => false,
             };
-            pending.encode(closed, inline, &mut self.objects, &mut self.packs);
+            if inline {
+                self.note_packs(&pending);
+            } else {
+                self.encode(&mut pending, closed);
+            }
             self.list(pending)?;
         }
         Ok(std::mem::take(&mut self.objects))
     }
 
+    fn note_packs(&mut self, pending: &Pending) {
+        for part in &pending.parts {
+            if let Part::Extents(extents, _) = part {
+                self.packs.extend(packs_of(extents));
+            }
+        }
+    }
+
+    /// Resolves a file's extents and makes maps of them.
+    fn encode(&mut self, pending: &mut Pending, closed: &[Digest]) {
+        for part in &mut pending.parts {
+            let Part::Extents(extents, prints) = part else { continue };
+            resolve(extents, closed);
+            self.packs.extend(packs_of(extents));
+            let object = encode_map(extents);
+            let map = Digest::of(&object);
+            self.objects.push((map, object));
+            let prints = std::mem::take(prints);
+            let (page, repository) = (self.page, &self.repository);
+            let leaf = remember(&mut self.index, |index| {
+                let segment = Segment::of(page, extents, prints, false, |pack| repository.sealed_at(pack))?;
+                index.leaf(&segment)
+            });
+            *part = match leaf {
+                Some(leaf) => Part::Map(LeafRef { leaf, map, run: None }),
+                None => Part::Forgotten(map),
+            };
+        }
+    }
+
     fn list(&mut self, pending: Pending) -> Result<(), ArchiveError> {
-        let Pending { mut entry, segments } = pending;
-        if let NodeKind::File { size, content, .. } = &mut entry.kind {
+        let Pending {
+            mut entry,
+            ctime,
+            read_whole,
+            parts,
+        } = pending;
+        if let NodeKind::File {
+            size,
+            content,
+            sparse,
+            digest,
+        } = &mut entry.kind
+        {
             self.counts.files += 1;
             self.counts.logical = self.counts.logical.saturating_add(*size);
-            let mut maps = Vec::new();
-            let mut inline = Vec::new();
-            for segment in segments {
-                match segment {
-                    Segment::Map(id) => maps.push(id),
-                    Segment::Extents(extents) => inline = extents,
+            let (mut maps, mut leaves) = (Vec::new(), Vec::new());
+            let (mut inline, mut prints) = (Vec::new(), Vec::new());
+            for part in parts {
+                match part {
+                    Part::Map(leaf) => {
+                        self.leaves.insert(leaf.leaf);
+                        maps.push(leaf.map);
+                        leaves.push(leaf);
+                    }
+                    Part::Forgotten(map) => maps.push(map),
+                    Part::Extents(extents, of) => (inline, prints) = (extents, of),
                 }
+            }
+            let (page, repository) = (self.page, &self.repository);
+            let (path, mtime) = (&entry.path, (entry.mtime_seconds, entry.mtime_nanos));
+            if leaves.len() == maps.len() {
+                remember(&mut self.index, |index| {
+                    let content = if leaves.is_empty() {
+                        let sealed = |pack: &Digest| repository.sealed_at(pack);
+                        Remembered::Inline(Arc::new(Segment::of(page, &inline, prints, true, sealed)?))
+                    } else {
+                        Remembered::Leaves(leaves)
+                    };
+                    index.file(&FileRecord {
+                        path: path.clone(),
+                        sparse: *sparse,
+                        size: *size,
+                        mtime,
+                        ctime,
+                        read_whole,
+                        digest: *digest,
+                        content,
+                    })
+                });
             }
             *content = if maps.is_empty() {
                 Content::Inline(inline)
@@ -244,6 +434,24 @@ impl TreeBuilder {
         Ok(())
     }
 
+    /// The leaves of the index that the snapshot needs.
+    pub(super) fn take_leaves(&mut self) -> HashSet<Digest> {
+        std::mem::take(&mut self.leaves)
+    }
+
+    /// The index objects that came to be since the last call.
+    pub(super) fn take_index_objects(&mut self) -> Vec<Object> {
+        self.index.as_mut().map(IndexWriter::take_objects).unwrap_or_default()
+    }
+
+    /// Ends the index: its root and its last objects.
+    pub(super) fn finish_index(&mut self) -> Option<(Digest, Vec<Object>)> {
+        let finished = self.index.take()?.finish();
+        finished
+            .inspect_err(|error| tracing::warn!(%error, "the snapshot has no index: the next run stores more"))
+            .ok()
+    }
+
     fn close_leaf(&mut self) {
         let (object, entries, first) = self.leaf.finish();
         let id = Digest::of(&object);
@@ -256,8 +464,13 @@ impl TreeBuilder {
         &self.packs
     }
 
+    /// The parent's extent maps that the tree names.
+    pub(super) fn maps(&self) -> &BTreeSet<Digest> {
+        &self.maps
+    }
+
     /// Closes the last leaf and makes the index. Everything must be settled.
-    pub(super) fn finish(mut self) -> Result<(TreeRef, Vec<Object>), ArchiveError> {
+    pub(super) fn finish(&mut self) -> Result<(TreeRef, Vec<Object>), ArchiveError> {
         if self.open.is_some() {
             return Err(ArchiveError::Invalid("a file is still open".to_owned()));
         }
@@ -285,15 +498,15 @@ impl TreeBuilder {
             entries,
             files,
             logical,
-        } = self.counts;
+        } = std::mem::take(&mut self.counts);
         let tree = TreeRef {
             root,
-            digest: self.digest.finish(),
+            digest: std::mem::take(&mut self.digest).finish(),
             entries,
             files,
             logical_bytes: logical,
         };
-        Ok((tree, self.objects))
+        Ok((tree, std::mem::take(&mut self.objects)))
     }
 
     fn index(&mut self, level: u8, children: Vec<Child>) -> Child {
@@ -352,40 +565,37 @@ fn parts(children: Vec<Child>) -> Vec<Vec<Child>> {
 }
 
 impl OpenFile {
-    fn push(&mut self, extent: Extent, blocks: usize) {
-        self.size += extent.length;
+    /// `zeros`: they are whole blocks of zeros, which are one extent with those before them.
+    fn push(&mut self, extents: Vec<Extent>, zeros: bool, length: u64, blocks: usize) {
+        self.size += length;
+        self.bytes += length;
         self.blocks += blocks;
         match self.current.last_mut() {
-            Some(last) if last.location.is_none() && extent.location.is_none() => last.length += extent.length,
-            _ => self.current.push(extent),
+            Some(last) if zeros && self.in_zeros => last.length += length,
+            _ => self.current.extend(extents),
         }
-        if self.blocks >= MAP {
-            self.blocks = 0;
-            self.pending
-                .segments
-                .push(Segment::Extents(std::mem::take(&mut self.current)));
-        }
+        self.in_zeros = zeros;
     }
 }
 
-impl Pending {
-    /// Resolves its extents and makes maps of them, unless they stand in the listing.
-    fn encode(&mut self, closed: &[Digest], inline: bool, objects: &mut Vec<Object>, packs: &mut BTreeSet<Digest>) {
-        for segment in &mut self.segments {
-            let Segment::Extents(extents) = segment else { continue };
-            resolve(extents, closed);
-            packs.extend(
-                extents
-                    .iter()
-                    .filter_map(|extent| extent.location)
-                    .map(|location| location.pack),
-            );
-            if !inline {
-                let object = encode_map(extents);
-                let id = Digest::of(&object);
-                objects.push((id, object));
-                *segment = Segment::Map(id);
-            }
+fn packs_of(extents: &[Extent]) -> impl Iterator<Item = Digest> {
+    extents
+        .iter()
+        .filter_map(|extent| extent.location)
+        .map(|location| location.pack)
+}
+
+/// Does something with the index. One that fails is given up: the next run stores more.
+fn remember<T>(
+    index: &mut Option<IndexWriter>,
+    step: impl FnOnce(&mut IndexWriter) -> Result<T, IndexError>,
+) -> Option<T> {
+    match step(index.as_mut()?) {
+        Ok(done) => Some(done),
+        Err(error) => {
+            tracing::warn!(%error, "the snapshot has no index: the next run stores more");
+            *index = None;
+            None
         }
     }
 }

@@ -1,44 +1,72 @@
-//! What a snapshot may lean on: the extents and tree objects of its parent.
+//! What a snapshot may lean on: the frames and tree objects of its parent, and packs of a run that did not end.
 //!
-//! Invariant: only what a verified manifest's tree names and what is there in its full length is leaned on. Beyond the budget
-//! extents are left out, which costs space and never correctness.
+//! Invariant: only what a verified manifest's list names is leaned on, and nothing that was found lost. A pack is trusted to be where
+//! a logged manifest says; a bounded number of them is asked for at each run, in turn, and what `verify` or a restore missed is
+//! stored again (docs/decisions/2026-11-25-which-packs-are-trusted.md).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use futures_util::{StreamExt as _, stream};
 use muster_signing::{Digest, Verified};
+use tokio::runtime::Handle;
 
-use crate::content::HashKey;
+use super::base::Base;
+use super::table::{Short, Table, of_prints, short};
+use crate::content::{BLOCK, HashKey};
+use crate::index::{FileRecord, IndexKey, IndexReader, IndexSeal, LeafRef, Remembered, Segment};
 use crate::list::Named;
 use crate::object_store::ErrorKind;
-use crate::tree::{Content, Extent, Location, NodeKind};
+use crate::tree::{Content, Extent, NodeKind};
 use crate::{ArchiveError, Manifest, ParentRef, Repository, layout};
 
 /// Objects asked for at the same time.
 const PARALLEL: usize = 16;
+/// Packs whose presence is asked for in one run.
+const ASKED: u64 = 64;
+
+/// The writer's own memory of a store.
+#[derive(Clone, Debug)]
+pub struct Indexing {
+    /// What it is sealed to.
+    pub key: IndexKey,
+    /// The store's name.
+    pub store: String,
+}
+
+impl Indexing {
+    pub(super) fn hash_key(&self, repository: &Repository) -> Result<HashKey, ArchiveError> {
+        self.key
+            .hash_key(repository.id(), &self.store)
+            .map_err(|error| ArchiveError::Invalid(error.to_string()))
+    }
+
+    pub(super) fn seal(&self, repository: &Repository) -> Result<IndexSeal, ArchiveError> {
+        IndexSeal::new(&self.key, repository.id(), &self.store)
+            .map_err(|error| ArchiveError::Invalid(error.to_string()))
+    }
+}
 
 /// The parent of a snapshot that is being written.
 #[derive(Debug, Default)]
 pub struct Parent {
-    hash_key: Option<HashKey>,
+    pub(super) hash_key: Option<HashKey>,
     pub(super) reference: Option<ParentRef>,
     pub(super) objects: BTreeMap<(Named, Digest), u64>,
-    packs: Vec<Digest>,
-    extents: Vec<Known>,
+    /// Packs that an interrupted run left, with their lengths.
+    pub(super) resumed: HashMap<Digest, u64>,
+    /// By hash: the parent's extents where there is no index.
+    extents: Table,
+    /// By hash: what an interrupted run left.
+    pub(super) left: Table,
+    /// By hash or prints: the parent's blocks, read from the index when the first is looked for.
+    moved: OnceLock<Table>,
+    searcher: Mutex<Option<IndexReader>>,
+    room: u64,
+    pub(super) reader: Option<IndexReader>,
+    /// Chunks of the parent's index.
+    remembered: HashSet<Digest>,
     lost: Vec<Digest>,
-}
-
-/// An extent of the parent, in as few bytes as it takes. 24 bytes of a BLAKE3 hash leave a forger 2⁹⁶ tries.
-#[derive(Clone, Copy, Debug)]
-struct Known {
-    hash: [u8; 24],
-    length: u32,
-    pack: u32,
-    ordinal: u32,
-    offset: u32,
-    stored: u32,
-    frame_length: u32,
-    within_raw: u32,
 }
 
 impl Parent {
@@ -47,134 +75,246 @@ impl Parent {
         Self::default()
     }
 
-    /// The key of its hashes, which a snapshot that leans on it shares.
-    pub(super) fn hash_key(&self) -> Option<&HashKey> {
-        self.hash_key.as_ref()
-    }
-
-    /// Packs that the parent names and that are not there, or not whole: their extents are stored again.
+    /// Packs that the parent names and that are not there, or not whole: what they hold is stored again.
     pub fn lost_packs(&self) -> &[Digest] {
         &self.lost
     }
 
-    pub(super) async fn load(
-        repository: &Repository,
-        manifest: &Verified<Manifest>,
-        budget: u64,
-    ) -> Result<Self, ArchiveError> {
-        let reference = ParentRef {
-            snapshot: manifest.snapshot.clone(),
-            digest: manifest.digest,
-        };
+    /// Reads what every parent has: its list, and which of its packs are known to be lost.
+    async fn load(repository: &Repository, manifest: &Verified<Manifest>, room: u64) -> Result<Self, ArchiveError> {
         let mut objects = repository.objects_of(manifest).await?;
-        let lost = lost_packs(repository, &objects).await?;
+        let lost = lost_packs(repository, manifest.sequence, &objects).await?;
         for pack in &lost {
             objects.remove(&(Named::Pack, *pack));
         }
+        Ok(Self {
+            reference: Some(ParentRef {
+                snapshot: manifest.snapshot.clone(),
+                digest: manifest.digest,
+            }),
+            objects,
+            lost,
+            room,
+            ..Self::default()
+        })
+    }
+
+    /// A parent whose extents are found by their hash, from its maps.
+    pub(super) async fn by_maps(
+        repository: &Repository,
+        manifest: &Verified<Manifest>,
+        room: u64,
+    ) -> Result<Self, ArchiveError> {
+        let mut parent = Self::load(repository, manifest, room).await?;
         let index = repository.tree_index(manifest).await?;
-        let mut loading = Loading {
-            most: usize::try_from(budget).unwrap_or(usize::MAX) / size_of::<Known>(),
-            positions: HashMap::new(),
-            parent: Self {
-                hash_key: Some(index.hash_key),
-                reference: Some(reference),
-                objects,
-                lost,
-                ..Self::default()
-            },
-        };
+        parent.hash_key = Some(index.hash_key);
+        parent.extents = Table::with_room(room);
         for leaf in index.leaves {
             for entry in repository.read_leaf(&leaf).await? {
                 let NodeKind::File { content, .. } = entry.kind else {
                     continue;
                 };
                 match content {
-                    Content::Inline(extents) => loading.take(&extents),
+                    Content::Inline(extents) => parent.take(&extents),
                     Content::Maps(maps) => {
                         for map in maps {
-                            loading.take(&repository.read_map(&map).await?);
+                            if parent.extents.is_full() {
+                                break;
+                            }
+                            let extents = repository.read_map(&map).await?;
+                            parent.take(&extents);
                         }
                     }
                 }
             }
         }
-        let mut parent = loading.parent;
-        parent.extents.sort_unstable_by_key(|known| known.hash);
+        parent.extents.sort();
         Ok(parent)
     }
 
-    /// Where the parent keeps an extent with this hash and length.
-    pub(super) fn find(&self, hash: &[u8; 32], length: u32) -> Option<Location> {
-        let short = hash.first_chunk::<24>()?;
-        let at = self.extents.binary_search_by(|known| known.hash.cmp(short)).ok()?;
-        let known = self.extents.get(at).filter(|known| known.length == length)?;
-        Some(Location {
-            pack: *self.packs.get(known.pack as usize)?,
-            ordinal: known.ordinal,
-            offset: known.offset,
-            stored: known.stored,
-            raw: known.within_raw & 1 == 1,
-            frame_length: known.frame_length,
-            within: known.within_raw >> 1,
-        })
+    /// A parent whose pages are found by their place, from the writer's own index.
+    pub(super) async fn by_index(
+        repository: &Repository,
+        manifest: &Verified<Manifest>,
+        indexing: &Indexing,
+        room: u64,
+        handle: Handle,
+    ) -> Result<Self, ArchiveError> {
+        let root = manifest
+            .index
+            .as_ref()
+            .filter(|index| index.key == indexing.key.id())
+            .map(|index| index.root)
+            .ok_or_else(|| ArchiveError::Invalid("the parent's index is not this host's".to_owned()))?;
+        let seal = indexing.seal(repository)?;
+        let reader = IndexReader::open(repository, handle, &indexing.store, seal, &root).await?;
+        let mut parent = Self::load(repository, manifest, room).await?;
+        parent.hash_key = Some(reader.root().hash_key.clone());
+        parent.remembered = reader.root().chunks.iter().map(|chunk| chunk.id).collect();
+        parent.searcher = Mutex::new(Some(reader.again()));
+        parent.reader = Some(reader);
+        Ok(parent)
     }
-}
 
-struct Loading {
-    parent: Parent,
-    positions: HashMap<Digest, u32>,
-    most: usize,
-}
-
-impl Loading {
     fn take(&mut self, extents: &[Extent]) {
+        let mut grouped = 0;
         for extent in extents {
-            let (Some(location), Ok(length)) = (extent.location, u32::try_from(extent.length)) else {
-                continue;
-            };
-            let parent = &mut self.parent;
-            if parent.extents.len() >= self.most {
-                return;
-            }
-            if !parent.objects.contains_key(&(Named::Pack, location.pack)) {
+            grouped = extent.group.as_ref().map_or(grouped, |group| group.extents);
+            if grouped > 0 {
+                grouped -= 1;
                 continue;
             }
-            let pack = *self.positions.entry(location.pack).or_insert_with(|| {
-                parent.packs.push(location.pack);
-                u32::try_from(parent.packs.len() - 1).unwrap_or(u32::MAX)
-            });
-            let mut hash = [0; 24];
-            hash.copy_from_slice(&extent.hash[..24]);
-            parent.extents.push(Known {
-                hash,
-                length,
-                pack,
-                ordinal: location.ordinal,
-                offset: location.offset,
-                stored: location.stored,
-                frame_length: location.frame_length,
-                within_raw: (location.within << 1) | u32::from(location.raw),
-            });
+            if let (Some(location), Ok(length)) = (extent.location, u32::try_from(extent.length))
+                && self.objects.contains_key(&(Named::Pack, location.pack))
+            {
+                self.extents.add(short(&extent.hash), length, &location);
+            }
         }
     }
+
+    /// Where the parent or an interrupted run keeps an extent with this hash and length.
+    pub(super) fn find(&self, hash: &[u8; 32], length: u32) -> Option<crate::tree::Location> {
+        let short = short(hash);
+        self.left
+            .find(&short, length)
+            .or_else(|| self.extents.find(&short, length))
+    }
+
+    /// Where the parent keeps this block at another place. Blocks when the first one is looked for.
+    pub(super) fn find_moved(
+        &self,
+        digest: impl FnOnce() -> Option<[u8; 32]>,
+        prints: &[u64],
+        length: u32,
+    ) -> Option<crate::tree::Location> {
+        let moved = self.moved.get_or_init(|| self.search());
+        if moved.is_empty() {
+            return None;
+        }
+        of_prints(prints)
+            .and_then(|short| moved.find(&short, length))
+            .or_else(|| moved.find(&short(&digest()?), length))
+    }
+
+    /// Says that blocks are looked for at their own place alone.
+    pub(super) fn keep_to_places(&mut self) {
+        self.searcher = Mutex::default();
+    }
+
+    fn search(&self) -> Table {
+        let mut table = Table::with_room(self.room);
+        let reader = self.searcher.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(mut reader) = reader else {
+            return table;
+        };
+        let chunks: Vec<Digest> = reader.root().chunks.iter().map(|chunk| chunk.id).collect();
+        let read = |reader: &mut IndexReader, table: &mut Table| -> Result<(), ArchiveError> {
+            for chunk in &chunks {
+                let files = reader.chunk(chunk)?;
+                for file in files.iter() {
+                    if table.is_full() {
+                        return Ok(());
+                    }
+                    self.learn(file, reader, table)?;
+                }
+            }
+            Ok(())
+        };
+        if let Err(error) = read(&mut reader, &mut table) {
+            tracing::warn!(%error, "the index cannot be read whole: what moved may be stored again");
+        }
+        table.sort();
+        table
+    }
+
+    fn learn(&self, file: &FileRecord, reader: &mut IndexReader, table: &mut Table) -> Result<(), ArchiveError> {
+        match &file.content {
+            Remembered::Inline(segment) => {
+                let alone = segment.block_count() == 1;
+                self.learn_segment(segment, alone.then_some(&file.digest), table);
+            }
+            Remembered::Leaves(leaves) => {
+                for leaf in leaves {
+                    if table.is_full() {
+                        break;
+                    }
+                    let segment = reader.leaf(&leaf.leaf)?;
+                    self.learn_segment(&segment, None, table);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn learn_segment(&self, segment: &Segment, alone: Option<&[u8; 32]>, table: &mut Table) {
+        for number in 0..segment.block_count() {
+            let Some(block) = segment.block(number) else { continue };
+            let ([extent], false) = (block.extents, block.is_zeros()) else {
+                continue;
+            };
+            let key: Option<Short> = of_prints(block.prints).or_else(|| alone.map(short));
+            if let (Some(key), Some(location)) = (key, segment.location(extent, 0))
+                && block.length as usize <= BLOCK
+                && self.may_lean_on(&location.pack)
+            {
+                table.add(key, block.length, &location);
+            }
+        }
+    }
+
+    fn may_lean_on(&self, pack: &Digest) -> bool {
+        self.objects.contains_key(&(Named::Pack, *pack))
+    }
+
+    /// Whether the parent's index names this object: then it is in the repository.
+    pub(super) fn remembers(&self, id: &Digest) -> bool {
+        self.remembered.contains(id)
+    }
+
+    /// What the blocks of a segment are compared with.
+    pub(super) fn base(&self, segment: Arc<Segment>, leaf: Option<LeafRef>) -> Base {
+        let usable = segment.packs.iter().map(|pack| self.may_lean_on(&pack.id)).collect();
+        let leaf = leaf.filter(|leaf| self.objects.contains_key(&(Named::Tree, leaf.map)));
+        Base::new(segment, leaf, usable)
+    }
 }
 
-/// The packs of a list that are absent or have another length.
+/// The packs of a list that this host knows to be lost, or that are not there in their length. Of many packs some are asked for at
+/// each run, so that all were asked for after some runs.
 async fn lost_packs(
     repository: &Repository,
+    sequence: u64,
     objects: &BTreeMap<(Named, Digest), u64>,
 ) -> Result<Vec<Digest>, ArchiveError> {
-    let packs = objects
+    let suspects: BTreeSet<Digest> = repository.suspects()?;
+    let packs: Vec<(Digest, u64)> = objects
         .iter()
         .filter(|((what, _), _)| *what == Named::Pack)
-        .map(|((_, id), bytes)| (*id, *bytes));
+        .map(|((_, id), bytes)| (*id, *bytes))
+        .collect();
+    let turns = (packs.len() as u64).div_ceil(ASKED).max(1);
+    let mut lost = Vec::new();
+    let mut asked = Vec::new();
+    for (number, (id, bytes)) in packs.into_iter().enumerate() {
+        if suspects.contains(&id) {
+            lost.push(id);
+        } else if number as u64 % turns == sequence % turns {
+            asked.push((id, bytes));
+        }
+    }
+    lost.extend(absent(repository, asked).await?);
+    Ok(lost)
+}
+
+/// Which of these packs are not there in their length.
+pub(super) async fn absent(repository: &Repository, packs: Vec<(Digest, u64)>) -> Result<Vec<Digest>, ArchiveError> {
     let mut heads = stream::iter(packs)
         .map(|(id, bytes)| async move { (id, bytes, repository.objects().head(&layout::pack(&id)).await) })
         .buffer_unordered(PARALLEL);
     let mut lost = Vec::new();
     while let Some((id, bytes, head)) = heads.next().await {
         match head {
-            Ok(meta) if meta.size == bytes => {}
+            Ok(head) if head.size == bytes => {}
             Ok(_) => lost.push(id),
             Err(error) if error.kind == ErrorKind::NotFound => lost.push(id),
             Err(error) => return Err(error.into()),

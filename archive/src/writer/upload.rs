@@ -11,29 +11,42 @@ use crossbeam_channel::{Sender, bounded};
 use tokio::runtime::Handle;
 
 use super::WriteProgress;
+use super::journal::{Journal, Left};
 use crate::ArchiveError;
 use crate::object_store::{ErrorKind, ObjectStore, PutOptions, StorageError};
 
 /// Objects put at the same time; each may be a pack of 32 MiB.
 const PARALLEL: usize = 2;
 
+/// An object to put, and what is noted when it is there.
+struct Put {
+    key: String,
+    bytes: Bytes,
+    left: Option<Left>,
+}
+
 /// Threads that put content-addressed objects.
 pub(super) struct Uploader {
-    queue: Option<Sender<(String, Bytes)>>,
+    queue: Option<Sender<Put>>,
     threads: Vec<JoinHandle<()>>,
     failure: Arc<Mutex<Option<ArchiveError>>>,
 }
 
 impl Uploader {
-    pub(super) fn start(store: &Arc<dyn ObjectStore>, handle: Handle, progress: Arc<WriteProgress>) -> Self {
-        let (queue, objects) = bounded::<(String, Bytes)>(0);
+    pub(super) fn start(
+        store: &Arc<dyn ObjectStore>,
+        handle: Handle,
+        progress: Arc<WriteProgress>,
+        journal: Option<Arc<Journal>>,
+    ) -> Self {
+        let (queue, objects) = bounded::<Put>(0);
         let failure = Arc::new(Mutex::new(None));
         let threads = (0..PARALLEL)
             .map(|_| {
                 let (store, handle, progress) = (Arc::clone(store), handle.clone(), Arc::clone(&progress));
-                let (objects, failure) = (objects.clone(), Arc::clone(&failure));
+                let (objects, failure, journal) = (objects.clone(), Arc::clone(&failure), journal.clone());
                 std::thread::spawn(move || {
-                    for (key, bytes) in objects {
+                    for Put { key, bytes, left } in objects {
                         let length = bytes.len() as u64;
                         if let Err(error) = handle.block_on(put(&*store, &key, bytes)) {
                             failure
@@ -43,6 +56,9 @@ impl Uploader {
                             return;
                         }
                         progress.put_bytes.fetch_add(length, Ordering::Relaxed);
+                        if let (Some(journal), Some(left)) = (&journal, &left) {
+                            journal.note(left);
+                        }
                     }
                 })
             })
@@ -54,12 +70,12 @@ impl Uploader {
         }
     }
 
-    /// Hands an object over; waits while all are busy.
-    pub(super) fn put(&self, key: String, bytes: Bytes) -> Result<(), ArchiveError> {
+    /// Hands an object over; waits while all are busy. `left` is noted in the journal when it is there.
+    pub(super) fn put(&self, key: String, bytes: Bytes, left: Option<Left>) -> Result<(), ArchiveError> {
         self.check()?;
         let queue = self.queue.as_ref().ok_or(ArchiveError::Cancelled)?;
         queue
-            .send((key, bytes))
+            .send(Put { key, bytes, left })
             .map_err(|_| self.check().err().unwrap_or(ArchiveError::Cancelled))
     }
 

@@ -4,7 +4,7 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use muster_archive::{Manifest, Repository, WriteProgress, WriterOptions};
+use muster_archive::{IndexKey, Indexing, Manifest, Repository, WriteProgress, WriterOptions};
 use muster_backup::{Event, Plan, Request, SnapshotReport};
 use muster_signing::{Role, SecretKey};
 use serde_json::{Value, json};
@@ -107,6 +107,7 @@ pub(crate) fn back_up(
             key,
             options: WriterOptions {
                 memory: config.memory,
+                index: (!dry_run).then(|| indexing(config, store)).transpose()?,
                 ..WriterOptions::default()
             },
             version: env!("CARGO_PKG_VERSION"),
@@ -139,6 +140,15 @@ pub(crate) fn back_up(
         kind: store.kind.name(),
         outcome,
     }
+}
+
+/// What this host remembers of a store, sealed to the index key beside its writer key.
+fn indexing(config: &Config, store: &StoreConfig) -> Result<Indexing, CommandError> {
+    let folder = config.keys.writer.parent().unwrap_or(&config.path);
+    Ok(Indexing {
+        key: IndexKey::read_or_make(&folder.join("index.key"), &Edge)?,
+        store: store.name.clone(),
+    })
 }
 
 /// The library counts while it reads; somebody has to look now and then.
@@ -232,6 +242,7 @@ fn not_taken(status: &str, error: &CommandError) -> Value {
         "stored_bytes": null,
         "added_bytes": null,
         "rewritten_bytes": null,
+        "predicted_restore_seconds": null,
         "duration_seconds": null,
         "error": error.message(),
     })
@@ -251,6 +262,9 @@ fn taken(report: &SnapshotReport) -> Value {
         "stored_bytes": manifest.stored_bytes,
         "added_bytes": manifest.added_bytes,
         "rewritten_bytes": manifest.rewritten_bytes,
+        "decoded_bytes": manifest.restore.as_ref().map(|restore| restore.decoded_bytes),
+        "restore_requests": manifest.restore.as_ref().map(|restore| restore.requests),
+        "predicted_restore_seconds": manifest.restore.as_ref().map(|restore| restore.predicted_seconds),
         "duration_seconds": report.duration.as_secs_f64(),
         "unreadable": manifest.unreadable.count,
         "unreadable_first": manifest.unreadable.first,

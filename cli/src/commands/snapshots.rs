@@ -6,7 +6,7 @@ use crate::context::Context;
 use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::history;
-use crate::ui::{Table, Tone, bytes, date, printable, ratio};
+use crate::ui::{Table, Tone, bytes, date, printable, ratio, seconds};
 
 /// List recovery points, oldest first
 #[derive(Debug, clap::Args)]
@@ -37,6 +37,7 @@ pub(crate) fn run(context: &Context, args: Snapshots) -> Result<Exit, CommandErr
         ">size",
         "?>stored",
         "?>ratio",
+        "?>restore",
         "state",
     ]);
     let (mut snapshots, mut exit) = (Vec::new(), Exit::Done);
@@ -45,6 +46,7 @@ pub(crate) fn run(context: &Context, args: Snapshots) -> Result<Exit, CommandErr
             Ok((manifest, _)) => {
                 let time = history::consistent_at(&manifest);
                 let unreadable = manifest.unreadable.count;
+                let predicted = manifest.restore.as_ref().map(|restore| restore.predicted_seconds);
                 let state = if unreadable == 0 {
                     "complete".to_owned()
                 } else {
@@ -57,6 +59,7 @@ pub(crate) fn run(context: &Context, args: Snapshots) -> Result<Exit, CommandErr
                     (bytes(manifest.tree.logical_bytes), None),
                     (bytes(manifest.stored_bytes), None),
                     (ratio(manifest.tree.logical_bytes, manifest.stored_bytes), None),
+                    (predicted.map_or_else(|| "-".to_owned(), seconds), None),
                     (state, (unreadable > 0).then_some(Tone::Doubtful)),
                 ]);
                 snapshots.push(json!({
@@ -67,6 +70,8 @@ pub(crate) fn run(context: &Context, args: Snapshots) -> Result<Exit, CommandErr
                     "consistency_point": manifest.consistency_point,
                     "logical_bytes": manifest.tree.logical_bytes,
                     "stored_bytes": manifest.stored_bytes,
+                    "predicted_restore_seconds": predicted,
+                    "restore": manifest.restore,
                     "parent": manifest.parent.as_ref().map(|parent| &parent.snapshot),
                     "signed_by": manifest.signer.to_string(),
                     "retain_until": manifest.retain_until,
@@ -83,6 +88,7 @@ pub(crate) fn run(context: &Context, args: Snapshots) -> Result<Exit, CommandErr
                     (point.store.clone(), None),
                     (point.snapshot.clone(), None),
                     (day_and_clock(&point.time), None),
+                    blank(),
                     blank(),
                     blank(),
                     blank(),

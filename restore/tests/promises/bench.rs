@@ -174,6 +174,8 @@ impl Bench {
             stored_bytes: 0,
             added_bytes: 0,
             rewritten_bytes: 0,
+            restore: None,
+            index: None,
             unreadable: Unreadable::default(),
             tool: Tool {
                 name: "muster".to_owned(),

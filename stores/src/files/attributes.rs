@@ -10,7 +10,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use rustix::fs::{AtFlags, FileType, Statx, StatxFlags};
 use rustix::io::Errno;
 
-use crate::{Entry, EntryKind, Xattr};
+use crate::{Entry, EntryKind, FileTimes, Xattr};
 
 /// The kernel's own bound on one value, and on the list of names.
 const XATTR_MAX: usize = 64 * 1024;
@@ -67,6 +67,16 @@ impl Status {
     /// Major and minor number of a device node.
     pub(super) fn device(&self) -> (u32, u32) {
         (self.0.stx_rdev_major, self.0.stx_rdev_minor)
+    }
+
+    /// What tells whether the file was changed since an earlier look.
+    pub(super) fn times(&self) -> FileTimes {
+        let at = |stamp: rustix::fs::StatxTimestamp| (stamp.tv_sec, stamp.tv_nsec);
+        FileTimes {
+            size: self.size(),
+            mtime: at(self.0.stx_mtime),
+            ctime: at(self.0.stx_ctime),
+        }
     }
 
     /// Why this file is not what it was at `earlier`, if it is not.

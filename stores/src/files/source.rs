@@ -45,6 +45,10 @@ impl Source for FilesSource {
         true
     }
 
+    fn moves_files(&self) -> bool {
+        true
+    }
+
     fn snapshot(&mut self, sink: &mut dyn Sink) -> Result<Taken, StoreError> {
         let root = open_root(&self.path)?;
         let opened = Status::of_file(&root).map_err(|error| unreachable_root(&self.path, error))?;
@@ -242,6 +246,17 @@ impl Walk<'_> {
         let Some(directory) = self.levels.directory() else {
             return Ok(());
         };
+        if self.sink.is_unchanged(path, &seen.times()) {
+            let xattrs = self.xattrs.of_name(directory, name);
+            let xattrs = self.or_told(path, xattrs);
+            self.seen.entries += 1;
+            self.seen.files += 1;
+            self.seen.bytes += seen.size();
+            self.sink
+                .reuse_file(seen.entry(path, EntryKind::File { sparse: false }, xattrs))?;
+            self.expect_further_names(path, seen);
+            return Ok(());
+        }
         let opened = open_file(directory, name).and_then(|file| Status::of_file(&file).map(|status| (file, status)));
         let (file, status) = match opened {
             Ok((_, status)) if status.file_type() != FileType::RegularFile => {
@@ -275,10 +290,14 @@ impl Walk<'_> {
             None => self.seen.bytes += size,
         }
         self.sink.end_file()?;
+        self.expect_further_names(path, &status);
+        Ok(())
+    }
+
+    fn expect_further_names(&mut self, path: &[u8], status: &Status) {
         if status.links() > 1 {
             self.links.insert(status.id(), (path.to_vec(), status.links() - 1));
         }
-        Ok(())
     }
 
     /// Whether this is a further name of a file that was given before; then it has been told.

@@ -1,0 +1,137 @@
+//! How many bytes per second may pass: for servers that are serving others meanwhile.
+//!
+//! Invariant: over any stretch of time no more than its length times the rate has passed, and one tenth of a second's worth besides.
+//! Whoever wants to pass waits until what it brings is paid for, so that a large body holds the rate as well as a small one.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// How much may be saved up while nobody passes.
+const SAVED: Duration = Duration::from_millis(100);
+/// How long a wait goes on without a look at the wish to end.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// A token bucket over any clock.
+#[derive(Debug)]
+struct Meter {
+    per_second: u64,
+    /// Until when everything that passed is paid for.
+    paid: Duration,
+}
+
+impl Meter {
+    fn new(per_second: u64) -> Self {
+        Self {
+            per_second: per_second.max(1),
+            paid: Duration::ZERO,
+        }
+    }
+
+    /// Takes `bytes` at `now`, and says how long to wait before they may pass.
+    fn take(&mut self, now: Duration, bytes: u64) -> Duration {
+        let nanos = u128::from(bytes) * 1_000_000_000 / u128::from(self.per_second);
+        let price = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
+        self.paid = self.paid.max(now.saturating_sub(SAVED)).saturating_add(price);
+        self.paid.saturating_sub(now)
+    }
+}
+
+/// A limit that many threads and tasks share.
+#[derive(Debug)]
+pub struct RateLimit {
+    began: Instant,
+    meter: Mutex<Meter>,
+}
+
+impl RateLimit {
+    /// At most so many bytes per second; none is taken as one.
+    pub fn new(bytes_per_second: u64) -> Self {
+        Self {
+            began: Instant::now(),
+            meter: Mutex::new(Meter::new(bytes_per_second)),
+        }
+    }
+
+    /// Waits until `bytes` may pass.
+    pub async fn pass(&self, bytes: u64) {
+        let wait = self.take(bytes);
+        if wait > Duration::ZERO {
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    /// The same for a thread that may block; ends early when `cancel` is set.
+    pub fn pass_blocking(&self, bytes: u64, cancel: &AtomicBool) {
+        let mut left = self.take(bytes);
+        while left > Duration::ZERO && !cancel.load(Ordering::Relaxed) {
+            let step = left.min(LOOK);
+            std::thread::sleep(step);
+            left = left.saturating_sub(step);
+        }
+    }
+
+    fn take(&self, bytes: u64) -> Duration {
+        let now = self.began.elapsed();
+        self.meter
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take(now, bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    /// Passes bodies of these lengths one after the other, each as soon as it may; gives the time that it took.
+    fn time_for(meter: &mut Meter, begin: Duration, bodies: impl Iterator<Item = u64>) -> Duration {
+        let mut now = begin;
+        for body in bodies {
+            now += meter.take(now, body);
+        }
+        now - begin
+    }
+
+    #[test]
+    fn the_rate_holds_whatever_the_length_of_the_bodies() {
+        for body in [1, 1000, 64 << 10, 32 * MIB] {
+            let bodies = 320 * MIB / body;
+            let bodies = bodies.min(100_000);
+            let took = time_for(
+                &mut Meter::new(10 * MIB),
+                Duration::from_secs(7),
+                (0..bodies).map(|_| body),
+            );
+            let expected = (bodies * body) as f64 / (10 * MIB) as f64;
+            assert!(
+                (took.as_secs_f64() - expected).abs() <= 0.1 + expected * 0.001,
+                "{body}: {took:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn many_who_pass_at_once_share_one_rate() {
+        let mut meter = Meter::new(MIB);
+        let longest = (0..8).map(|_| meter.take(Duration::from_secs(1), MIB)).max();
+        assert_eq!(longest, Some(Duration::from_millis(7900)));
+    }
+
+    #[test]
+    fn silence_saves_up_a_tenth_of_a_second_and_no_more() {
+        let mut meter = Meter::new(1000);
+        assert_eq!(meter.take(Duration::from_secs(3600), 100), Duration::ZERO);
+        assert_eq!(meter.take(Duration::from_secs(3600), 100), Duration::from_millis(100));
+    }
+
+    #[test]
+    fn a_cancelled_wait_ends_at_once() {
+        let limit = RateLimit::new(1);
+        limit.pass_blocking(1 << 40, &AtomicBool::new(true));
+    }
+}
