@@ -66,6 +66,11 @@ pub fn run_epoch(run: &RunId, key: &str) -> Option<u64> {
     (digits.len() == 8 && digits.bytes().all(|byte| byte.is_ascii_digit())).then(|| digits.parse().ok())?
 }
 
+/// With what the keys of a store's manifests begin whose ids begin so.
+pub fn manifest_prefix(store: &str, id: &str) -> String {
+    format!("{SNAPSHOTS}{store}/{id}")
+}
+
 /// A scorecard.
 pub fn scorecard(store: &str, rehearsal: &str) -> String {
     format!("{REHEARSALS}{store}/{rehearsal}.dsse")

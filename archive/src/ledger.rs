@@ -4,23 +4,36 @@
 //! A head only grows; a remembered head that is not a prefix of what is read is an error, never a repair.
 
 mod append;
+mod entry;
+mod head;
+mod memory;
+mod proof;
 mod tiles;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use muster_signing::{Checkpoint, Digest, KeyId, PublicKey, merkle, note};
-use serde::{Deserialize, Serialize};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use muster_signing::{Checkpoint, Digest, KeyId, PublicKey, merkle};
 
-pub use append::{Appended, Place, append};
+pub use append::{Appended, Place, append, prepare};
+pub use entry::{Entry, Last, LastEntry, LogEvent, SeenHead};
+pub use head::{Head, origin};
+pub use proof::{Consistency, Inclusion, prove_consistency, prove_inclusion};
 
-use crate::object_store::{ErrorKind, ObjectStore};
+use crate::object_store::{ListQuery, ObjectStore};
 use crate::{ArchiveError, LocalState, layout};
+use head::{Signed, Tiles};
+use memory::Heads;
 
-/// Most bytes of a checkpoint note.
-const NOTE_MAX: u64 = 64 << 10;
+/// Longest log that is read whole.
+const WHOLE_MAX: u64 = 1 << 24;
+/// So many bundles are read ahead.
+const BUNDLES_AHEAD: usize = 16;
+/// Names in one page of a listing of incarnations.
+const PAGE: usize = 1000;
 
-/// One log as it was read and verified.
+/// One log as it was read whole and verified.
 #[derive(Clone, Debug)]
 pub struct Log {
     /// Whose log it is.
@@ -42,102 +55,75 @@ impl Log {
         format!("{}{}", layout::log(&self.key), self.incarnation)
     }
 
+    /// The hashes of its entries, in order.
+    pub fn leaves(&self) -> &[Digest] {
+        &self.leaves
+    }
+
     /// The heads that its first entry cites.
     pub(crate) fn cited(&self) -> Vec<SeenHead> {
-        match self.parsed().next() {
-            Some((
-                0,
-                Entry {
-                    event: LogEvent::Opened { seen },
-                    ..
-                },
-            )) => seen,
+        match self.entries.first().and_then(|bytes| Entry::parse(bytes)) {
+            Some(Entry {
+                event: LogEvent::Opened { seen },
+                ..
+            }) => seen,
             _ => Vec::new(),
         }
     }
 
     /// The entries that this version understands, with their index.
     pub fn parsed(&self) -> impl DoubleEndedIterator<Item = (u64, Entry)> + '_ {
-        self.entries.iter().enumerate().filter_map(|(at, bytes)| {
-            let entry: Entry = serde_json::from_slice(bytes).ok()?;
-            (entry.schema == "muster.entry/1").then_some((at as u64, entry))
-        })
+        let entries = self.entries.iter().enumerate();
+        entries.filter_map(|(at, bytes)| Some((at as u64, Entry::parse(bytes)?)))
     }
 }
 
-/// An entry of a log.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Entry {
-    /// `muster.entry/1`.
-    pub schema: String,
-    /// RFC 3339 UTC, the writer's clock: a claim.
-    pub time: String,
-    /// What happened.
-    #[serde(flatten)]
-    pub event: LogEvent,
-}
-
-/// What an entry says.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "lowercase")]
-pub enum LogEvent {
-    /// Entry 0 of every incarnation.
-    Opened {
-        /// Every head known to the process that opened it.
-        seen: Vec<SeenHead>,
-    },
-    /// A committed snapshot.
-    Snapshot {
-        /// Store name.
-        store: String,
-        /// ULID.
-        snapshot: String,
-        /// Per store and writer.
-        sequence: u64,
-        /// Digest of the manifest's envelope.
-        manifest: Digest,
-    },
-    /// A signed scorecard.
-    Rehearsal {
-        /// Store name.
-        store: String,
-        /// ULID of the rehearsal.
-        rehearsal: String,
-        /// ULID of the snapshot that was rehearsed.
-        snapshot: String,
-        /// `PASS`, `FAIL`, `ERROR` or `SKIPPED`.
-        verdict: String,
-        /// Digest of the scorecard's envelope.
-        scorecard: Digest,
-    },
-    /// A written evidence bundle.
-    Audit {
-        /// Digest of the bundle.
-        bundle: Digest,
-    },
-    /// A type of a later version.
-    #[serde(other)]
-    Unknown,
-}
-
-/// A head that a process saw when it opened an incarnation.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SeenHead {
-    /// Whose log.
-    pub key: KeyId,
-    /// Its incarnation.
-    pub incarnation: String,
-    /// Its size.
-    pub size: u64,
-    /// Its root.
-    pub root: Digest,
-}
-
-/// Reads and verifies every incarnation of one key's log, newest first. Compares each with what `state` remembers, and
-/// remembers what it saw.
+/// The head of the newest incarnation of one key, compared with what `state` remembers; `None` where the key has no log yet.
 ///
 /// # Errors
 /// [`ArchiveError::Damaged`], [`ArchiveError::Log`] where a byte or the order is wrong; storage errors as such.
+pub async fn newest(
+    store: &Arc<dyn ObjectStore>,
+    repository: &str,
+    key: &PublicKey,
+    state: Option<&LocalState>,
+) -> Result<Option<Head>, ArchiveError> {
+    head::newest(store, repository, key, state).await
+}
+
+/// Looks for an entry from `from` on in one incarnation, at most `bundles` of them, and says where it stands.
+///
+/// # Errors
+/// As [`newest`]; `Ok(None)` where the incarnation is not there, or does not hold it so near.
+pub async fn find<T>(
+    store: &Arc<dyn ObjectStore>,
+    repository: &str,
+    key: &PublicKey,
+    (incarnation, from, bundles): (&str, u64, u64),
+    mut wanted: impl FnMut(u64, Entry) -> Option<T>,
+) -> Result<Option<T>, ArchiveError> {
+    let Some(head) = head::of(store, repository, key, incarnation).await? else {
+        return Ok(None);
+    };
+    let mut reader = Tiles::new(store, &head);
+    let first = from / tiles::WIDTH;
+    let end = head.checkpoint.size.div_ceil(tiles::WIDTH);
+    for bundle in (first..end).take(usize::try_from(bundles).unwrap_or(usize::MAX)) {
+        for (index, bytes) in (bundle * tiles::WIDTH..).zip(reader.bundle(bundle).await?) {
+            let found = Entry::parse(&bytes).filter(|_| index >= from);
+            if let Some(found) = found.and_then(|entry| wanted(index, entry)) {
+                return Ok(Some(found));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// Reads and verifies every incarnation of one key's log whole, newest first. Compares each with what `state` remembers, and
+/// remembers what it saw.
+///
+/// # Errors
+/// As [`newest`].
 pub async fn read(
     store: &Arc<dyn ObjectStore>,
     repository: &str,
@@ -145,40 +131,38 @@ pub async fn read(
     state: Option<&LocalState>,
 ) -> Result<Vec<Log>, ArchiveError> {
     let memory = state.map(|state| Heads::load(&key.id(), state)).transpose()?;
-    let logs = read_all(store, repository, key).await?;
+    let mut logs = Vec::new();
+    for incarnation in incarnations(store, key).await? {
+        logs.extend(read_one(store, repository, key, &incarnation).await?);
+    }
     check_citations(&logs)?;
     if let Some(memory) = memory {
         memory.compare(&logs)?;
-        memory.raise(&logs);
+        memory.raise(logs.iter().map(|log| (log.incarnation.as_str(), &log.checkpoint)));
     }
     Ok(logs)
 }
 
-async fn read_all(store: &Arc<dyn ObjectStore>, repository: &str, key: &PublicKey) -> Result<Vec<Log>, ArchiveError> {
+/// The names of a key's incarnations, newest first.
+async fn incarnations(store: &Arc<dyn ObjectStore>, key: &PublicKey) -> Result<Vec<String>, ArchiveError> {
     let prefix = layout::log(&key.id());
-    let mut names: Vec<String> = Vec::new();
-    for object in store.list(&prefix).await? {
-        let Some((incarnation, "checkpoint")) = object.key[prefix.len()..].split_once('/') else {
-            continue;
+    let mut folders: Vec<String> = Vec::new();
+    loop {
+        let query = ListQuery {
+            prefix: &prefix,
+            after: folders.last().map(String::as_str),
+            max: PAGE,
+            folders: true,
         };
-        names.push(incarnation.to_owned());
+        let page = store.list_page(query).await?;
+        let more = page.more && !page.folders.is_empty();
+        folders.extend(page.folders);
+        if !more {
+            break;
+        }
     }
-    names.sort();
-    let mut logs = Vec::with_capacity(names.len());
-    for incarnation in names {
-        let log = read_one(store, repository, key, &incarnation).await?;
-        let log = log.ok_or_else(|| ArchiveError::Log {
-            log: format!("{prefix}{incarnation}"),
-            reason: "vanished while it was read".to_owned(),
-        })?;
-        logs.push(log);
-    }
-    Ok(logs)
-}
-
-/// The origin line of an incarnation's checkpoints.
-pub fn origin(repository: &str, incarnation: &str) -> String {
-    format!("muster/{repository}/{incarnation}")
+    let name = |folder: &String| folder[prefix.len()..].trim_end_matches('/').to_owned();
+    Ok(folders.iter().map(name).collect())
 }
 
 async fn read_one(
@@ -188,19 +172,19 @@ async fn read_one(
     incarnation: &str,
 ) -> Result<Option<Log>, ArchiveError> {
     let base = format!("{}{incarnation}/", layout::log(&key.id()));
-    let object = format!("{base}checkpoint");
-    let bytes = match store.get_limited(&object, NOTE_MAX).await {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(ArchiveError::of(error, &object, "the listing")),
+    let Some(Signed { checkpoint, note }) = head::checkpoint(store, repository, key, incarnation).await? else {
+        return Ok(None);
     };
-    let name = origin(repository, incarnation);
-    let text = note::verify(&bytes, &name, key).map_err(|error| ArchiveError::damaged(&object, error))?;
-    let checkpoint = Checkpoint::parse(&text).map_err(|error| ArchiveError::damaged(&object, error))?;
-    if checkpoint.origin != name {
-        return Err(ArchiveError::damaged(&object, "its origin is another log's"));
+    if checkpoint.size > WHOLE_MAX {
+        let reason = "its size is out of bounds for a log that is read whole";
+        return Err(ArchiveError::damaged(&format!("{base}checkpoint"), reason));
     }
-    let entries = tiles::read_entries(store, &base, checkpoint.size).await?;
+    let bundles: Vec<Vec<Vec<u8>>> = stream::iter(tiles::bundles(checkpoint.size))
+        .map(|(index, width)| head::bundle(store, &base, index, width))
+        .buffered(BUNDLES_AHEAD)
+        .try_collect()
+        .await?;
+    let entries = bundles.concat();
     let leaves: Vec<Digest> = entries.iter().map(|entry| merkle::leaf_hash(entry)).collect();
     if merkle::root(&leaves) != checkpoint.root {
         return Err(ArchiveError::damaged(
@@ -212,7 +196,7 @@ async fn read_one(
         key: key.id(),
         incarnation: incarnation.to_owned(),
         checkpoint,
-        note: bytes.to_vec(),
+        note,
         entries,
         leaves,
     }))
@@ -224,7 +208,7 @@ pub(crate) async fn check_tiles(store: &Arc<dyn ObjectStore>, log: &Log) -> Resu
     for tile in tiles::hash_tiles(&log.leaves) {
         let object = format!("{base}{}", tile.name);
         let found = store
-            .get_limited(&object, 256 * 32)
+            .get_limited(&object, tiles::TILE_MAX)
             .await
             .map_err(|error| ArchiveError::of(error, &object, &log.name()))?;
         if found[..] != tile.bytes[..] {
@@ -261,107 +245,4 @@ pub(crate) fn check_citations(logs: &[Log]) -> Result<(), ArchiveError> {
         }
     }
     Ok(())
-}
-
-/// What this host remembers of one incarnation's head.
-#[derive(Clone, Serialize, Deserialize)]
-struct Remembered {
-    size: u64,
-    root: Digest,
-}
-
-/// What this host remembers of the heads of one key's log.
-///
-/// Invariant: it is loaded before the logs are read, so that what another process appends and remembers meanwhile is not
-/// taken for a log that went back.
-struct Heads<'a> {
-    key: KeyId,
-    state: &'a LocalState,
-    seen: BTreeMap<String, Remembered>,
-}
-
-impl<'a> Heads<'a> {
-    fn load(key: &KeyId, state: &'a LocalState) -> Result<Self, ArchiveError> {
-        let seen = match state.read(&Self::name(key))? {
-            None => BTreeMap::new(),
-            Some(bytes) => serde_json::from_slice(&bytes).map_err(|error| ArchiveError::Local {
-                attempt: format!(
-                    "read {} (delete it to begin anew, which forgets which heads were seen)",
-                    state.dir().join(Self::name(key)).display()
-                ),
-                source: error.into(),
-            })?,
-        };
-        Ok(Self {
-            key: key.clone(),
-            state,
-            seen,
-        })
-    }
-
-    fn name(key: &KeyId) -> String {
-        format!("heads/{key}.json")
-    }
-
-    /// Whether this log is just as this host saw it last.
-    fn knows(&self, log: &Log) -> bool {
-        self.seen
-            .get(&log.incarnation)
-            .is_some_and(|seen| seen.size == log.checkpoint.size)
-    }
-
-    fn compare(&self, logs: &[Log]) -> Result<(), ArchiveError> {
-        for (incarnation, seen) in &self.seen {
-            let name = format!("{}{incarnation}", layout::log(&self.key));
-            let wrong = |reason: String| {
-                Err(ArchiveError::Log {
-                    log: name.clone(),
-                    reason,
-                })
-            };
-            let Some(log) = logs.iter().find(|log| log.incarnation == *incarnation) else {
-                return wrong(format!("is gone; this host saw it with {} entries", seen.size));
-            };
-            if log.checkpoint.size < seen.size {
-                return wrong(format!(
-                    "went back to {} entries; this host saw {}",
-                    log.checkpoint.size, seen.size
-                ));
-            }
-            let prefix = usize::try_from(seen.size).ok().and_then(|size| log.leaves.get(..size));
-            if prefix.map(merkle::root) != Some(seen.root) {
-                return wrong(format!(
-                    "is not the one that this host saw: its first {} entries differ",
-                    seen.size
-                ));
-            }
-        }
-        Ok(())
-    }
-
-    /// Remembers heads that grew. Where that is not possible the next run knows less, and nothing else is lost.
-    fn raise(self, logs: &[Log]) {
-        if logs.iter().all(|log| self.knows(log)) {
-            return;
-        }
-        let mut heads = Self::load(&self.key, self.state).map_or(self.seen, |now| now.seen);
-        for log in logs {
-            let Checkpoint { size, root, .. } = log.checkpoint;
-            let seen = heads
-                .entry(log.incarnation.clone())
-                .or_insert(Remembered { size, root });
-            if seen.size < size {
-                *seen = Remembered { size, root };
-            }
-        }
-        let bytes = serde_json::to_vec(&heads).map_err(|error| error.to_string());
-        let written = bytes.and_then(|bytes| {
-            self.state
-                .write(&Self::name(&self.key), &bytes)
-                .map_err(|error| error.to_string())
-        });
-        if let Err(error) = written {
-            tracing::warn!(%error, "the heads of the logs could not be remembered");
-        }
-    }
 }

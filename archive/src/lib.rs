@@ -23,6 +23,11 @@ pub mod tree;
 mod verify;
 mod writer;
 
+pub use {
+    manifest::LogRef,
+    repository::{EntryRef, LoggedRehearsal},
+};
+
 pub use content::{BLOCK, FileDigest, HashKey, TreeDigest, path_order};
 pub use edge::{Edge, rfc3339};
 pub use error::ArchiveError;

@@ -40,6 +40,9 @@ pub struct Manifest {
     pub sequence: u64,
     /// The snapshot that was leaned on.
     pub parent: Option<ParentRef>,
+    /// The head of the log that the writer saw before it committed: behind it stands the snapshot's entry. Set when it is committed.
+    #[serde(default)]
+    pub log: Option<LogRef>,
     /// Begin, RFC 3339 UTC, writer's clock.
     pub started: String,
     /// End, RFC 3339 UTC, writer's clock.
@@ -91,6 +94,17 @@ pub struct ParentRef {
     pub snapshot: String,
     /// Digest of its manifest's envelope.
     pub digest: Digest,
+}
+
+/// A head of a log that its writer saw.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogRef {
+    /// Whose log.
+    pub key: muster_signing::KeyId,
+    /// Its incarnation.
+    pub incarnation: String,
+    /// Its size.
+    pub size: u64,
 }
 
 /// Whose keys open a snapshot.

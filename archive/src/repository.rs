@@ -4,6 +4,7 @@
 
 mod commit;
 mod init;
+mod points;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -12,14 +13,14 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use muster_signing::{Descriptor, Digest, KeyDocument, OpenError, PublicKey, Role, Verified, payload};
+use muster_signing::{Descriptor, Digest, KeyDocument, OpenError, PublicKey, Verified, payload};
 use serde::de::DeserializeOwned;
 
 pub use commit::{Commit, RehearsalPlace};
 pub use init::InitOptions;
+pub use points::{EntryRef, LoggedRehearsal, Point};
 
 use crate::content::HashKey;
-use crate::ledger::{self, Log, LogEvent};
 use crate::list::{self, HUNK_MAX, Named};
 use crate::manifest::{MANIFEST_MAX, Manifest};
 use crate::object_store::ObjectStore;
@@ -39,21 +40,6 @@ pub struct Repository {
     documents: Vec<(String, Bytes)>,
     anchored: bool,
     state: LocalState,
-}
-
-/// A recovery point: a snapshot that a verified log names.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Point {
-    /// Store name.
-    pub store: String,
-    /// ULID.
-    pub snapshot: String,
-    /// Per store and writer.
-    pub sequence: u64,
-    /// Digest of its manifest's envelope.
-    pub manifest: Digest,
-    /// When the writer says that it logged it.
-    pub time: String,
 }
 
 /// The index of a snapshot's tree, read whole.
@@ -180,56 +166,6 @@ impl Repository {
             .unwrap_or(false)
     }
 
-    /// Every log of every key of `role`, verified, newest incarnation of each key first.
-    ///
-    /// # Errors
-    /// See [`ledger::read`].
-    pub async fn logs(&self, role: Role) -> Result<Vec<Log>, ArchiveError> {
-        let mut logs = Vec::new();
-        let memory = self.anchored.then_some(&self.state);
-        for key in self.keys.keys(role) {
-            logs.extend(ledger::read(&self.store, self.id(), &key, memory).await?);
-        }
-        Ok(logs)
-    }
-
-    /// The recovery points of all stores by the verified logs, oldest first per store.
-    ///
-    /// # Errors
-    /// See [`ledger::read`].
-    pub async fn points(&self) -> Result<BTreeMap<String, Vec<Point>>, ArchiveError> {
-        Ok(points_of(&self.logs(Role::Writer).await?))
-    }
-
-    /// One recovery point of `store`: the newest, or the one whose id begins with `wanted`.
-    ///
-    /// # Errors
-    /// [`ArchiveError::NoPoint`], [`ArchiveError::Ambiguous`]; see [`ledger::read`].
-    pub async fn point(&self, store: &str, wanted: Option<&str>) -> Result<Point, ArchiveError> {
-        let points = self.points().await?.remove(store).unwrap_or_default();
-        let missing = |wanted: &str| ArchiveError::NoPoint {
-            store: store.to_owned(),
-            wanted: wanted.to_owned(),
-        };
-        let Some(wanted) = wanted else {
-            return points.into_iter().last().ok_or_else(|| missing("at all"));
-        };
-        let upper = wanted.to_ascii_uppercase();
-        let mut found: Vec<Point> = points
-            .into_iter()
-            .filter(|point| point.snapshot.starts_with(&upper))
-            .collect();
-        match found.len() {
-            0 => Err(missing(wanted)),
-            1 => Ok(found.remove(0)),
-            count => Err(ArchiveError::Ambiguous {
-                store: store.to_owned(),
-                wanted: wanted.to_owned(),
-                count,
-            }),
-        }
-    }
-
     /// The verified manifest of a recovery point, and its envelope's bytes.
     ///
     /// # Errors
@@ -341,7 +277,10 @@ impl Repository {
                 return Err(ArchiveError::damaged(&object, "it is an index of another level"));
             }
             if *hash_key.get_or_insert_with(|| index.hash_key.clone()) != index.hash_key {
-                return Err(ArchiveError::damaged(&object, "its hash key is not the one of its root"));
+                return Err(ArchiveError::damaged(
+                    &object,
+                    "its hash key is not the one of its root",
+                ));
             }
             indexes.push(id);
             match index.level.checked_sub(1) {
@@ -424,41 +363,6 @@ impl Repository {
             Err(ArchiveError::damaged(object, "its bytes are not those of its name"))
         }
     }
-}
-
-/// The recovery points that logs name, per store, oldest first: by sequence, which counts over all writers of a store.
-pub(crate) fn points_of(logs: &[Log]) -> BTreeMap<String, Vec<Point>> {
-    let mut points: BTreeMap<String, Vec<Point>> = BTreeMap::new();
-    for log in logs.iter().rev() {
-        for (_, entry) in log.parsed() {
-            if let LogEvent::Snapshot {
-                store,
-                snapshot,
-                sequence,
-                manifest,
-            } = entry.event
-            {
-                let valid = layout::is_store_name(&store) && layout::is_ulid(&snapshot);
-                let known = points
-                    .get(&store)
-                    .is_some_and(|known| known.iter().any(|point| point.snapshot == snapshot));
-                if valid && !known {
-                    let point = Point {
-                        store: store.clone(),
-                        snapshot,
-                        sequence,
-                        manifest,
-                        time: entry.time,
-                    };
-                    points.entry(store).or_default().push(point);
-                }
-            }
-        }
-    }
-    for points in points.values_mut() {
-        points.sort_by_key(|point| point.sequence);
-    }
-    points
 }
 
 fn is_repository_id(id: &str) -> bool {

@@ -96,16 +96,15 @@ pub fn plan(repository: &Repository, request: &Request<'_>, source: &mut dyn Sou
     repository
         .check_key(&request.key.public(), Role::Writer)
         .map_err(archive)?;
-    let points = request
+    let newest = request
         .handle
-        .block_on(repository.points())
+        .block_on(repository.latest())
         .map_err(archive)?
-        .remove(request.store)
-        .unwrap_or_default();
+        .remove(request.store);
     Ok(Plan {
         store: request.store.to_owned(),
-        sequence: points.iter().map(|point| point.sequence).max().unwrap_or(0) + 1,
-        parent: points.into_iter().last(),
+        sequence: newest.as_ref().map_or(0, |point| point.sequence) + 1,
+        parent: newest,
         expected_bytes: source.estimate(),
     })
 }
@@ -202,6 +201,7 @@ pub fn snapshot(
         snapshot: new_id(&*request.edge),
         sequence,
         parent: written.parent,
+        log: None,
         started,
         finished: request.edge.now(),
         consistency_point: serde_json::to_value(&taken.consistency_point).map_err(encode)?,

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::net::{ToSocketAddrs, UdpSocket};
 
 use muster_archive::ledger::Log;
-use muster_archive::{Manifest, Point, Repository, layout};
+use muster_archive::{LoggedRehearsal, Manifest, Point, Repository, layout};
 use muster_evidence::{Rehearsed, Signed, Snapshot, Store};
 use muster_signing::{Role, Verified};
 use serde_json::{Value, json};
@@ -16,7 +16,7 @@ use crate::config::{Config, Location, StoreConfig, StoreKind};
 use crate::context::Context;
 use crate::edge;
 use crate::error::CommandError;
-use crate::history::{self, LoggedRehearsal};
+use crate::history;
 use crate::stores;
 
 /// Everything that an audit collects: the facts, and the signed documents that stand behind them.
@@ -39,13 +39,10 @@ pub(crate) fn collect(
     now: OffsetDateTime,
 ) -> Result<Collected, CommandError> {
     let mut logs = Vec::new();
-    let mut rehearser_logs = 0;
     for role in [Role::Rehearser, Role::Writer, Role::Auditor] {
         logs.extend(context.wait(repository.logs(role))?);
-        if role == Role::Rehearser {
-            rehearser_logs = logs.len();
-        }
     }
+    let rehearsals = context.wait(repository.last_rehearsals())?;
     let points = context.wait(repository.points())?;
     let mut collected = Collected {
         facts: Value::Null,
@@ -63,7 +60,7 @@ pub(crate) fn collect(
             repository,
             store,
             of_store,
-            &logs[..rehearser_logs],
+            rehearsals.get(&store.name).cloned(),
             now,
             &mut collected,
         )?);
@@ -84,7 +81,7 @@ fn store_facts(
     repository: &Repository,
     store: &StoreConfig,
     points: &[Point],
-    rehearser_logs: &[Log],
+    rehearsed: Option<LoggedRehearsal>,
     now: OffsetDateTime,
     collected: &mut Collected,
 ) -> Result<Value, CommandError> {
@@ -126,7 +123,7 @@ fn store_facts(
         Err(error) => (Value::Null, json!(error.message())),
     };
     let mut rehearsal = Value::Null;
-    if let Some(last) = history::last_rehearsal(rehearser_logs, &store.name) {
+    if let Some(last) = rehearsed {
         let (scorecard, envelope) =
             context.wait(repository.scorecard(&store.name, &last.rehearsal, &last.scorecard))?;
         rehearsal = rehearsal_facts(&last, &scorecard, now);

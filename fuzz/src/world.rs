@@ -158,6 +158,7 @@ fn write(repository: &Repository, runtime: &Runtime, edge: &Arc<Counting>) -> Re
         snapshot: SNAPSHOT.to_owned(),
         sequence: 1,
         parent: written.parent,
+        log: None,
         started: edge.now(),
         finished: edge.now(),
         consistency_point: json!({}),

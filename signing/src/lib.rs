@@ -12,6 +12,7 @@ mod key;
 pub mod merkle;
 pub mod note;
 pub mod payload;
+mod pin;
 mod trust;
 
 pub use canonical::{UnknownCritical, canonical_json, check_critical};
@@ -22,4 +23,5 @@ pub use envelope::{
 pub use key::{BadSignature, KeyError, KeyId, PublicKey, SecretKey};
 pub use note::Checkpoint;
 pub use payload::Role;
+pub use pin::{Pin, PinError};
 pub use trust::{Descriptor, ENCRYPTION_NONE, ENCRYPTION_REQUIRED, KeyDocument, KeyEntry, TrustError, Verified};

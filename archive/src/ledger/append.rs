@@ -1,7 +1,7 @@
-//! Appending to a log: entry bundle and tiles under names that hold the new size, then the checkpoint.
+//! Appending to a log: entry bundles and tiles under names that hold the new size, then the checkpoint.
 //!
-//! Invariant: bytes of others are never adopted. Where a name of the next size is taken and the checkpoint does not move past
-//! it, somebody died there: a new incarnation goes on.
+//! Invariant: bytes of others are never adopted. Where the bundle of the next size is taken and the checkpoint does not move past it,
+//! somebody died there: a new incarnation goes on. What it takes does not grow with the log.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -10,18 +10,23 @@ use std::time::Duration;
 use bytes::Bytes;
 use muster_signing::{Checkpoint, KeyId, PublicKey, SecretKey, merkle};
 
-use super::tiles::{self, ENTRY_MAX, Tile};
-use super::{Entry, Heads, Log, LogEvent, SeenHead, origin, read};
+use super::entry::{self, Entry, Last, LogEvent, SeenHead};
+use super::head::{self, Head, Tiles, origin};
+use super::memory::Heads;
+use super::tiles::{self, BUNDLE_MAX, Edge as RightEdge, Tile, WIDTH};
 use crate::edge::Edge;
 use crate::object_store::{ErrorKind, ObjectStore, PutOptions};
 use crate::{ArchiveError, LocalState, layout};
+
+/// So many of a key's newest incarnations a new one looks at: more are not opened at one instant.
+const LOOKED_AT: usize = 4;
 
 /// Where an entry came to stand.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Appended {
     /// The incarnation.
     pub incarnation: String,
-    /// The entry's index in it.
+    /// The entry's index in it; of several, the last one's.
     pub index: u64,
 }
 
@@ -35,42 +40,63 @@ pub struct Place<'a> {
     pub state: &'a LocalState,
     /// Whether the server was seen to honour conditional creates.
     pub conditional_create: bool,
+    /// The keys whose heads a new incarnation cites.
+    pub cited: &'a [PublicKey],
 }
 
-/// Appends one entry to the log of `key`. `others` are the keys whose heads a new incarnation cites.
+/// The head that the next entry of `key` will follow. Opens a log, or a new incarnation, where none can be gone on with.
+///
+/// # Errors
+/// As [`super::read`]; storage errors.
+pub async fn prepare(place: &Place<'_>, key: &SecretKey, edge: &dyn Edge) -> Result<Head, ArchiveError> {
+    let _lock = lock(place, &key.public()).await?;
+    let (head, memory) = present(place, key).await?;
+    match head {
+        Some(head) => Ok(head),
+        None => {
+            let opened = open(place, key, edge).await?;
+            memory.raise([(opened.incarnation.as_str(), &opened.checkpoint)]);
+            Ok(opened)
+        }
+    }
+}
+
+/// Appends entries to the log of `key`, all or none. `after` spares reading a head that is still the newest.
 ///
 /// # Errors
 /// As [`super::read`]; [`ArchiveError::Log`] where the log cannot be moved on.
 pub async fn append(
     place: &Place<'_>,
     key: &SecretKey,
-    others: &[PublicKey],
-    event: LogEvent,
+    after: Option<&Head>,
+    events: &[LogEvent],
     edge: &dyn Edge,
 ) -> Result<Appended, ArchiveError> {
     let public = key.public();
     let _lock = lock(place, &public).await?;
+    let mut hint = after;
     for attempt in 0..5u32 {
-        let heads = Heads::load(&public.id(), place.state)?;
-        let logs = read(place.store, place.repository, &public, None).await?;
-        heads.compare(&logs)?;
-        let known = logs.first().is_some_and(|log| heads.knows(log));
-        let newest = logs
-            .first()
-            .filter(|_| known || place.conditional_create)
-            .filter(|_| attempt < 4);
-        let log = match newest {
-            Some(log) => log.clone(),
-            None => opened(place, key, others, edge).await?,
+        let (head, memory) = match hint.take() {
+            Some(head) if still(place, &public, head).await? => {
+                let memory = Heads::load(&public.id(), place.state)?;
+                (Some(head.clone()), memory)
+            }
+            _ => present(place, key).await?,
         };
-        let entry = encode(&event, edge)?;
-        if let Some(grown) = extend(place, key, &log, entry).await? {
-            let index = grown.checkpoint.size - 1;
-            heads.raise(std::slice::from_ref(&grown));
-            return Ok(Appended {
-                incarnation: grown.incarnation,
-                index,
-            });
+        let head = match head.filter(|_| attempt < 4) {
+            Some(head) => head,
+            None => open(place, key, edge).await?,
+        };
+        if let Some(grown) = extend(place, key, &head, events, edge).await? {
+            memory.raise([(grown.incarnation.as_str(), &grown.checkpoint)]);
+            // Whoever took this run for dead meanwhile went on in a newer incarnation, which is where readers look.
+            let newest = head::incarnation_after(place.store, &public, None).await?;
+            if newest.is_none_or(|newest| newest >= grown.incarnation) {
+                return Ok(Appended {
+                    index: grown.checkpoint.size - 1,
+                    incarnation: grown.incarnation,
+                });
+            }
         }
         tokio::time::sleep(Duration::from_millis(100 << attempt)).await;
     }
@@ -87,112 +113,169 @@ async fn lock(place: &Place<'_>, key: &PublicKey) -> Result<std::fs::File, Archi
         .map_err(|_| ArchiveError::Cancelled)?
 }
 
-async fn opened(
-    place: &Place<'_>,
-    key: &SecretKey,
-    others: &[PublicKey],
-    edge: &dyn Edge,
-) -> Result<Log, ArchiveError> {
-    let mut logs = Vec::new();
-    for other in others {
-        logs.extend(read(place.store, place.repository, other, None).await?);
+/// The newest head, where this process may go on from it.
+async fn present<'a>(place: &Place<'a>, key: &SecretKey) -> Result<(Option<Head>, Heads<'a>), ArchiveError> {
+    let public = key.public();
+    let memory = Heads::load(&public.id(), place.state)?;
+    let head = head::newest(place.store, place.repository, &public, Some(place.state)).await?;
+    // Without conditional create, only a process that remembers this very head knows that no clone of it goes on from there too.
+    let known = |head: &Head| place.conditional_create || memory.knows(&head.incarnation, &head.checkpoint);
+    Ok((head.filter(known), memory))
+}
+
+/// Whether a head that was read a moment ago is still the log's.
+async fn still(place: &Place<'_>, key: &PublicKey, head: &Head) -> Result<bool, ArchiveError> {
+    let now = head::checkpoint(place.store, place.repository, key, &head.incarnation).await?;
+    Ok(now.is_some_and(|now| now.note == head.note))
+}
+
+/// Opens a new incarnation: entry 0 cites the heads that are there, and carries on what they say is newest.
+async fn open(place: &Place<'_>, key: &SecretKey, edge: &dyn Edge) -> Result<Head, ArchiveError> {
+    let public = key.public();
+    let mut heads = Vec::new();
+    for other in place.cited.iter().filter(|other| other.id() != public.id()) {
+        heads.extend(head::newest(place.store, place.repository, other, None).await?);
     }
-    let seen = uncited_heads(&logs);
-    let own = logs.iter().filter(|log| log.key == key.public().id());
-    let newest = own
-        .filter_map(|log| u64::from_str_radix(log.incarnation.get(..16)?, 16).ok())
-        .min();
+    let own = newest_few(place, &public).await?;
+    let newest = own.first().and_then(|head| {
+        let order = head.incarnation.get(..16)?;
+        u64::from_str_radix(order, 16).ok()
+    });
+    let mut last = Last::default();
+    for head in own.iter().rev() {
+        last.merge(head.last().seen_from_elsewhere(&head.incarnation));
+    }
+    heads.extend(own);
+    let seen = uncited(place, &heads).await?;
     let by_clock = u64::MAX - edge.now_ms();
     let order = newest.map_or(by_clock, |newest| by_clock.min(newest.saturating_sub(1)));
     let mut random = [0; 4];
     edge.fill(&mut random);
     let incarnation = format!("{order:016x}-{:08x}", u32::from_be_bytes(random));
-    let root = merkle::root(&[]);
-    let checkpoint = Checkpoint {
-        origin: origin(place.repository, &incarnation),
-        size: 0,
-        root,
-    };
-    let log = Log {
-        key: key.public().id(),
+    let empty = Head {
+        key: public.id(),
+        checkpoint: Checkpoint {
+            origin: origin(place.repository, &incarnation),
+            size: 0,
+            root: merkle::root(&[]),
+        },
         incarnation,
-        checkpoint,
         note: Vec::new(),
-        entries: Vec::new(),
-        leaves: Vec::new(),
+        edge: RightEdge::default(),
+        tail: Vec::new(),
     };
-    let entry = encode(&LogEvent::Opened { seen }, edge)?;
-    let opened = extend(place, key, &log, entry).await?;
+    let opened = extend_after(place, key, &empty, last, &[LogEvent::Opened { seen }], edge).await?;
     opened.ok_or_else(|| ArchiveError::Log {
-        log: log.name(),
+        log: empty.name(),
         reason: "was opened by another process at the same instant".to_owned(),
     })
 }
 
-/// The heads that no other incarnation cites yet: through them all others are cited, however many there are.
-fn uncited_heads(logs: &[Log]) -> Vec<SeenHead> {
-    let cited: BTreeSet<(KeyId, String)> = logs
-        .iter()
-        .flat_map(Log::cited)
-        .map(|head| (head.key, head.incarnation))
-        .collect();
-    let heads = logs
-        .iter()
-        .filter(|log| !cited.contains(&(log.key.clone(), log.incarnation.clone())));
-    heads
-        .map(|log| SeenHead {
-            key: log.key.clone(),
-            incarnation: log.incarnation.clone(),
-            size: log.checkpoint.size,
-            root: log.checkpoint.root,
-        })
-        .collect()
-}
-
-fn encode(event: &LogEvent, edge: &dyn Edge) -> Result<Vec<u8>, ArchiveError> {
-    let entry = Entry {
-        schema: "muster.entry/1".to_owned(),
-        time: edge.now(),
-        event: event.clone(),
-    };
-    let bytes =
-        serde_json::to_vec(&entry).map_err(|error| ArchiveError::Invalid(format!("encode a log entry: {error}")))?;
-    if bytes.len() > ENTRY_MAX {
-        return Err(ArchiveError::Invalid(format!(
-            "a log entry of {} bytes is longer than {ENTRY_MAX}",
-            bytes.len()
-        )));
+/// The heads of a key's newest incarnations, newest first.
+async fn newest_few(place: &Place<'_>, key: &PublicKey) -> Result<Vec<Head>, ArchiveError> {
+    let (mut heads, mut after) = (Vec::new(), None);
+    while heads.len() < LOOKED_AT {
+        let Some(incarnation) = head::incarnation_after(place.store, key, after.as_deref()).await? else {
+            break;
+        };
+        heads.extend(head::of(place.store, place.repository, key, &incarnation).await?);
+        after = Some(incarnation);
     }
-    Ok(bytes)
+    Ok(heads)
 }
 
-/// Puts entry, tiles and checkpoint; `None` where another process holds the next size.
-async fn extend(place: &Place<'_>, key: &SecretKey, log: &Log, entry: Vec<u8>) -> Result<Option<Log>, ArchiveError> {
-    let mut grown = log.clone();
-    grown.leaves.push(merkle::leaf_hash(&entry));
-    grown.entries.push(entry);
-    grown.checkpoint.size += 1;
-    grown.checkpoint.root = merkle::root(&grown.leaves);
-    let base = format!("{}/", grown.name());
-    let bundle = tiles::last_bundle(&grown.entries)
-        .ok_or_else(|| ArchiveError::Invalid("an empty log has no bundle".to_owned()))?;
-    if !create(place.store, &base, bundle).await? {
+/// The heads that none of the others cites as they are: through them all others are cited, however many there are.
+async fn uncited(place: &Place<'_>, heads: &[Head]) -> Result<Vec<SeenHead>, ArchiveError> {
+    let mut cited: BTreeSet<(KeyId, String, u64)> = BTreeSet::new();
+    for head in heads {
+        let first = match head.tail_begin() {
+            0 => head.tail.first().cloned(),
+            _ => Tiles::new(place.store, head).bundle(0).await?.into_iter().next(),
+        };
+        if let Some(LogEvent::Opened { seen }) = first.and_then(|bytes| Some(Entry::parse(&bytes)?.event)) {
+            cited.extend(seen.into_iter().map(|seen| (seen.key, seen.incarnation, seen.size)));
+        }
+    }
+    let here = heads.iter().map(|head| SeenHead {
+        key: head.key.clone(),
+        incarnation: head.incarnation.clone(),
+        size: head.checkpoint.size,
+        root: head.checkpoint.root,
+    });
+    Ok(here
+        .filter(|head| !cited.contains(&(head.key.clone(), head.incarnation.clone(), head.size)))
+        .collect())
+}
+
+/// Puts entries, tiles and checkpoint; `None` where another process holds the next size.
+async fn extend(
+    place: &Place<'_>,
+    key: &SecretKey,
+    head: &Head,
+    events: &[LogEvent],
+    edge: &dyn Edge,
+) -> Result<Option<Head>, ArchiveError> {
+    extend_after(place, key, head, head.last(), events, edge).await
+}
+
+async fn extend_after(
+    place: &Place<'_>,
+    key: &SecretKey,
+    head: &Head,
+    mut last: Last,
+    events: &[LogEvent],
+    edge: &dyn Edge,
+) -> Result<Option<Head>, ArchiveError> {
+    let base = format!("{}/", head.name());
+    let mut grown = head.clone();
+    if head.checkpoint.size.is_multiple_of(WIDTH) {
+        grown.tail.clear();
+    }
+    let (mut claim, mut tiles) = (None, Vec::new());
+    for event in events {
+        let index = grown.edge.size();
+        let entry = entry::encode(event, index, &last, edge)?;
+        if let Some(entry) = Entry::parse(&entry) {
+            last.apply(index, entry);
+        }
+        if grown.tail.len() as u64 == WIDTH {
+            grown.tail.clear();
+        }
+        grown.edge.push(merkle::leaf_hash(&entry), &mut tiles);
+        grown.tail.push(entry);
+        let bundle = || tiles::join_bundle(index / WIDTH, &grown.tail);
+        if claim.is_none() {
+            claim = Some(bundle());
+        } else if grown.tail.len() as u64 == WIDTH {
+            tiles.push(bundle());
+        }
+    }
+    // The bundle of the next size comes first, however many entries there are: it is what every other process would want too.
+    let Some(claim) = claim else { return Ok(Some(grown)) };
+    let size = grown.edge.size();
+    if events.len() > 1 && !size.is_multiple_of(WIDTH) {
+        tiles.push(tiles::join_bundle(size / WIDTH, &grown.tail));
+    }
+    tiles.extend(grown.edge.partial_tiles(head.checkpoint.size));
+    if !create(place.store, &base, claim).await? {
         return Ok(None);
     }
-    for tile in tiles::changed_tiles(&grown.leaves) {
+    for tile in tiles {
         if !create(place.store, &base, tile).await? {
             return Ok(None);
         }
     }
+    grown.checkpoint.size = size;
+    grown.checkpoint.root = grown.edge.root();
     let unsigned = |error| ArchiveError::Log {
         log: grown.name(),
         reason: format!("cannot be signed: {error}"),
     };
     grown.note = grown.checkpoint.sign(key).map_err(unsigned)?.into_bytes();
-    let mode = PutOptions::OVERWRITE;
+    let note = Bytes::from(grown.note.clone());
     place
         .store
-        .put(&format!("{base}checkpoint"), Bytes::from(grown.note.clone()), mode)
+        .put(&format!("{base}checkpoint"), note, PutOptions::OVERWRITE)
         .await?;
     Ok(Some(grown))
 }
@@ -205,7 +288,7 @@ async fn create(store: &Arc<dyn ObjectStore>, base: &str, tile: Tile) -> Result<
     {
         Ok(()) => Ok(true),
         Err(error) if error.kind == ErrorKind::AlreadyExists => {
-            let found = store.get_limited(&object, 256 * (ENTRY_MAX as u64 + 2)).await?;
+            let found = store.get_limited(&object, BUNDLE_MAX).await?;
             Ok(found[..] == tile.bytes[..])
         }
         Err(error) => Err(error.into()),

@@ -7,12 +7,15 @@ use bytes::Bytes;
 use muster_signing::{Digest, PublicKey, Role, SecretKey, Verified, canonical_json, payload, seal};
 use serde::Serialize;
 
-use super::{Repository, points_of};
+use super::Repository;
 use crate::edge::Edge;
-use crate::ledger::{self, Appended, Log, LogEvent};
+use crate::ledger::{self, Appended, Head, LogEvent};
 use crate::manifest::{MANIFEST_MAX, MANIFEST_PAYLOAD_MAX, Manifest, SCORECARD_PAYLOAD_MAX};
-use crate::object_store::{ErrorKind, PutOptions};
-use crate::{ArchiveError, layout};
+use crate::object_store::{ErrorKind, ListQuery, PutOptions};
+use crate::{ArchiveError, LogRef, layout};
+
+/// So many manifests are looked through for one that was not logged.
+const ORPHANS_AMONG: usize = 256;
 
 /// A committed document.
 #[derive(Clone, Debug)]
@@ -50,7 +53,7 @@ impl Repository {
         })
     }
 
-    /// Commits a snapshot: signs its manifest, puts it, logs it.
+    /// Commits a snapshot: fills in the log's head, signs its manifest, puts it, logs it.
     ///
     /// # Errors
     /// [`ArchiveError::WrongKey`], [`ArchiveError::Invalid`] where the manifest is too long, storage and log errors.
@@ -62,10 +65,21 @@ impl Repository {
     ) -> Result<Commit, ArchiveError> {
         self.check_key(&key.public(), Role::Writer)?;
         let object = layout::manifest(&manifest.store, &manifest.snapshot);
-        let envelope = self.sign(manifest, payload::MANIFEST, MANIFEST_PAYLOAD_MAX, key)?;
+        let head = self.prepare_log(key, edge).await?;
+        let manifest = Manifest {
+            log: Some(LogRef {
+                key: head.key.clone(),
+                incarnation: head.incarnation.clone(),
+                size: head.checkpoint.size,
+            }),
+            ..manifest.clone()
+        };
+        let envelope = self.sign(&manifest, payload::MANIFEST, MANIFEST_PAYLOAD_MAX, key)?;
         self.put_new(&object, &envelope).await?;
         let digest = Digest::of(&envelope);
-        let logged = self.log(key, snapshot_event(manifest, digest), edge).await?;
+        let mut events = self.keys_event(&head);
+        events.push(snapshot_event(&manifest, digest));
+        let logged = self.log(key, Some(&head), &events, edge).await?;
         Ok(Commit {
             digest,
             envelope,
@@ -96,7 +110,7 @@ impl Repository {
             verdict: place.verdict.to_owned(),
             scorecard: digest,
         };
-        let logged = self.log(key, event, edge).await?;
+        let logged = self.log(key, None, &[event], edge).await?;
         Ok(Commit {
             digest,
             envelope,
@@ -110,7 +124,7 @@ impl Repository {
     /// [`ArchiveError::WrongKey`], storage and log errors.
     pub async fn log_audit(&self, bundle: Digest, key: &SecretKey, edge: &dyn Edge) -> Result<Appended, ArchiveError> {
         self.check_key(&key.public(), Role::Auditor)?;
-        self.log(key, LogEvent::Audit { bundle }, edge).await
+        self.log(key, None, &[LogEvent::Audit { bundle }], edge).await
     }
 
     /// Logs the snapshots of `store` that this writer committed and did not live to log. Returns their ids.
@@ -125,22 +139,25 @@ impl Repository {
         key: &SecretKey,
         edge: &dyn Edge,
     ) -> Result<Vec<String>, ArchiveError> {
-        let (own, others): (Vec<Log>, Vec<Log>) = self
-            .logs(Role::Writer)
-            .await?
-            .into_iter()
-            .partition(|log| log.key == key.public().id());
-        let mut known = points_of(&own).remove(store).unwrap_or_default();
-        let newest = known.iter().map(|point| point.sequence).max().unwrap_or(0);
-        known.extend(points_of(&others).remove(store).unwrap_or_default());
+        let heads = self.heads(Role::Writer).await?;
+        let own = heads.iter().filter(|head| head.key == key.public().id());
+        let newest_of = |heads: Vec<Head>| async move { self.latest_of(&heads).await.map(|mut all| all.remove(store)) };
+        let own = newest_of(own.cloned().collect()).await?;
+        let newest = own.as_ref().map_or(0, |point| point.sequence);
+        // A writer that logged nothing of this store yet looks behind what the others logged.
+        let begin = match own {
+            Some(own) => Some(own),
+            None => newest_of(heads).await?,
+        };
+        let after = begin.map(|point| layout::manifest(store, &point.snapshot));
+        let query = ListQuery {
+            prefix: &layout::manifest_prefix(store, ""),
+            after: after.as_deref(),
+            max: ORPHANS_AMONG,
+            folders: false,
+        };
         let mut orphans: Vec<Verified<Manifest>> = Vec::new();
-        for object in self.store.list(&format!("{}{store}/", layout::SNAPSHOTS)).await? {
-            if known
-                .iter()
-                .any(|point| layout::manifest(store, &point.snapshot) == object.key)
-            {
-                continue;
-            }
+        for object in self.store.list_page(query).await?.objects {
             match self.orphan(&object.key, store).await {
                 Ok(found) if found.signer == key.public().id() && found.sequence > newest => orphans.push(found),
                 Ok(_) => {}
@@ -149,8 +166,12 @@ impl Repository {
             }
         }
         orphans.sort_by_key(|manifest| manifest.sequence);
-        for orphan in &orphans {
-            self.log(key, snapshot_event(orphan, orphan.digest), edge).await?;
+        let events: Vec<LogEvent> = orphans
+            .iter()
+            .map(|orphan| snapshot_event(orphan, orphan.digest))
+            .collect();
+        if !events.is_empty() {
+            self.log(key, None, &events, edge).await?;
         }
         Ok(orphans.into_iter().map(|manifest| manifest.value.snapshot).collect())
     }
@@ -165,16 +186,52 @@ impl Repository {
         Err(ArchiveError::damaged(object, "it is the manifest of another snapshot"))
     }
 
-    async fn log(&self, key: &SecretKey, event: LogEvent, edge: &dyn Edge) -> Result<Appended, ArchiveError> {
+    /// The head that the next entry of `key` will follow; opens a log where there is none.
+    async fn prepare_log(&self, key: &SecretKey, edge: &dyn Edge) -> Result<Head, ArchiveError> {
+        let cited = self.log_keys();
+        ledger::prepare(&self.place(&cited), key, edge).await
+    }
+
+    /// The entry that a log lacks when a new key document is there.
+    fn keys_event(&self, head: &Head) -> Vec<LogEvent> {
+        let last = head.last();
+        let mut logged = last.entries().filter_map(|entry| match entry.event {
+            LogEvent::Keys { epoch, .. } => Some(epoch),
+            _ => None,
+        });
+        match logged.next() {
+            Some(epoch) if epoch >= self.keys.epoch => Vec::new(),
+            _ => vec![LogEvent::Keys {
+                epoch: self.keys.epoch,
+                document: self.keys.digest,
+            }],
+        }
+    }
+
+    async fn log(
+        &self,
+        key: &SecretKey,
+        after: Option<&Head>,
+        events: &[LogEvent],
+        edge: &dyn Edge,
+    ) -> Result<Appended, ArchiveError> {
+        let cited = self.log_keys();
+        ledger::append(&self.place(&cited), key, after, events, edge).await
+    }
+
+    fn log_keys(&self) -> Vec<PublicKey> {
         let roles = [Role::Writer, Role::Rehearser, Role::Auditor];
-        let others: Vec<PublicKey> = roles.iter().flat_map(|role| self.keys.keys(*role)).collect();
-        let place = ledger::Place {
+        roles.iter().flat_map(|role| self.keys.keys(*role)).collect()
+    }
+
+    fn place<'a>(&'a self, cited: &'a [PublicKey]) -> ledger::Place<'a> {
+        ledger::Place {
             store: &self.store,
             repository: self.id(),
             state: &self.state,
             conditional_create: self.conditional_create(),
-        };
-        ledger::append(&place, key, &others, event, edge).await
+            cited,
+        }
     }
 
     fn sign<T: Serialize>(

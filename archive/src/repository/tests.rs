@@ -142,6 +142,7 @@ impl World {
             snapshot: id.to_owned(),
             sequence,
             parent: written.parent,
+            log: None,
             started: self.edge.now(),
             finished: self.edge.now(),
             consistency_point: json!({}),
@@ -331,9 +332,9 @@ fn a_run_that_died_between_tiles_and_checkpoint_leads_to_a_new_incarnation_that_
     let bundle = world
         .keys()
         .into_iter()
-        .find(|key| key.ends_with("entries/000.p/2"))
+        .find(|key| key.ends_with("entries/000.p/3"))
         .unwrap();
-    world.replace(&bundle.replace("p/2", "p/3"), b"\x00\x03who");
+    world.replace(&bundle.replace("p/3", "p/4"), b"\x00\x03who");
     world.snapshot(&repository, SECOND, 2, &sample());
     let incarnations = world
         .keys()

@@ -188,6 +188,7 @@ impl World {
             snapshot: format!("01K{:023}", self.sequence),
             sequence: self.sequence,
             parent: written.parent,
+            log: None,
             started: self.edge.now(),
             finished: self.edge.now(),
             consistency_point: json!({}),

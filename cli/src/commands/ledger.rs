@@ -93,6 +93,13 @@ fn describe(event: &LogEvent) -> (&'static str, String, String) {
             scorecard.to_string(),
         ),
         LogEvent::Audit { bundle } => ("audit", "bundle".to_owned(), bundle.to_string()),
+        LogEvent::Keys { epoch, document } => ("keys", format!("epoch {epoch}"), document.to_string()),
+        LogEvent::Stores { stores } => ("stores", count_of(stores.len(), "store"), String::new()),
+        LogEvent::Retention { object_lock, .. } => ("retention", format!("object lock {object_lock}"), String::new()),
         LogEvent::Unknown => ("unknown", "an entry of a later version".to_owned(), String::new()),
     }
+}
+
+fn count_of(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }

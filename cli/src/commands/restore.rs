@@ -128,7 +128,7 @@ pub(crate) fn run(context: &Context, args: Restore) -> Result<Exit, CommandError
             "muster verify --repository {} --read-data   (says which recovery points are whole)",
             point.store
         ));
-        if let Some(older) = older(context, &repository, &point)? {
+        if let Some(older) = context.wait(repository.older(&point))? {
             context.ui.advise(&format!(
                 "muster restore {}@{} --to {}-older",
                 older.store,
@@ -153,22 +153,12 @@ pub(crate) fn open_point(
         Err(error) => {
             let error =
                 CommandError::from(error).context(format!("read recovery point {}@{}", point.store, point.snapshot));
-            Err(match older(context, repository, &point)? {
+            Err(match context.wait(repository.older(&point))? {
                 Some(older) => error.hint(command(&older)),
                 None => error,
             })
         }
     }
-}
-
-/// The recovery point before this one.
-fn older(context: &Context, repository: &Repository, point: &Point) -> Result<Option<Point>, CommandError> {
-    let points = context
-        .wait(repository.points())?
-        .remove(&point.store)
-        .unwrap_or_default();
-    let before = points.into_iter().take_while(|other| other.snapshot != point.snapshot);
-    Ok(before.last())
 }
 
 /// A store that is neither configured nor in the repository is a slip of the pen, and says what there is.
@@ -181,7 +171,7 @@ pub(crate) fn known(
     let Err(unknown) = config.store(store) else {
         return Ok(());
     };
-    let points = context.wait(repository.points())?;
+    let points = context.wait(repository.latest())?;
     if points.contains_key(store) {
         return Ok(());
     }

@@ -1,7 +1,6 @@
 //! `muster status`: is each store's newest recovery point young enough, and did it come back the last time? For cron and people.
 
-use muster_archive::{Point, Repository};
-use muster_signing::Role;
+use muster_archive::{LoggedRehearsal, Point, Repository};
 use serde_json::json;
 
 use crate::config::{StoreConfig, duration_text};
@@ -9,7 +8,7 @@ use crate::context::Context;
 use crate::edge;
 use crate::error::CommandError;
 use crate::exit::Exit;
-use crate::history::{self, LoggedRehearsal};
+use crate::history;
 use crate::ui::{Table, Tone, seconds};
 
 /// Show the newest recovery point of each store and its age against the RPO, and the last rehearsal
@@ -27,8 +26,8 @@ pub(crate) fn run(context: &Context, _args: Status) -> Result<Exit, CommandError
     let config = context.config()?;
     let stores = config.select(&[])?;
     let repository = context.repository(&config)?;
-    let points = context.wait(repository.points())?;
-    let rehearsals = context.wait(repository.logs(Role::Rehearser))?;
+    let points = context.wait(repository.latest())?;
+    let mut rehearsals = context.wait(repository.last_rehearsals())?;
     let now = edge::now();
     let mut table = Table::new(&[
         "store",
@@ -41,7 +40,7 @@ pub(crate) fn run(context: &Context, _args: Status) -> Result<Exit, CommandError
     ]);
     let (mut documents, mut exit) = (Vec::new(), Exit::Done);
     for store in stores {
-        let newest = points.get(&store.name).and_then(|points| points.last());
+        let newest = points.get(&store.name);
         let (time, trouble) = match newest.map(|point| consistent_at(context, &repository, point)) {
             Some(Ok(time)) => (Some(time), None),
             Some(Err(error)) => {
@@ -55,7 +54,7 @@ pub(crate) fn run(context: &Context, _args: Status) -> Result<Exit, CommandError
         if met == Some(false) {
             exit = exit.worst(Exit::ObjectiveMissed);
         }
-        let rehearsal = history::last_rehearsal(&rehearsals, &store.name);
+        let rehearsal = rehearsals.remove(&store.name);
         let rehearsed_age = rehearsal
             .as_ref()
             .and_then(|last| history::age_seconds(&last.time, now));

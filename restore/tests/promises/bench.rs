@@ -164,6 +164,7 @@ impl Bench {
             snapshot,
             sequence: 1,
             parent: None,
+            log: None,
             started: self.edge.now(),
             finished: self.edge.now(),
             consistency_point: serde_json::json!({ "time": self.edge.now() }),

@@ -96,9 +96,9 @@ fn latest_when_the_clock_went_back_before_a_new_incarnation() {
     let bundle = world
         .keys()
         .into_iter()
-        .find(|key| key.starts_with(&base) && key.ends_with("entries/000.p/2"))
+        .find(|key| key.starts_with(&base) && key.ends_with("entries/000.p/3"))
         .unwrap();
-    world.replace(&bundle.replace("p/2", "p/3"), b"\x00\x03who"); // a run died there
+    world.replace(&bundle.replace("p/3", "p/4"), b"\x00\x03who"); // a run died there
     world.edge.0.store(1 << 62, Ordering::Relaxed); // now_ms = 1.759e12, a day and more earlier
     world.snapshot(&repository, SECOND, 2, &files());
     let latest = world.runtime.block_on(repository.point("db", None)).unwrap();
@@ -118,13 +118,14 @@ fn a_container_that_forgets_can_log_for_years() {
             repository: repository.id(),
             state: &state,
             conditional_create: false,
+            cited: &others,
         };
         let event = LogEvent::Audit {
             bundle: Digest::of(b"x"),
         };
         world
             .runtime
-            .block_on(ledger::append(&place, &world.writer, &others, event, &*world.edge))
+            .block_on(ledger::append(&place, &world.writer, None, &[event], &*world.edge))
             .unwrap_or_else(|error| panic!("run {run}: {error}"));
     }
 }
@@ -136,8 +137,8 @@ fn an_incarnation_that_a_newer_one_cites_cannot_vanish() {
     world.snapshot(&repository, FIRST, 1, &files());
     let base = layout::log(&world.writer.public().id());
     let old: Vec<String> = world.keys().into_iter().filter(|key| key.starts_with(&base)).collect();
-    let bundle = old.iter().find(|key| key.ends_with("entries/000.p/2")).unwrap();
-    world.replace(&bundle.replace("p/2", "p/3"), b"\x00\x03who");
+    let bundle = old.iter().find(|key| key.ends_with("entries/000.p/3")).unwrap();
+    world.replace(&bundle.replace("p/3", "p/4"), b"\x00\x03who");
     world.snapshot(&repository, SECOND, 2, &files());
     for key in &old {
         world.runtime.block_on(world.objects.delete(key)).unwrap();
