@@ -5,7 +5,6 @@
 //! would have to go up is an error, so that no pass can move a line unnoticed.
 
 use super::ast::{Body, Dialect, Else, Expr, Head, Kind, Module, Rule, Sign, Span, Statement, What};
-use super::parser::is_keyword;
 
 /// A node that could only be printed below the line that it came from: this line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,7 +102,7 @@ impl Printer {
 
     /// `.name` or `["name"]`
     fn part(&mut self, part: &str) {
-        if is_name(part) && !is_keyword(part) {
+        if is_name(part) {
             self.put(".");
             self.put(part);
         } else {

@@ -5,8 +5,10 @@ use proptest::prelude::*;
 use super::ast::{Dialect, Module};
 use super::parser::{Parsed, parse};
 use super::print::print;
+use super::{Options, Pass};
+use crate::engine::{Engine, on_deep_stack};
 use crate::selftest;
-use crate::sources::RegoVersion;
+use crate::sources::{PolicyError, RegoVersion};
 
 fn parsed(text: &str, dialect: Dialect) -> Result<Module, String> {
     parse(text, dialect)
@@ -131,4 +133,62 @@ proptest! {
             }
         }
     }
+}
+
+/// The answer to a case with one pass left out, or with all of them.
+fn answer(case: &selftest::Case, left_out: Option<Pass>) -> selftest::Answer {
+    let question = &case.question;
+    let asked = on_deep_stack(|| -> Result<selftest::Answer, PolicyError> {
+        let mut engine = Engine::new(time::macros::datetime!(2026-11-25 01:00 UTC))?;
+        for (path, text) in &question.modules {
+            engine.add_module(path, text, question.version)?;
+        }
+        if let Some(data) = &question.data {
+            engine.add_data("data", data.clone())?;
+        }
+        engine.compile_with(Options::default(), &|pass| Some(pass) != left_out)?;
+        let outcome = engine.session(question.input.as_ref()).evaluate(&question.query);
+        Ok(match outcome {
+            Err(why) => selftest::Answer::Error(why),
+            Ok(evaluation) => match evaluation.value {
+                Some(value) => selftest::Answer::Result(value),
+                None => selftest::Answer::Undefined,
+            },
+        })
+    });
+    match asked {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(why)) | Err(why) => selftest::Answer::Error(why.to_string()),
+    }
+}
+
+/// What no case speaks of, with OPA's answer.
+const MORE: [(&str, &str); 2] = [
+    ("t := y if yaml.unmarshal(\"a: 1\", y)", "{\"a\": 1}"),
+    ("as.foo := 1\n\nt := [as.foo, data.p.as]", "[1, {\"foo\": 1}]"),
+];
+
+#[test]
+fn each_pass_left_out_turns_a_case_red() {
+    let mut cases = selftest::cases().unwrap();
+    cases.extend(MORE.iter().map(|(module, value)| selftest::Case {
+        id: (*module).to_owned(),
+        question: selftest::Question {
+            modules: vec![("more.rego".to_owned(), format!("package p\n{module}\n"))],
+            version: RegoVersion::V1,
+            query: "data.p.t".to_owned(),
+            ..selftest::Question::default()
+        },
+        opa: selftest::Answer::Result(serde_json::from_str(value).unwrap()),
+        strict: None,
+    }));
+    let met: Vec<_> = cases
+        .iter()
+        .filter(|case| selftest::agree(&case.opa, &answer(case, None)))
+        .collect();
+    let needless: Vec<String> = super::all_passes()
+        .filter(|pass| met.iter().all(|case| selftest::agree(&case.opa, &answer(case, Some(*pass)))))
+        .map(|pass| pass.to_string())
+        .collect();
+    assert!(needless.is_empty(), "no case needs {}", needless.join(", "));
 }
