@@ -18,15 +18,15 @@ use regorus::{Extension, LimitError, PolicyLengthConfig};
 use serde_json::Value;
 use time::OffsetDateTime;
 
-pub(crate) use modules::Module;
+pub(crate) use modules::{Head, Module};
 
 use crate::rego::{self, Dialect, Options, Pass};
 use crate::sources::{PolicyError, RegoVersion};
 
-/// The largest policy file, in bytes.
-const MAX_POLICY: usize = 1 << 20;
-const MAX_LINES: usize = 50_000;
-const MAX_COLUMNS: u32 = 16_384;
+/// What regorus takes: the front end bounds a policy file before, and its text grows by names and brackets only.
+const MAX_POLICY: usize = 64 << 20;
+const MAX_LINES: usize = 4 << 20;
+const MAX_COLUMNS: u32 = 64 << 20;
 /// How deep brackets nest, and the sum over brackets of two to the power of their depth: what regorus's parser can do
 /// in seconds.
 const MAX_BRACKETS: usize = 20;
@@ -156,9 +156,9 @@ impl Engine {
         let sources: Vec<rego::Source> = self.modules.iter().map(|module| module.source.clone()).collect();
         let compiled =
             rego::compile(&sources, options, passes).map_err(|(place, fault)| self.modules[place].refuse(&fault))?;
-        for (module, names) in self.modules.iter_mut().zip(compiled.names) {
-            for (head, name) in module.rules.iter_mut().zip(names) {
-                head.evaluated = name;
+        for (module, tests) in self.modules.iter_mut().zip(compiled.tests) {
+            for (head, test) in module.rules.iter_mut().zip(tests) {
+                head.test = Some(test);
             }
         }
         let mut texts: Vec<(String, Dialect, String)> = compiled

@@ -7,7 +7,7 @@ use std::fmt;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::rego::{Annotations, Block, Class, Fault};
+use crate::rego::{Annotations, Block};
 
 /// The frameworks whose control ids a rule may carry, by the key used in METADATA.
 pub(crate) const FRAMEWORKS: [&str; 4] = ["nist-800-53", "iso-27001", "soc2", "eu-dora"];
@@ -79,20 +79,12 @@ pub(crate) struct Annotation {
 
 impl Annotation {
     /// What the blocks of a module say.
-    pub(crate) fn of(annotations: &Annotations) -> Result<Vec<Self>, Fault> {
-        annotations.blocks.iter().map(Self::read).collect()
-    }
-
-    fn read(block: &Block) -> Result<Self, Fault> {
-        let severity = block.value.pointer("/custom/severity").and_then(Value::as_str);
-        if let Some(severity) = severity.filter(|severity| Severity::parse(severity).is_none()) {
-            let what = format!("METADATA: severity {severity} is none of critical, high, medium, low, info");
-            return Err(Fault::new(Class::Parse, block.span, what));
-        }
-        Ok(Self {
+    pub(crate) fn of(annotations: &Annotations) -> Vec<Self> {
+        let read = |block: &Block| Self {
             rule: block.rule.as_ref().map(|(_, name)| name.clone()),
             value: block.value.clone(),
-        })
+        };
+        annotations.blocks.iter().map(read).collect()
     }
 
     /// Whether the block names an id.
@@ -173,12 +165,12 @@ fn control_ids(controls: &Value) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rego::{Dialect, Source};
+    use crate::rego::{Dialect, Fault, Source};
 
     const TEXT: &str = "# METADATA\n# title: A package\n# custom:\n#   severity: high\n#   controls:\n#     soc2: [A1.2]\n#     nist-800-53: [CP-9, \"CP-9(1)\"]\npackage main\n\n# METADATA\n# title: One rule\n# custom:\n#   id: X-1\ndeny contains \"x\" if true\n";
 
     fn annotations(text: &str) -> Result<Vec<Annotation>, Fault> {
-        Annotation::of(&Source::parse(text, Dialect::V1)?.annotations)
+        Ok(Annotation::of(&Source::parse(text, Dialect::V1)?.annotations))
     }
 
     #[test]
@@ -194,10 +186,14 @@ mod tests {
     }
 
     #[test]
-    fn a_block_that_says_nothing_sensible_is_refused_with_its_line() {
+    fn a_block_that_is_no_yaml_is_refused_with_its_line() {
         let broken = "package main\n# METADATA\n# title: [\ndeny contains 1\n";
         assert_eq!(annotations(broken).unwrap_err().span.line, 2);
-        let severity = "# METADATA\n# custom: {severity: dire}\npackage main\n";
-        assert!(annotations(severity).unwrap_err().what.contains("dire"));
+    }
+
+    #[test]
+    fn a_severity_that_muster_does_not_know_is_none() {
+        let severity = annotations("# METADATA\n# custom: {severity: dire}\npackage main\n").unwrap();
+        assert_eq!(describe("main", "deny", "p.rego", &severity).severity, None);
     }
 }

@@ -11,7 +11,7 @@ use serde_json::Value;
 use time::OffsetDateTime;
 
 use crate::check::reference;
-use crate::engine::{Engine, on_deep_stack};
+use crate::engine::{Engine, Head, on_deep_stack};
 use crate::sources::{self, PolicyError, RegoVersion};
 
 /// What to test with.
@@ -118,7 +118,7 @@ fn run(engine: &Engine) -> TestReport {
             let begun = Instant::now();
             let (verdict, message) = match todo {
                 true => (TestOutcome::Skipped, String::new()),
-                false => outcome(engine, &reference(&module.package, &head.evaluated)),
+                false => judge(engine, &module.package, head),
             };
             results.push(TestResult {
                 package: module.package.clone(),
@@ -148,19 +148,27 @@ fn run(engine: &Engine) -> TestReport {
     }
 }
 
-fn outcome(engine: &Engine, reference: &str) -> (TestOutcome, String) {
-    let evaluation = match engine.session(None).evaluate(reference) {
+fn judge(engine: &Engine, package: &str, head: &Head) -> (TestOutcome, String) {
+    let test = head.test.as_ref();
+    let name = test.map_or(head.name.as_str(), |test| test.name.as_str());
+    let mut session = engine.session(None);
+    let evaluation = match session.evaluate(&reference(package, name)) {
         Ok(evaluation) => evaluation,
         Err(why) => return (TestOutcome::Error, why),
     };
-    let (verdict, mut message) = match &evaluation.value {
-        Some(Value::Bool(true)) => (TestOutcome::Pass, String::new()),
-        Some(Value::Bool(false)) => (TestOutcome::Fail, "false".to_owned()),
-        None => (
+    let cases = test.and_then(|test| test.cases.as_ref());
+    let (verdict, mut message) = match (&evaluation.value, cases) {
+        (Some(Value::Bool(true)), _) => (TestOutcome::Pass, String::new()),
+        (Some(Value::Bool(false)), _) => (TestOutcome::Fail, "false".to_owned()),
+        (Some(held @ Value::Object(_)), Some(cases)) => match session.evaluate(&reference(package, cases)) {
+            Ok(cases) => each(held, cases.value.as_ref()),
+            Err(why) => (TestOutcome::Error, why),
+        },
+        (None, _) => (
             TestOutcome::Fail,
             "undefined: some expression in it did not hold".to_owned(),
         ),
-        Some(other) => (TestOutcome::Fail, format!("gave {other}, not true")),
+        (Some(other), _) => (TestOutcome::Fail, format!("gave {other}, not true")),
     };
     let notes = evaluation.suppressed.iter().map(|why| format!("suppressed: {why}"));
     for note in notes.chain(evaluation.prints) {
@@ -170,4 +178,36 @@ fn outcome(engine: &Engine, reference: &str) -> (TestOutcome, String) {
         message.push_str(&note);
     }
     (verdict, message)
+}
+
+/// A test of several cases: each must be there and true, and there must be one.
+fn each(held: &Value, cases: Option<&Value>) -> (TestOutcome, String) {
+    let cases: Vec<&Vec<Value>> = cases
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_array)
+        .collect();
+    let text = |key: &Value| key.as_str().map_or_else(|| key.to_string(), str::to_owned);
+    let failed: Vec<String> = cases
+        .iter()
+        .filter(|keys| {
+            let value = keys.iter().try_fold(held, |value, key| value.get(text(key)));
+            value != Some(&Value::Bool(true))
+        })
+        .map(|keys| keys.iter().map(text).collect::<Vec<_>>().join("/"))
+        .collect();
+    match (cases.is_empty(), failed.is_empty()) {
+        (true, _) => (TestOutcome::Fail, "undefined: it has no case".to_owned()),
+        (false, true) => (TestOutcome::Pass, String::new()),
+        (false, false) => (
+            TestOutcome::Fail,
+            format!(
+                "{} of {} cases did not hold: {}",
+                failed.len(),
+                cases.len(),
+                failed.join(", ")
+            ),
+        ),
+    }
 }

@@ -3,7 +3,7 @@
 //! What regorus's parser is to read is scanned first: its work doubles with every bracket that is open.
 
 use crate::metadata::Annotation;
-use crate::rego::{Dialect, Fault, Rule, Source};
+use crate::rego::{Dialect, Fault, Rule, Source, Test};
 use crate::sources::{PolicyError, RegoVersion};
 
 /// A parsed policy file.
@@ -23,8 +23,8 @@ pub(crate) struct Module {
 pub(crate) struct Head {
     /// The name, or the dotted path, within the package.
     pub(crate) name: String,
-    /// The name to evaluate: another one for the second test of one name.
-    pub(crate) evaluated: String,
+    /// How it is evaluated as a test; known once tests have been compiled.
+    pub(crate) test: Option<Test>,
     pub(crate) line: u32,
     pub(crate) function: bool,
 }
@@ -45,12 +45,12 @@ impl Module {
             let lines: Vec<u32> = std::iter::once(rule.span.line).chain(more).collect();
             lines.into_iter().map(move |line| Head {
                 name: name.clone(),
-                evaluated: name.clone(),
+                test: None,
                 line,
                 function,
             })
         };
-        let annotations = Annotation::of(&source.annotations).map_err(|fault| refuse(path, text, &fault))?;
+        let annotations = Annotation::of(&source.annotations);
         Ok(Self {
             path: path.to_owned(),
             package: source.module.package.join("."),
@@ -64,11 +64,6 @@ impl Module {
     /// A fault of this file, in words.
     pub(super) fn refuse(&self, fault: &Fault) -> PolicyError {
         refuse(&self.path, &self.text, fault)
-    }
-
-    /// The version that the file is read as.
-    pub(crate) fn dialect(&self) -> Dialect {
-        self.source.module.dialect
     }
 }
 

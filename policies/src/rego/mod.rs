@@ -24,6 +24,7 @@ pub(crate) use annotations::{Annotations, Block, Scope};
 pub(crate) use ast::{Dialect, Module, Rule};
 pub(crate) use fault::{Class, Fault};
 pub(crate) use passes::Pass;
+pub(crate) use twins::Test;
 
 use ast::{Body, Expr, Statement};
 use symbols::Symbols;
@@ -68,8 +69,8 @@ pub(crate) struct Options {
 pub(crate) struct Compiled {
     pub(crate) texts: Vec<(usize, Dialect, String)>,
     pub(crate) wrappers: Option<String>,
-    /// For each source, the names of its rules when tests are judged apart.
-    pub(crate) names: Vec<Vec<String>>,
+    /// For each source, how its rules are evaluated as tests, if that was asked.
+    pub(crate) tests: Vec<Vec<Test>>,
 }
 
 /// Checks all sources against each other and rewrites them. `passes` is every pass, but for a test that leaves one out.
@@ -90,6 +91,7 @@ pub(crate) fn compile(
         let mut context = passes::Context {
             symbols: &symbols,
             fresh: passes::Fresh::default(),
+            strict: options.strict,
             annotations: &annotations[place],
             replaced: &replaced,
             apart: Vec::new(),
@@ -101,7 +103,7 @@ pub(crate) fn compile(
         contexts.push(context);
     }
     checks::resolved(&work, &symbols)?;
-    let names = match options.tests {
+    let tests = match options.tests {
         true => twins::part(&mut work),
         false => Vec::new(),
     };
@@ -125,7 +127,7 @@ pub(crate) fn compile(
     Ok(Compiled {
         texts,
         wrappers: wrappers(&replaced),
-        names,
+        tests,
     })
 }
 
@@ -141,6 +143,7 @@ fn printed(module: &Module) -> Result<String, Fault> {
 }
 
 /// Every pass.
+#[cfg(test)]
 pub(crate) fn all_passes() -> impl Iterator<Item = Pass> {
     passes::RESOLUTION.into_iter().chain(passes::REWRITING)
 }

@@ -25,17 +25,6 @@ pub(crate) fn print(module: &Module) -> Result<String, Moved> {
     }
 }
 
-/// Prints an expression on one line.
-pub(crate) fn expression(expr: &Expr) -> String {
-    let mut printer = Printer {
-        text: String::new(),
-        line: u32::MAX,
-        moved: None,
-    };
-    printer.expr(expr);
-    printer.text
-}
-
 struct Printer {
     text: String,
     line: u32,
@@ -49,7 +38,7 @@ impl Printer {
 
     /// Goes down to where a node came from.
     fn at(&mut self, span: Span) {
-        if span.line == 0 || self.line == u32::MAX {
+        if span.line == 0 {
             return;
         }
         if span.line < self.line {

@@ -84,13 +84,6 @@ impl Symbols {
             .iter()
             .map(|(path, found)| (path.as_slice(), found.as_slice()))
     }
-
-    /// Whether rules lie strictly beneath a full path.
-    pub(crate) fn beneath(&self, path: &[String]) -> bool {
-        let mut from = self.rules.range(path.to_vec()..);
-        from.find(|(there, _)| there.as_slice() != path)
-            .is_some_and(|(there, _)| there.starts_with(path))
-    }
 }
 
 /// Whether a name is one of OPA's built-in functions.

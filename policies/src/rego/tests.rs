@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::ast::{Dialect, Module};
 use super::parser::{Parsed, parse};
 use super::print::print;
-use super::{Options, Pass};
+use super::{Options, Pass, Source};
 use crate::engine::{Engine, on_deep_stack};
 use crate::selftest;
 use crate::sources::{PolicyError, RegoVersion};
@@ -162,6 +162,36 @@ fn answer(case: &selftest::Case, left_out: Option<Pass>) -> selftest::Answer {
     }
 }
 
+#[test]
+fn strict_mode_refuses_what_is_assigned_or_imported_and_not_used() {
+    let refusal = |text: &str, strict: bool| {
+        let source = Source::parse(text, Dialect::V1).unwrap();
+        let options = Options {
+            strict,
+            ..Options::default()
+        };
+        super::compile(&[source], options, &|_| true)
+            .err()
+            .map(|(_, fault)| fault.what)
+    };
+    for (text, what) in [
+        ("package p\nt if { x := 1 }\n", "assigned var x unused"),
+        (
+            "package p\nt if { [x, y] := [1, 2]; x == 1 }\n",
+            "assigned var y unused",
+        ),
+        ("package p\nt := [1 | x := 2]\n", "assigned var x unused"),
+        ("package p\nimport data.a.b\nt := 1\n", "import data.a.b unused"),
+    ] {
+        assert_eq!(refusal(text, true).as_deref(), Some(what), "{text}");
+        assert_eq!(refusal(text, false), None, "{text}");
+    }
+    assert_eq!(
+        refusal("package p\nimport data.a.b\nt := x if { x := b.c }\n", true),
+        None
+    );
+}
+
 /// What no case speaks of, with OPA's answer.
 const MORE: [(&str, &str); 2] = [
     ("t := y if yaml.unmarshal(\"a: 1\", y)", "{\"a\": 1}"),
@@ -187,7 +217,10 @@ fn each_pass_left_out_turns_a_case_red() {
         .filter(|case| selftest::agree(&case.opa, &answer(case, None)))
         .collect();
     let needless: Vec<String> = super::all_passes()
-        .filter(|pass| met.iter().all(|case| selftest::agree(&case.opa, &answer(case, Some(*pass)))))
+        .filter(|pass| {
+            met.iter()
+                .all(|case| selftest::agree(&case.opa, &answer(case, Some(*pass))))
+        })
         .map(|pass| pass.to_string())
         .collect();
     assert!(needless.is_empty(), "no case needs {}", needless.join(", "));

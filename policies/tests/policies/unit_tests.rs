@@ -84,6 +84,29 @@ fn a_test_defined_twice_is_two_tests_judged_apart() {
 }
 
 #[test]
+fn a_test_of_several_cases_names_those_that_do_not_hold() {
+    let bench = Bench::new();
+    bench.write(
+        "p/a_test.rego",
+        "package a\n\nimport rego.v1\n\nvalues := {\"one\": 1, \"two\": 2}\n\ntest_small[note] if {\n\tsome note, value in values\n\tvalue < 2\n}\n\ntest_number[note] if {\n\tsome note, value in values\n\tis_number(value)\n}\n\ntest_none[note] if {\n\tsome note, value in {}\n\tis_number(value)\n}\n",
+    );
+    let report = test_policies(&[bench.path("p")], &options()).unwrap();
+    let seen: Vec<_> = report
+        .results
+        .iter()
+        .map(|r| (r.name.as_str(), r.verdict, r.message.as_str()))
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            ("test_small", TestOutcome::Fail, "1 of 2 cases did not hold: two"),
+            ("test_number", TestOutcome::Pass, ""),
+            ("test_none", TestOutcome::Fail, "undefined: it has no case"),
+        ]
+    );
+}
+
+#[test]
 fn a_mock_may_be_a_rule_that_shares_helpers_with_what_is_tested() {
     let bench = Bench::new();
     bench.write(

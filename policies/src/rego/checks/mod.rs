@@ -7,6 +7,8 @@ mod recursion;
 mod safety;
 mod types;
 
+pub(crate) use safety::reaching;
+
 use super::Source;
 use super::ast::Module;
 use super::fault::Fault;

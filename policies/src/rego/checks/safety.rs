@@ -36,6 +36,14 @@ fn rule(rule: &Rule) -> Result<(), Fault> {
     Ok(())
 }
 
+/// How many statements of a body must be evaluated until these terms are known.
+pub(crate) fn reaching(statements: &Body, terms: &[&Expr]) -> Option<usize> {
+    (0..=statements.len()).find(|length| {
+        let front = statements[..*length].to_vec();
+        body(Some(&front), terms, &Names::new()).is_ok()
+    })
+}
+
 /// One thing that is evaluated: a statement, or the term of a head or comprehension.
 #[derive(Clone, Copy)]
 enum Item<'a> {

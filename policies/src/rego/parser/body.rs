@@ -1,7 +1,7 @@
 //! Bodies: statements, their `with`, `some`, `every` and `not`.
 
 use super::super::ast::{Body, Expr, Kind, Name, Statement, What, With};
-use super::super::fault::Fault;
+use super::super::fault::{Class, Fault};
 use super::super::lexer::Token;
 use super::Parser;
 
@@ -142,19 +142,15 @@ impl Parser {
         let start = self.span();
         let head = self.infix()?;
         let Kind::Member(key, value, domain) = head.kind else {
-            return Err(super::Fault::new(
-                super::Class::Parse,
+            return Err(Fault::new(
+                Class::Parse,
                 start,
                 "expected `x[, y] in xs { ... }` expression after every",
             ));
         };
         let name = |expr: Expr| match expr.kind {
             Kind::Var(text) => Ok(Name { text, span: expr.span }),
-            _ => Err(Fault::new(
-                super::Class::Parse,
-                expr.span,
-                "expected a variable after every",
-            )),
+            _ => Err(Fault::new(Class::Parse, expr.span, "expected a variable after every")),
         };
         let key = key.map(|key| name(*key)).transpose()?;
         let value = name(*value)?;

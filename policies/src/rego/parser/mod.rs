@@ -37,13 +37,6 @@ pub(crate) fn parse(text: &str, dialect: Dialect) -> Result<Parsed, Fault> {
     Ok(Parsed { module, comments })
 }
 
-/// Parses one expression, as a query is written.
-pub(crate) fn parse_query(text: &str, dialect: Dialect) -> Result<super::ast::Body, Fault> {
-    let (lexemes, _) = lex(text)?;
-    let mut parser = Parser::new(lexemes, dialect);
-    parser.statements(None)
-}
-
 const KEYWORDS: [&str; 11] = [
     "as", "default", "else", "false", "import", "not", "null", "package", "some", "true", "with",
 ];

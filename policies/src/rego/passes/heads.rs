@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use super::super::ast::{Body, Expr, Kind, Module, Rule, Statement, What};
-use super::super::walk::{Look, Rewrite, look_expr, look_statement, rewrite_expr, rewrite_rule};
+use super::super::walk::{Look, Rewrite, look_expr, rewrite_expr, rewrite_rule};
 use super::{Context, Fresh, hoist, variables};
 
 pub(super) fn run(module: &mut Module, context: &mut Context<'_>) {
@@ -69,7 +69,7 @@ impl Rewrite for Terms<'_> {
         for term in terms {
             // Names from outside are bound too; only an index that nothing here binds and that stands in a reference of
             // its own can iterate.
-            if wildcards(term) || iterates_here(term, &bound.names, body) {
+            if wildcards(term) || iterates_here(term, &bound.names) {
                 body.push(hoist(term, self.0, at));
             }
         }
@@ -91,13 +91,6 @@ impl Bound {
 }
 
 impl<'a> Look<'a> for Bound {
-    fn statement(&mut self, statement: &'a Statement) {
-        if let What::Some(names) = &statement.what {
-            let _ = names;
-        }
-        look_statement(self, statement);
-    }
-
     fn expr(&mut self, expr: &'a Expr) {
         match &expr.kind {
             Kind::Var(name) => _ = self.names.insert(name.clone()),
@@ -120,7 +113,7 @@ fn wildcards(expr: &Expr) -> bool {
 
 /// An index of a comprehension's term that the body does not bind: with unique names, one that is free in all of it is
 /// bound outside, and then moving it changes nothing.
-fn iterates_here(term: &Expr, bound: &BTreeSet<String>, _body: &Body) -> bool {
+fn iterates_here(term: &Expr, bound: &BTreeSet<String>) -> bool {
     indexes(term)
         .iter()
         .any(|name| !bound.contains(*name) && !matches!(*name, "input" | "data"))

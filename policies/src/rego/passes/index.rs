@@ -5,26 +5,46 @@
 
 use std::collections::BTreeSet;
 
-use super::super::ast::{Body, Expr, Kind, Module, Statement, What};
-use super::super::walk::{Rewrite, rewrite_body, rewrite_expr, rewrite_rule, rewrite_statement};
+use super::super::ast::{Body, Expr, Kind, Module, Rule, Statement, What};
+use super::super::walk::{Rewrite, rewrite_body, rewrite_expr, rewrite_statement};
 use super::pattern;
 
 pub(super) fn run(module: &mut Module) {
-    for rule in &mut module.rules {
-        rewrite_rule(
-            &mut Index {
-                bound: BTreeSet::new(),
-                negated: false,
-            },
-            rule,
-        );
+    module.rules.iter_mut().for_each(rule);
+}
+
+fn rule(rule: &mut Rule) {
+    let mut index = Index {
+        bound: BTreeSet::new(),
+        all: false,
+    };
+    let head = &mut rule.head;
+    let parts = head.path.iter_mut().chain(&mut head.key);
+    for part in parts.chain(head.value.iter_mut().map(|(_, value)| value)) {
+        index.output(part);
     }
+    rule.body.iter_mut().for_each(|body| index.body(body));
+    for otherwise in &mut rule.otherwise {
+        otherwise.value.iter_mut().for_each(|(_, value)| index.output(value));
+        otherwise.body.iter_mut().for_each(|body| index.body(body));
+    }
+    rule.more.iter_mut().for_each(|(_, body)| index.body(body));
 }
 
 struct Index {
     /// Names that some statement of this body assigns.
     bound: BTreeSet<String>,
-    negated: bool,
+    /// Every name is bound: by what stands in front of a negation, or by a body for the term that it leads to.
+    all: bool,
+}
+
+impl Index {
+    /// A term that is evaluated after its body; what of it iterates has been moved into that.
+    fn output(&mut self, term: &mut Expr) {
+        let outer = std::mem::replace(&mut self.all, true);
+        self.expr(term);
+        self.all = outer;
+    }
 }
 
 impl Rewrite for Index {
@@ -43,27 +63,36 @@ impl Rewrite for Index {
             bound.extend(names.into_iter().map(|(name, _)| name.to_owned()));
         }
         let outer = std::mem::replace(&mut self.bound, bound);
-        let negated = std::mem::replace(&mut self.negated, false);
+        let all = std::mem::replace(&mut self.all, false);
         rewrite_body(self, body);
         self.bound = outer;
-        self.negated = negated;
+        self.all = all;
     }
 
     fn statement(&mut self, statement: &mut Statement) {
-        self.negated = statement.negated;
+        self.all = statement.negated;
         rewrite_statement(self, statement);
-        self.negated = false;
+        self.all = false;
     }
 
     fn expr(&mut self, expr: &mut Expr) {
-        rewrite_expr(self, expr);
+        match &mut expr.kind {
+            Kind::ArrayOf(term, body) | Kind::SetOf(term, body) => {
+                self.body(body);
+                return self.output(term);
+            }
+            Kind::ObjectOf(key, value, body) => {
+                self.body(body);
+                self.output(key);
+                return self.output(value);
+            }
+            _ => rewrite_expr(self, expr),
+        }
         let Kind::Ref(_, parts) = &mut expr.kind else { return };
         for part in parts {
             let known = match &part.kind {
-                Kind::Var(name) => {
-                    self.bound.contains(name)
-                        || (self.negated && !name.starts_with('$') && !matches!(name.as_str(), "input" | "data"))
-                }
+                Kind::Var(name) if name.starts_with('$') || matches!(name.as_str(), "input" | "data") => false,
+                Kind::Var(name) => self.all || self.bound.contains(name),
                 _ => false,
             };
             if known {

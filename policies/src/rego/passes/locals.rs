@@ -26,15 +26,11 @@ pub(crate) fn original(name: &str) -> &str {
     }
 }
 
-/// Declared names that nothing uses; those of `:=` count only when asked for, as OPA's strict mode does.
-pub(crate) fn unused(fault: &Fault) -> bool {
-    fault.what.ends_with(" unused")
-}
-
 pub(super) fn run(module: &mut Module, context: &mut Context<'_>) -> Result<(), Fault> {
     let globals = context.symbols.globals(module);
     for rule in &mut module.rules {
         let mut locals = Locals {
+            strict: context.strict,
             globals: &globals,
             fresh: &mut context.fresh,
             scopes: vec![Scope::default()],
@@ -56,16 +52,27 @@ struct Local {
     unique: String,
     span: Span,
     used: bool,
-    /// `some` and `every` must be used.
-    declared: bool,
+    way: Way,
     /// Its declaration has been met: a comprehension in front of it means another variable.
     visible: bool,
+}
+
+/// How a name comes into a scope.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// `some x` and `every x in …`: must be used.
+    Declared,
+    /// `x := …`: must be used in strict mode.
+    Assigned,
+    /// An argument, `some x in …`, or nothing: need not.
+    Other,
 }
 
 #[derive(Debug, Default)]
 struct Scope(BTreeMap<String, Local>);
 
 struct Locals<'a> {
+    strict: bool,
     globals: &'a BTreeSet<String>,
     fresh: &'a mut Fresh,
     /// The first is the rule's own: arguments, and names that nothing declares.
@@ -92,7 +99,7 @@ impl Locals<'_> {
                     return self.refuse(Fault::new(Class::Compile, span, what).hint("use a different variable name"));
                 }
                 if name != "_" {
-                    self.declare(0, name, span, false);
+                    self.declare(0, name, span, Way::Other);
                     self.args.insert(name.to_owned());
                 }
             }
@@ -128,8 +135,13 @@ impl Locals<'_> {
         let scope = self.scopes.pop().unwrap_or_default();
         self.seen.pop();
         for (name, local) in scope.0 {
-            if local.declared && !local.used {
-                let what = format!("declared var {name} unused");
+            let how = match local.way {
+                Way::Declared => "declared",
+                Way::Assigned if self.strict => "assigned",
+                _ => continue,
+            };
+            if !local.used {
+                let what = format!("{how} var {name} unused");
                 self.refuse(Fault::new(Class::Compile, local.span, what).hint("remove it, or write _"));
             }
         }
@@ -140,39 +152,43 @@ impl Locals<'_> {
         match &statement.what {
             What::Some(declared) => {
                 for name in declared {
-                    self.declare_once(place, &name.text, name.span, true);
+                    self.declare_once(place, &name.text, name.span, Way::Declared);
                 }
             }
             What::SomeIn { key, value, .. } => {
                 key.iter().for_each(|key| pattern(key, &mut names));
                 pattern(value, &mut names);
                 for (name, expr) in names {
-                    self.declare_once(place, name, expr.span, false);
+                    self.declare_once(place, name, expr.span, Way::Other);
                 }
             }
             What::Assign(lhs, _) => {
                 pattern(lhs, &mut names);
                 for (name, expr) in names {
-                    self.declare_once(place, name, expr.span, false);
+                    self.declare_once(place, name, expr.span, Way::Assigned);
                 }
             }
             _ => {}
         }
     }
 
-    fn declare_once(&mut self, place: usize, name: &str, span: Span, must_be_used: bool) {
+    fn declare_once(&mut self, place: usize, name: &str, span: Span, way: Way) {
         if let Some(before) = self.scopes[place].0.get(name) {
-            let how = if before.declared { "declared" } else { "assigned" };
+            let how = if before.way == Way::Assigned {
+                "assigned"
+            } else {
+                "declared"
+            };
             return self.refuse(Fault::new(Class::Compile, span, format!("var {name} {how} above")));
         }
         // The body of a function is not a scope of its own: what it assigns may not be an argument.
         if place == 1 && self.args.contains(name) {
             return self.refuse(Fault::new(Class::Compile, span, format!("arg {name} redeclared")));
         }
-        self.declare(place, name, span, must_be_used);
+        self.declare(place, name, span, way);
     }
 
-    fn declare(&mut self, place: usize, name: &str, span: Span, declared: bool) {
+    fn declare(&mut self, place: usize, name: &str, span: Span, way: Way) {
         if matches!(name, "_" | "input" | "data") {
             return;
         }
@@ -181,7 +197,7 @@ impl Locals<'_> {
             unique,
             span,
             used: false,
-            declared,
+            way,
             visible: place == 0,
         };
         self.scopes[place].0.entry(name.to_owned()).or_insert(local);
@@ -204,6 +220,19 @@ impl Locals<'_> {
 
     fn statements(&mut self, body: &mut Body) {
         body.iter_mut().for_each(|statement| self.statement(statement));
+    }
+
+    /// The pattern of an assignment: what stands in it is no use of it.
+    fn assigned(&mut self, lhs: &mut Expr) {
+        let mut names = Vec::new();
+        pattern(lhs, &mut names);
+        let names: Vec<String> = names.into_iter().map(|(name, _)| name.to_owned()).collect();
+        self.expr(lhs);
+        if let Some(scope) = self.scopes.last_mut() {
+            for name in names {
+                scope.0.entry(name).and_modify(|local| local.used = false);
+            }
+        }
     }
 
     /// `x := …` below a use of `x`.
@@ -258,7 +287,7 @@ impl Locals<'_> {
             }
         }
         if hidden || !self.globals.contains(name) {
-            self.declare(0, name, span, false);
+            self.declare(0, name, span, Way::Other);
             if let Some(local) = self.scopes[0].0.get(name) {
                 name.clone_from(&local.unique);
             }
@@ -273,7 +302,7 @@ impl Rewrite for Locals<'_> {
                 self.expr(rhs);
                 self.check_order(lhs);
                 self.show(lhs);
-                self.expr(lhs);
+                self.assigned(lhs);
             }
             What::Some(names) => {
                 let names = names.clone();
@@ -300,7 +329,7 @@ impl Rewrite for Locals<'_> {
                 let place = self.scopes.len() - 1;
                 let taken = std::mem::take(body);
                 for name in key.iter().chain([&*value]) {
-                    self.declare(place, &name.text, name.span, true);
+                    self.declare(place, &name.text, name.span, Way::Other);
                     self.show_name(&name.text);
                 }
                 self.scoped(Some(taken), |locals, inner| {

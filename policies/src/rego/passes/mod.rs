@@ -24,19 +24,21 @@ mod values;
 
 use std::fmt;
 
-use super::ast::{Body, Expr, Kind, Module, Name, Rule, Statement, What};
+use super::ast::{Body, Expr, Kind, Module, Rule, Statement, What};
 use super::fault::Fault;
 use super::symbols::Symbols;
 use super::walk::{self, Look, Rewrite, look_expr};
 
 pub(crate) use builtins::{WRAPPERS, wrapper};
-pub(crate) use locals::{original, unused};
+pub(crate) use locals::original;
 
 /// What a pass may ask for beside the module.
 pub(crate) struct Context<'a> {
     pub(crate) symbols: &'a Symbols,
     /// Makes names that are in no policy.
     pub(crate) fresh: Fresh,
+    /// OPA's strict mode: what is assigned must be used.
+    pub(crate) strict: bool,
     /// METADATA of this module, by the line of what it stands above.
     pub(crate) annotations: &'a super::annotations::Annotations,
     /// Built-ins that some module replaces by `with`, or replaces something with.
@@ -216,8 +218,4 @@ pub(crate) fn pattern<'a>(expr: &'a Expr, out: &mut Vec<(&'a str, &'a Expr)>) {
         Kind::Object(fields) => fields.iter().for_each(|(_, value)| pattern(value, out)),
         _ => {}
     }
-}
-
-fn name(name: &Name) -> &str {
-    &name.text
 }

@@ -8,7 +8,7 @@ use super::super::parser::is_keyword;
 
 pub(super) fn run(module: &mut Module) {
     module.imports.clear();
-    let named = |word: &str| module.rules.iter().any(|rule| rule.head.name.text == word);
+    let named = |module: &Module, word: &str| module.rules.iter().any(|rule| rule.head.name.text == word);
     if module.rules.iter().any(|rule| is_keyword(&rule.head.name.text)) {
         module.dialect = Dialect::V0;
         for rule in &mut module.rules {
@@ -16,9 +16,7 @@ pub(super) fn run(module: &mut Module) {
             rule.head.contains = false;
             rule.otherwise.iter_mut().for_each(|otherwise| otherwise.has_if = false);
         }
-        let words = ["in", "every"]
-            .into_iter()
-            .filter(|word| !module.rules.iter().any(|rule| rule.head.name.text == **word));
+        let words = ["in", "every"].into_iter().filter(|word| !named(module, word));
         let imports: Vec<Import> = words
             .map(|word| Import {
                 span: super::super::ast::Span::default(),
@@ -29,7 +27,6 @@ pub(super) fn run(module: &mut Module) {
         module.imports = imports;
         return;
     }
-    let _ = named;
     module.dialect = Dialect::V1;
     for rule in &mut module.rules {
         rule.has_if = rule.body.is_some();

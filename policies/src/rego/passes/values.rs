@@ -40,12 +40,7 @@ impl Split for Values<'_> {
             let evaluated = !matches!(with.value.kind, Kind::Var(ref name) if !matches!(name.as_str(), "input" | "data"))
                 && !is_constant(&with.value);
             if evaluated && !self.is_function(&with.value) {
-                let line = with.value.span.line;
-                let mut front = hoist(&mut with.value, self.fresh, at);
-                // A value is often a long document: it stays on its lines when nothing stands between.
-                let _ = line;
-                front.span = at;
-                out.push(front);
+                out.push(hoist(&mut with.value, self.fresh, at));
             }
         }
         out.push(statement);
