@@ -91,20 +91,23 @@ pub async fn newest(
     head::newest(store, repository, key, state).await
 }
 
-/// Looks for an entry from `from` on in one incarnation, at most `bundles` of them, and says where it stands.
+/// Looks for an entry from `from` on in one incarnation, in at most `bundles` of them. `heads` are those that were read already.
 ///
 /// # Errors
 /// As [`newest`]; `Ok(None)` where the incarnation is not there, or does not hold it so near.
-pub async fn find<T>(
+pub(crate) async fn find<T>(
     store: &Arc<dyn ObjectStore>,
     repository: &str,
-    key: &PublicKey,
+    (key, heads): (&PublicKey, &[Head]),
     (incarnation, from, bundles): (&str, u64, u64),
     mut wanted: impl FnMut(u64, Entry) -> Option<T>,
 ) -> Result<Option<T>, ArchiveError> {
-    let Some(head) = head::of(store, repository, key, incarnation).await? else {
-        return Ok(None);
+    let known = heads.iter().find(|head| head.incarnation == incarnation && head.key == key.id());
+    let head = match known {
+        Some(head) => Some(head.clone()),
+        None => head::of(store, repository, key, incarnation).await?,
     };
+    let Some(head) = head else { return Ok(None) };
     let mut reader = Tiles::new(store, &head);
     let first = from / tiles::WIDTH;
     let end = head.checkpoint.size.div_ceil(tiles::WIDTH);
@@ -117,6 +120,32 @@ pub async fn find<T>(
         }
     }
     Ok(None)
+}
+
+/// The head of one incarnation and its newest entries that are `wanted`, newest first, at most `most`. Reads no further than it must.
+///
+/// # Errors
+/// As [`newest`]; `Ok(None)` where the incarnation is not there.
+pub(crate) async fn newest_entries(
+    store: &Arc<dyn ObjectStore>,
+    repository: &str,
+    key: &PublicKey,
+    (incarnation, most): (&str, usize),
+    wanted: &(dyn Fn(&Entry) -> bool + Sync),
+) -> Result<Option<(Head, Vec<(u64, Entry)>)>, ArchiveError> {
+    let Some(head) = head::of(store, repository, key, incarnation).await? else {
+        return Ok(None);
+    };
+    let (mut reader, mut entries) = (Tiles::new(store, &head), Vec::new());
+    let mut bundle = head.checkpoint.size.div_ceil(tiles::WIDTH);
+    while bundle > 0 && entries.len() < most {
+        bundle -= 1;
+        let read = (bundle * tiles::WIDTH..).zip(reader.bundle(bundle).await?);
+        let parsed: Vec<_> = read.filter_map(|(index, bytes)| Some((index, Entry::parse(&bytes)?))).collect();
+        let lacking = most - entries.len();
+        entries.extend(parsed.into_iter().rev().filter(|(_, entry)| wanted(entry)).take(lacking));
+    }
+    Ok(Some((head, entries)))
 }
 
 /// Reads and verifies every incarnation of one key's log whole, newest first. Compares each with what `state` remembers, and
@@ -144,7 +173,7 @@ pub async fn read(
 }
 
 /// The names of a key's incarnations, newest first.
-async fn incarnations(store: &Arc<dyn ObjectStore>, key: &PublicKey) -> Result<Vec<String>, ArchiveError> {
+pub(crate) async fn incarnations(store: &Arc<dyn ObjectStore>, key: &PublicKey) -> Result<Vec<String>, ArchiveError> {
     let prefix = layout::log(&key.id());
     let mut folders: Vec<String> = Vec::new();
     loop {
@@ -204,19 +233,38 @@ async fn read_one(
 
 /// Reads every tile that a log's present size has and compares it with the log's leaves.
 pub(crate) async fn check_tiles(store: &Arc<dyn ObjectStore>, log: &Log) -> Result<(), ArchiveError> {
-    let base = format!("{}/", log.name());
-    for tile in tiles::hash_tiles(&log.leaves) {
-        let object = format!("{base}{}", tile.name);
-        let found = store
-            .get_limited(&object, tiles::TILE_MAX)
-            .await
-            .map_err(|error| ArchiveError::of(error, &object, &log.name()))?;
-        if found[..] != tile.bytes[..] {
-            return Err(ArchiveError::damaged(
-                &object,
-                "its hashes are not those of the log's entries",
-            ));
+    compare_tiles(store, log).await.into_iter().collect()
+}
+
+/// The same, tile by tile.
+pub(crate) async fn compare_tiles(store: &Arc<dyn ObjectStore>, log: &Log) -> Vec<Result<(), ArchiveError>> {
+    let (base, name) = (format!("{}/", log.name()), log.name());
+    let compared = stream::iter(tiles::hash_tiles(&log.leaves)).map(|tile| {
+        let (object, name) = (format!("{base}{}", tile.name), &name);
+        async move {
+            let found = store.get_limited(&object, tiles::TILE_MAX).await;
+            let found = found.map_err(|error| ArchiveError::of(error, &object, name))?;
+            if found[..] == tile.bytes[..] {
+                return Ok(());
+            }
+            let reason = "its hashes are not those of the log's entries";
+            Err(ArchiveError::damaged(&object, reason))
         }
+    });
+    compared.buffered(BUNDLES_AHEAD).collect().await
+}
+
+/// Compares what the first entries of bundles say is newest with the entries before them.
+pub(crate) fn check_last(log: &Log) -> Result<(), ArchiveError> {
+    let mut last = Last::default();
+    for (index, entry) in log.parsed() {
+        if index > 0 && index.is_multiple_of(tiles::WIDTH) && !last.covers(&entry) {
+            return Err(ArchiveError::Log {
+                log: log.name(),
+                reason: format!("says at index {index} that other entries were the last than those that stand before it"),
+            });
+        }
+        last.apply(index, entry);
     }
     Ok(())
 }

@@ -25,7 +25,7 @@ mod writer;
 
 pub use {
     manifest::LogRef,
-    repository::{EntryRef, LoggedRehearsal},
+    repository::{EntryRef, LedgerCheck, LogView, LoggedRehearsal},
 };
 
 pub use content::{BLOCK, FileDigest, HashKey, TreeDigest, path_order};

@@ -4,6 +4,7 @@
 
 mod commit;
 mod init;
+mod logs;
 mod points;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -18,6 +19,7 @@ use serde::de::DeserializeOwned;
 
 pub use commit::{Commit, RehearsalPlace};
 pub use init::InitOptions;
+pub use logs::{LedgerCheck, LogView};
 pub use points::{EntryRef, LoggedRehearsal, Point};
 
 use crate::content::HashKey;

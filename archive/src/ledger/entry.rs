@@ -204,6 +204,16 @@ impl Last {
         }
     }
 
+    /// Whether the first entry of a bundle carries on just this, as far as it had room.
+    pub(super) fn covers(&self, first: &Entry) -> bool {
+        let known = first
+            .last
+            .iter()
+            .all(|entry| self.lines.values().any(|line| line == entry));
+        let all = first.last.len() == self.lines.len() && first.last_lacks == self.lacks;
+        known && (all || first.last_lacks)
+    }
+
     /// The entries, newest of each line.
     pub fn entries(&self) -> impl Iterator<Item = &LastEntry> {
         self.lines.values()

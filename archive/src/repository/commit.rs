@@ -3,9 +3,12 @@
 //! Invariant: the signed object comes first, its log entry last; a snapshot that is committed but not logged is found and
 //! logged by the next run of the same writer.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use muster_signing::{Digest, PublicKey, Role, SecretKey, Verified, canonical_json, payload, seal};
 use serde::Serialize;
+use serde_json::Value;
 
 use super::Repository;
 use crate::edge::Edge;
@@ -14,6 +17,8 @@ use crate::manifest::{MANIFEST_MAX, MANIFEST_PAYLOAD_MAX, Manifest, SCORECARD_PA
 use crate::object_store::{ErrorKind, ListQuery, PutOptions};
 use crate::{ArchiveError, LogRef, layout};
 
+/// Most bytes of JSON of a set of stores, so that it fits an entry.
+const STORES_MAX: usize = 48 << 10;
 /// So many manifests are looked through for one that was not logged.
 const ORPHANS_AMONG: usize = 256;
 
@@ -125,6 +130,45 @@ impl Repository {
     pub async fn log_audit(&self, bundle: Digest, key: &SecretKey, edge: &dyn Edge) -> Result<Appended, ArchiveError> {
         self.check_key(&key.public(), Role::Auditor)?;
         self.log(key, None, &[LogEvent::Audit { bundle }], edge).await
+    }
+
+    /// Logs which stores this writer's configuration names and for how long it has objects held and kept, where its log does not say
+    /// so yet. `object_lock` and `keep` are as configured, null where nothing is.
+    ///
+    /// # Errors
+    /// [`ArchiveError::WrongKey`], storage and log errors.
+    pub async fn log_configuration(
+        &self,
+        stores: &BTreeMap<String, String>,
+        object_lock: &Value,
+        keep: &Value,
+        key: &SecretKey,
+        edge: &dyn Edge,
+    ) -> Result<(), ArchiveError> {
+        self.check_key(&key.public(), Role::Writer)?;
+        let head = self.prepare_log(key, edge).await?;
+        let last = head.last();
+        let said = |event: &LogEvent| last.entries().any(|entry| entry.event == *event);
+        let retention = LogEvent::Retention {
+            object_lock: object_lock.clone(),
+            keep: keep.clone(),
+        };
+        let never = !last
+            .entries()
+            .any(|entry| matches!(entry.event, LogEvent::Retention { .. }));
+        let nothing = object_lock.is_null() && keep.is_null() && never;
+        let mut events = self.keys_event(&head);
+        let stores = LogEvent::Stores { stores: stores.clone() };
+        if serde_json::to_vec(&stores).is_ok_and(|json| json.len() <= STORES_MAX) {
+            events.extend(Some(stores).filter(|event| !said(event)));
+        } else {
+            tracing::warn!("the configuration names more stores than an entry of the log has room for");
+        }
+        events.extend(Some(retention).filter(|event| !said(event) && !nothing));
+        if !events.is_empty() {
+            self.log(key, Some(&head), &events, edge).await?;
+        }
+        Ok(())
     }
 
     /// Logs the snapshots of `store` that this writer committed and did not live to log. Returns their ids.

@@ -176,7 +176,7 @@ impl Repository {
             return newest.ok_or_else(|| missing("at all"));
         };
         let upper = wanted.to_ascii_uppercase();
-        if let Some(point) = self.near_its_manifest(store, &upper).await? {
+        if let Some(point) = self.near_its_manifest(store, &upper, &heads).await? {
             return Ok(point);
         }
         let points = self.points().await?.remove(store).unwrap_or_default();
@@ -197,7 +197,12 @@ impl Repository {
 
     /// The point whose manifest is the only one with such an id, found in the log behind the head that its writer saw. `None` where
     /// that does not answer it: then the logs are read whole.
-    async fn near_its_manifest(&self, store: &str, wanted: &str) -> Result<Option<Point>, ArchiveError> {
+    async fn near_its_manifest(
+        &self,
+        store: &str,
+        wanted: &str,
+        heads: &[Head],
+    ) -> Result<Option<Point>, ArchiveError> {
         if !wanted.bytes().all(|byte| byte.is_ascii_alphanumeric()) || !layout::is_store_name(store) {
             return Ok(None);
         }
@@ -231,7 +236,7 @@ impl Repository {
             (point.store == store && point.snapshot == manifest.snapshot).then_some(point)
         };
         let behind = (seen.incarnation.as_str(), seen.size, BUNDLES_BEHIND);
-        ledger::find(&self.store, self.id(), &key, behind, is_it).await
+        ledger::find(&self.store, self.id(), (&key, heads), behind, is_it).await
     }
 
     fn candidate(&self, object: &str, bytes: &Bytes) -> Result<Verified<Manifest>, ArchiveError> {

@@ -1,6 +1,7 @@
 //! What a repository promises, over an in-memory place.
 
 mod hostile;
+mod log;
 
 use std::path::Path;
 use std::sync::Arc;

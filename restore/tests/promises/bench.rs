@@ -90,6 +90,11 @@ impl Bench {
         self.dir.path().join(name)
     }
 
+    /// The key that signs what is backed up here.
+    pub(crate) fn writer(&self) -> &SecretKey {
+        &self.writer
+    }
+
     pub(crate) fn session<'a>(&'a self, on_event: &'a (dyn Fn(Event) + Sync)) -> Session<'a> {
         Session {
             repository: &self.repository,

@@ -6,6 +6,7 @@
 mod bench;
 mod damage;
 mod engines;
+mod growth;
 mod hostile;
 mod rehearsals;
 mod round_trip;
