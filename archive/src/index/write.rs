@@ -16,8 +16,10 @@ use super::segment::Segment;
 use crate::content::{HashKey, path_order};
 
 /// Bytes and files at which a chunk ends.
-const CHUNK_BYTES: usize = 1 << 20;
-const CHUNK_FILES: usize = 4096;
+const CHUNK_BYTES: usize = 128 << 10;
+const CHUNK_FILES: usize = 1024;
+/// Least files of a chunk that ends where its paths say.
+const CHUNK_LEAST: usize = 32;
 
 /// An index object and its name.
 pub(crate) type Object = (Digest, Vec<u8>);
@@ -101,8 +103,8 @@ impl IndexWriter {
         self.chunk.extend_from_slice(record);
         self.files += 1;
         let hash = blake3::hash(path);
-        let cut = u16::from_be_bytes([hash.as_bytes()[0], hash.as_bytes()[1]]) >> 6 == 0;
-        if self.files >= CHUNK_FILES || self.chunk.len() >= CHUNK_BYTES || (cut && self.files >= 64) {
+        let cut = u16::from_be_bytes([hash.as_bytes()[0], hash.as_bytes()[1]]) >> 9 == 0;
+        if self.files >= CHUNK_FILES || self.chunk.len() >= CHUNK_BYTES || (cut && self.files >= CHUNK_LEAST) {
             self.close()?;
         }
         Ok(())

@@ -68,7 +68,7 @@ impl Budget {
         for used in used {
             let saved = used.decoded.saturating_sub(used.bytes);
             let dear = decoded * 2 > 3 * BLOCK as u64 && saved >= used.bytes;
-            let cheap = decoded * 8 > 9 * BLOCK as u64 && saved >= 3 * used.bytes;
+            let cheap = decoded * 4 > 5 * BLOCK as u64 && saved >= 3 * used.bytes;
             if !(dear || cheap) || !self.take(used.bytes) {
                 break;
             }

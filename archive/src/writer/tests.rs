@@ -3,6 +3,7 @@
 
 mod failures;
 mod memory;
+mod pages;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,12 +14,12 @@ use proptest::prelude::*;
 use serde_json::json;
 use tokio::runtime::Runtime;
 
-use super::{Parent, SnapshotWriter, WriterOptions, Written};
+use super::{Indexing, Parent, SnapshotWriter, WriterOptions, Written};
 use crate::content::{BLOCK, FileDigest, HashKey, path_order};
 use crate::edge::Edge;
 use crate::object_store::{MemoryStore, ObjectMeta, ObjectStore};
 use crate::tree::{Content, Extent, NodeKind, TreeEntry};
-use crate::{ArchiveError, FrameDecoder, InitOptions, Manifest, Repository, Tool, Unreadable, VerifyDepth};
+use crate::{ArchiveError, FrameDecoder, IndexKey, InitOptions, Manifest, Repository, Tool, Unreadable, VerifyDepth};
 
 const GIB: u64 = 1 << 30;
 static ZEROS: [u8; BLOCK] = [0; BLOCK];
@@ -109,6 +110,8 @@ struct World {
     edge: Arc<Counting>,
     writer: SecretKey,
     sequence: u64,
+    /// What the writer remembers is sealed to this; `None`: it remembers nothing.
+    index: Option<IndexKey>,
     _state: tempfile::TempDir,
 }
 
@@ -140,33 +143,49 @@ impl World {
             edge,
             writer,
             sequence: 0,
+            index: None,
             _state: state,
         }
     }
 
     fn start(&self, parent: Parent, cancel: &Arc<AtomicBool>) -> SnapshotWriter {
-        let options = WriterOptions {
-            workers: 3,
-            ..WriterOptions::default()
-        };
         let edge: Arc<dyn Edge> = Arc::<Counting>::clone(&self.edge);
         let (repository, handle) = (self.repository.clone(), self.runtime.handle().clone());
-        SnapshotWriter::start(repository, parent, &options, edge, handle, Arc::clone(cancel))
+        SnapshotWriter::start(repository, parent, &self.options(), edge, handle, Arc::clone(cancel))
+    }
+
+    fn options(&self) -> WriterOptions {
+        WriterOptions {
+            workers: 3,
+            index: self.index.clone().map(|key| Indexing {
+                key,
+                store: "db".to_owned(),
+            }),
+            search_moved: true,
+            ..WriterOptions::default()
+        }
+    }
+
+    /// What the next snapshot leans on.
+    fn parent(&self) -> Parent {
+        let Ok(point) = self.runtime.block_on(self.repository.point("db", None)) else {
+            return Parent::none();
+        };
+        let (manifest, _) = self.wait(self.repository.manifest(&point));
+        let handle = self.runtime.handle();
+        self.repository.lean_on(&manifest, &self.options(), handle).unwrap()
     }
 
     /// Writes a tree and commits it; leans on the snapshot before.
     fn snapshot(&mut self, tree: &Tree) -> Verified<Manifest> {
-        let parent = self.runtime.block_on(async {
-            let Ok(point) = self.repository.point("db", None).await else {
-                return Parent::none();
-            };
-            let (manifest, _) = self.repository.manifest(&point).await.unwrap();
-            self.repository.parent(&manifest, 64 << 20).await.unwrap()
-        });
-        let mut writer = self.start(parent, &Arc::default());
+        let mut writer = self.start(self.parent(), &Arc::default());
         for (path, pieces) in tree {
             write_file(&mut writer, path, pieces).unwrap();
         }
+        self.commit(writer)
+    }
+
+    fn commit(&mut self, writer: SnapshotWriter) -> Verified<Manifest> {
         let written = writer.finish().unwrap();
         self.sequence += 1;
         let manifest = self.manifest(written);
@@ -198,9 +217,9 @@ impl World {
             encryption: written.encryption,
             stored_bytes: written.stored_bytes,
             added_bytes: written.added_bytes,
-            rewritten_bytes: 0,
-            restore: None,
-            index: None,
+            rewritten_bytes: written.rewritten_bytes,
+            restore: Some(written.restore),
+            index: written.index,
             unreadable: Unreadable::default(),
             tool: Tool {
                 name: "muster".to_owned(),
@@ -364,7 +383,7 @@ fn record(path: &[u8], mode: u32, size: u64, digest: &[u8; 32]) -> Digest {
 
 fn length() -> impl Strategy<Value = u64> {
     prop_oneof![
-        4 => prop::sample::select(vec![0, 1, 2, 4095, 65_535, 65_536, 65_537, 131_071, 131_072, 131_073, 196_608]),
+        4 => prop::sample::select(vec![0, 1, 2, 4095, 8192, 16_384, 40_960, 65_535, 65_536, 65_537, 131_071, 131_072, 131_073, 196_608]),
         1 => 0u64..300_000,
     ]
 }
@@ -387,7 +406,12 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
-    fn what_is_written_is_what_the_format_leads_to(first in tree(), changed in tree(), kept in any::<u32>()) {
+    fn what_is_written_is_what_the_format_leads_to(
+        first in tree(),
+        changed in tree(),
+        kept in any::<u32>(),
+        remembers in any::<bool>(),
+    ) {
         let mut second: Tree = first
             .iter()
             .enumerate()
@@ -396,6 +420,7 @@ proptest! {
             .collect();
         second.extend(changed);
         let mut world = World::new();
+        world.index = remembers.then(|| IndexKey::new([5; 32]));
         let before = world.snapshot(&first);
         world.assert_reads_back(&before, &first);
         let after = world.snapshot(&second);

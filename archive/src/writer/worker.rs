@@ -3,6 +3,7 @@
 //! Invariant: a block is leaned on where its pages' prints at its place are the parent's, or its hash is one that is known; whatever
 //! else it is, it is stored. The hashes in the tree are always of the bytes that were read.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender};
@@ -38,6 +39,7 @@ pub(super) fn work(queue: &Receiver<Batch>, done: &Sender<Batch>, shared: &Share
             encoder,
             scratch: Vec::new(),
             bundle: Vec::new(),
+            gathered: Gathered::default(),
             base: None,
             block: 0,
         },
@@ -67,6 +69,8 @@ struct Worker<'a> {
     scratch: Vec<u8>,
     /// Short blocks that will share a frame.
     bundle: Vec<u8>,
+    /// Changed pages that will share a frame.
+    gathered: Gathered,
     base: Option<Arc<Base>>,
     /// Number of the next block in the base.
     block: usize,
@@ -97,6 +101,7 @@ impl Worker<'_> {
             }
         }
         self.base = None;
+        self.close_gathered(batch)?;
         self.close_bundle(batch)?;
         batch.data = data;
         Ok(())
@@ -185,7 +190,6 @@ impl Worker<'_> {
     ) -> std::io::Result<()> {
         let page = self.shared.page as usize;
         let first = batch.pieces.len();
-        let mut gathered = Gathered::default();
         // Runs of pages that share their fate and, where they are leaned on, the parent's extent.
         let mut at = 0;
         while at < bytes.len() {
@@ -222,11 +226,11 @@ impl Worker<'_> {
                     .map_or(Place::Zeros, Place::Old);
                 self.push(&bytes[at..end], place, batch);
             } else {
-                self.changed(bytes, at..end, unchanged, &mut gathered, batch)?;
+                self.changed(bytes, at..end, unchanged, batch)?;
             }
             at = end;
         }
-        self.close_gathered(&mut gathered, batch)?;
+        self.gathered.last_end = None;
         // A block in one piece has one hash.
         if let [piece] = &mut batch.pieces[first..] {
             piece.hash = hash;
@@ -238,9 +242,8 @@ impl Worker<'_> {
     fn changed(
         &mut self,
         bytes: &[u8],
-        run: std::ops::Range<usize>,
+        run: Range<usize>,
         unchanged: &[bool],
-        gathered: &mut Gathered,
         batch: &mut Batch,
     ) -> std::io::Result<()> {
         let page = self.shared.page as usize;
@@ -253,29 +256,31 @@ impl Worker<'_> {
                 at = end;
                 continue;
             }
-            if gathered.pages > 0 && gathered.again != again {
-                self.close_gathered(gathered, batch)?;
+            if !self.gathered.bytes.is_empty() && self.gathered.again != again {
+                self.close_gathered(batch)?;
             }
-            let within = clip(gathered.bytes.len());
-            gathered.bytes.extend_from_slice(here);
-            gathered.pages += 1;
-            gathered.again = again;
+            let within = clip(self.gathered.bytes.len());
+            self.gathered.bytes.extend_from_slice(here);
+            self.gathered.again = again;
             // A neighbour in the block and in the frame goes on with the piece before.
             match batch.pieces.last_mut() {
                 Some(Piece {
                     length,
                     hash,
                     place: Place::New { frame: OPEN, within },
-                }) if gathered.last_end == Some(at) => {
+                }) if self.gathered.last_end == Some(at) => {
                     *length += clip(here.len());
                     let start = *within as usize;
-                    *hash = self.shared.key.hash(&gathered.bytes[start..]);
+                    *hash = self.shared.key.hash(&self.gathered.bytes[start..]);
                 }
-                _ => self.push(here, Place::New { frame: OPEN, within }, batch),
+                _ => {
+                    self.gathered.pieces.push(batch.pieces.len());
+                    self.push(here, Place::New { frame: OPEN, within }, batch);
+                }
             }
-            gathered.last_end = Some(end);
-            if gathered.pages >= FRAME_PAGES && gathered.bytes.len() >= FRAME_BYTES {
-                self.close_gathered(gathered, batch)?;
+            self.gathered.last_end = Some(end);
+            if self.gathered.bytes.len() >= FRAME_BYTES.max(FRAME_PAGES * page) {
+                self.close_gathered(batch)?;
             }
             at = end;
         }
@@ -294,44 +299,31 @@ impl Worker<'_> {
         });
     }
 
-    fn close_gathered(&mut self, gathered: &mut Gathered, batch: &mut Batch) -> std::io::Result<()> {
-        if gathered.pages == 0 {
-            return Ok(());
-        }
-        let bytes = std::mem::take(&mut gathered.bytes);
-        let waiting = batch
-            .pieces
-            .iter()
-            .rposition(|piece| {
-                !matches!(
-                    piece.place,
-                    Place::New { frame: OPEN, .. } | Place::Old(_) | Place::Zeros
-                )
-            })
-            .map_or(0, |last| last + 1);
+    /// Makes a frame of the changed pages that were gathered, and tells them its number.
+    fn close_gathered(&mut self, batch: &mut Batch) -> std::io::Result<()> {
+        let mut gathered = std::mem::take(&mut self.gathered);
         let number = batch.frames.len();
-        let mut known = true;
-        for piece in &mut batch.pieces[waiting..] {
-            if let Place::New { frame: OPEN, .. } = piece.place
-                && let Some(location) = self.shared.parent.find(&piece.hash, piece.length)
-            {
+        let mut needed = false;
+        for at in gathered.pieces.drain(..) {
+            let Some(piece) = batch.pieces.get_mut(at) else {
+                continue;
+            };
+            piece.place = match (piece.place, self.shared.parent.find(&piece.hash, piece.length)) {
                 // An earlier run that did not end stored it.
-                piece.place = Place::Old(location);
-            }
-            if let Place::New { frame, .. } = &mut piece.place
-                && *frame == OPEN
-            {
-                *frame = number;
-                known = false;
-            }
+                (_, Some(location)) => Place::Old(location),
+                (Place::New { within, .. }, None) => {
+                    needed = true;
+                    Place::New { frame: number, within }
+                }
+                (place, None) => place,
+            };
         }
-        if !known {
-            self.frame(&bytes, gathered.again, batch)?;
+        if needed {
+            self.frame(&gathered.bytes, gathered.again, batch)?;
         }
-        gathered.bytes = bytes;
         gathered.bytes.clear();
-        gathered.pages = 0;
         gathered.last_end = None;
+        self.gathered = gathered;
         Ok(())
     }
 
@@ -382,13 +374,14 @@ impl Worker<'_> {
 /// Stands for the frame of short blocks that is still being gathered.
 const BUNDLE: usize = usize::MAX - 1;
 
-/// Changed pages of one block on their way to a frame.
+/// Changed pages on their way to a frame.
 #[derive(Default)]
 struct Gathered {
     bytes: Vec<u8>,
-    pages: usize,
+    /// Which of the batch's pieces they are.
+    pieces: Vec<usize>,
     again: bool,
-    /// Where in the block the last of them ends.
+    /// Where in the block in hand the last of them ends.
     last_end: Option<usize>,
 }
 

@@ -70,6 +70,8 @@ pub(crate) fn run(context: &Context, args: Snapshots) -> Result<Exit, CommandErr
                     "consistency_point": manifest.consistency_point,
                     "logical_bytes": manifest.tree.logical_bytes,
                     "stored_bytes": manifest.stored_bytes,
+                    "added_bytes": manifest.added_bytes,
+                    "rewritten_bytes": manifest.rewritten_bytes,
                     "predicted_restore_seconds": predicted,
                     "restore": manifest.restore,
                     "parent": manifest.parent.as_ref().map(|parent| &parent.snapshot),

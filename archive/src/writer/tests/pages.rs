@@ -1,0 +1,411 @@
+//! Pages: what changed in place is found by its place, and nothing else is stored; what is remembered is never believed too much.
+
+use std::sync::Arc;
+
+use super::*;
+use crate::layout;
+use crate::object_store::PutOptions;
+use crate::tree::Location;
+use crate::writer::FileTimes;
+
+const PAGE: u64 = 8192;
+
+fn remembering() -> World {
+    World {
+        index: Some(IndexKey::new([5; 32])),
+        ..World::new()
+    }
+}
+
+fn one(path: &str, pieces: Vec<Piece>) -> Tree {
+    Tree::from([(path.to_owned(), pieces)])
+}
+
+/// Pages of noise, each with its seed.
+fn pages(seeds: impl IntoIterator<Item = u8>) -> Vec<Piece> {
+    seeds.into_iter().map(|seed| Piece::Noise(seed, PAGE)).collect()
+}
+
+fn extents(world: &World, manifest: &Verified<Manifest>) -> Vec<Extent> {
+    let mut all = Vec::new();
+    for leaf in world.wait(world.repository.tree_leaves(manifest)) {
+        for entry in world.wait(world.repository.read_leaf(&leaf)) {
+            if let NodeKind::File { content, .. } = entry.kind {
+                match content {
+                    Content::Inline(extents) => all.extend(extents),
+                    Content::Maps(maps) => {
+                        for map in maps {
+                            all.extend(world.wait(world.repository.read_map(&map)));
+                        }
+                    }
+                }
+            }
+        }
+    }
+    all
+}
+
+fn locations(extents: &[Extent]) -> impl Iterator<Item = Location> {
+    extents.iter().filter_map(|extent| extent.location)
+}
+
+#[test]
+fn one_changed_page_is_stored_alone_and_the_others_are_slices_of_the_parents_frame() {
+    let mut world = remembering();
+    let before = pages(0..16);
+    let first = world.snapshot(&one("a", before.clone()));
+    let mut after = before;
+    after[3] = Piece::Noise(100, PAGE);
+    let second = world.snapshot(&one("a", after.clone()));
+    world.assert_reads_back(&second, &one("a", after));
+    world.assert_verifies();
+    assert!(
+        second.added_bytes < PAGE + 4096,
+        "{} bytes for one page",
+        second.added_bytes
+    );
+    let found = extents(&world, &second);
+    let lengths: Vec<u64> = found.iter().map(|extent| extent.length / PAGE).collect();
+    assert_eq!(lengths, [3, 1, 4, 8]);
+    assert_eq!(found[0].group.as_ref().unwrap().extents, 3);
+    let old = locations(&extents(&world, &first)).next().unwrap();
+    assert_eq!(
+        (found[2].location.unwrap().pack, found[2].location.unwrap().within),
+        (old.pack, 4 * 8192)
+    );
+}
+
+#[test]
+fn a_page_that_is_cut_grows_or_turns_to_zeros_is_not_taken_for_what_it_was() {
+    let mut world = remembering();
+    let noise = |length| Piece::Noise(1, length);
+    let trees = [
+        vec![noise(20 * PAGE + 100)],
+        vec![noise(20 * PAGE + 99)],
+        vec![noise(20 * PAGE + 101)],
+        vec![noise(3 * PAGE)],
+        vec![noise(3 * PAGE - 1)],
+        vec![noise(PAGE)],
+        vec![noise(2 * PAGE)],
+        vec![noise(PAGE), Piece::Hole(PAGE), noise(PAGE)],
+        vec![noise(PAGE), Piece::Fill(0, PAGE), noise(30 * PAGE)],
+        vec![Piece::Hole(64 * PAGE), noise(PAGE)],
+        vec![Piece::Fill(0, 8 * PAGE)],
+        vec![],
+        vec![noise(9 * PAGE)],
+    ];
+    for pieces in trees {
+        let tree = one("a", pieces);
+        let manifest = world.snapshot(&tree);
+        world.assert_reads_back(&manifest, &tree);
+    }
+    world.assert_verifies();
+}
+
+#[test]
+fn many_rounds_of_changes_stay_cheap_to_restore_and_store_little_again() {
+    let mut world = remembering();
+    let count = 2048u32;
+    let mut state: Vec<u8> = (0..count).map(|page| (page % 250) as u8).collect();
+    world.snapshot(&one("table", pages(state.clone())));
+    for round in 0..14u32 {
+        for page in 0..count {
+            if (page
+                .wrapping_mul(2_654_435_761)
+                .wrapping_add(round.wrapping_mul(40_503))
+                >> 7)
+                % 8
+                == 0
+            {
+                let slot = &mut state[page as usize];
+                *slot = slot.wrapping_mul(5).wrapping_add((round + 1) as u8);
+            }
+        }
+        let tree = one("table", pages(state.clone()));
+        let manifest = world.snapshot(&tree);
+        let logical = manifest.tree.logical_bytes;
+        let cost = manifest.restore.as_ref().unwrap();
+        assert!(
+            manifest.rewritten_bytes <= logical / 20 + (1 << 16),
+            "round {round}: {} of {logical} again",
+            manifest.rewritten_bytes
+        );
+        assert!(
+            cost.decoded_bytes * 2 <= logical * 3,
+            "round {round}: {} decoded for {logical}",
+            cost.decoded_bytes
+        );
+        if round == 13 {
+            world.assert_reads_back(&manifest, &tree);
+        }
+    }
+    world.assert_verifies();
+}
+
+#[test]
+fn an_unchanged_gibibyte_costs_bytes_and_names_the_same_map() {
+    let mut world = remembering();
+    let long = |tail| {
+        one(
+            "big",
+            vec![Piece::Fill(1, GIB), Piece::Noise(2, PAGE), Piece::Noise(tail, PAGE)],
+        )
+    };
+    let first = world.snapshot(&long(3));
+    let second = world.snapshot(&long(4));
+    world.assert_reads_back(&second, &long(4));
+    let maps = |manifest: &Verified<Manifest>| {
+        let leaf = world.wait(world.repository.tree_leaves(manifest))[0];
+        match world.wait(world.repository.read_leaf(&leaf)).remove(0).kind {
+            NodeKind::File {
+                content: Content::Maps(maps),
+                ..
+            } => maps,
+            _ => panic!("it has no maps"),
+        }
+    };
+    assert_eq!(maps(&first)[0], maps(&second)[0]);
+    assert_ne!(maps(&first)[1], maps(&second)[1]);
+    assert!(second.added_bytes < 2 * PAGE, "{} bytes", second.added_bytes);
+    world.assert_verifies();
+}
+
+#[test]
+fn what_was_moved_or_renamed_is_not_stored_again() {
+    let mut world = remembering();
+    let mut tree = one("logs/app.log", vec![Piece::Noise(1, 40 * PAGE)]);
+    tree.insert("small".to_owned(), vec![Piece::Noise(2, 3000)]);
+    world.snapshot(&tree);
+    let mut moved = one("logs/app.log.1", vec![Piece::Noise(1, 40 * PAGE)]);
+    moved.insert("logs/app.log".to_owned(), vec![Piece::Noise(3, PAGE)]);
+    moved.insert("tiny".to_owned(), vec![Piece::Noise(2, 3000)]);
+    let manifest = world.snapshot(&moved);
+    world.assert_reads_back(&manifest, &moved);
+    world.assert_verifies();
+    assert!(manifest.added_bytes < 2 * PAGE, "{} bytes", manifest.added_bytes);
+}
+
+#[test]
+fn an_index_that_is_gone_damaged_or_anothers_costs_no_data() {
+    type Harm = fn(&mut World);
+    let harms: [(&str, Harm); 4] = [
+        ("gone", |world| world.each_index_object(|_| None)),
+        ("damaged", |world| {
+            world.each_index_object(|bytes| {
+                let mut bytes = bytes.to_vec();
+                let last = bytes.len() - 1;
+                bytes[last] ^= 1;
+                Some(bytes)
+            });
+        }),
+        ("another's", |world| world.index = Some(IndexKey::new([6; 32]))),
+        ("not wanted", |world| world.index = None),
+    ];
+    let tree = |seed| {
+        let mut tree = one("big", vec![Piece::Noise(seed, 600 * PAGE)]);
+        tree.insert("small".to_owned(), vec![Piece::Noise(8, 100)]);
+        tree
+    };
+    for (name, harm) in harms {
+        let mut world = remembering();
+        world.snapshot(&tree(1));
+        harm(&mut world);
+        let same = world.snapshot(&tree(1));
+        world.assert_reads_back(&same, &tree(1));
+        assert!(same.added_bytes < 600 * PAGE / 4, "{name}: {} bytes", same.added_bytes);
+        let next = world.snapshot(&tree(2));
+        world.assert_reads_back(&next, &tree(2));
+        world.assert_verifies();
+    }
+}
+
+#[test]
+fn a_file_is_passed_over_only_where_nothing_says_that_it_may_have_changed() {
+    let mut world = remembering();
+    let times = FileTimes {
+        size: 3 * PAGE,
+        mtime: (1_700_000_000, 5),
+        ctime: (1_700_000_000, 6),
+    };
+    let pieces = vec![Piece::Noise(1, 3 * PAGE)];
+    let first = {
+        let mut writer = world.start(world.parent(), &Arc::default());
+        for path in ["a", "b", "c"] {
+            assert!(
+                !writer.is_unchanged(path.as_bytes(), &times),
+                "nothing is remembered yet"
+            );
+            write_timed(&mut writer, path, &times, &pieces, path == "b");
+        }
+        world.commit(writer)
+    };
+    let ask = |world: &World, path: &str, times: &FileTimes| {
+        let mut writer = world.start(world.parent(), &Arc::default());
+        writer.is_unchanged(path.as_bytes(), times)
+    };
+    assert!(ask(&world, "a", &times));
+    assert!(!ask(&world, "b", &times), "it changed while it was read");
+    assert!(!ask(&world, "d", &times), "it is new");
+    // A page was written, and its times were put back as far as a program can.
+    let written = FileTimes {
+        ctime: (1_700_000_000, 7),
+        ..times
+    };
+    assert!(!ask(&world, "a", &written));
+    for other in [
+        FileTimes { size: 1, ..times },
+        FileTimes {
+            mtime: (1_700_000_000, 4),
+            ..times
+        },
+    ] {
+        assert!(!ask(&world, "a", &other));
+    }
+    let second = {
+        let mut writer = world.start(world.parent(), &Arc::default());
+        for path in ["a", "b", "c"] {
+            if writer.is_unchanged(path.as_bytes(), &times) {
+                writer.reuse_file(timed(path, &times)).unwrap();
+            } else {
+                write_timed(&mut writer, path, &times, &pieces, false);
+            }
+        }
+        world.commit(writer)
+    };
+    assert_eq!(first.tree, second.tree);
+    world.assert_verifies();
+    world.edge.0.fetch_add(6 * 24 * 3_600_000, Ordering::Relaxed);
+    assert!(ask(&world, "a", &times));
+    world.edge.0.fetch_add(24 * 3_600_000 + 60_000, Ordering::Relaxed);
+    assert!(!ask(&world, "a", &times), "it was not read for a week");
+}
+
+#[test]
+fn a_time_close_to_the_parents_beginning_is_not_believed() {
+    let mut world = remembering();
+    let begun = i64::try_from(world.edge.now_ms() / 1000).unwrap();
+    for (seconds, believed) in [(begun - 60, true), (begun - 1, false), (begun + 1000, false)] {
+        let times = FileTimes {
+            size: PAGE,
+            mtime: (1_700_000_000, 0),
+            ctime: (seconds, 0),
+        };
+        let mut writer = world.start(world.parent(), &Arc::default());
+        writer.is_unchanged(b"a", &times);
+        write_timed(&mut writer, "a", &times, &[Piece::Noise(1, PAGE)], false);
+        world.commit(writer);
+        let mut writer = world.start(world.parent(), &Arc::default());
+        assert_eq!(writer.is_unchanged(b"a", &times), believed, "{seconds} at {begun}");
+    }
+}
+
+#[test]
+fn an_interrupted_run_is_gone_on_with_and_its_packs_are_not_put_again() {
+    let folder = tempfile::tempdir().unwrap();
+    for remembers in [true, false] {
+        let mut world = World::new();
+        world.index = remembers.then(|| IndexKey::new([5; 32]));
+        let journal = folder.path().join(format!("journal-{remembers}"));
+        let tree = one("big", (0..30).map(|seed| Piece::Noise(seed, 4 << 20)).collect());
+        let options = WriterOptions {
+            journal: Some(journal.clone()),
+            ..world.options()
+        };
+        let start = |world: &World, parent| {
+            let edge: Arc<dyn Edge> = Arc::<Counting>::clone(&world.edge);
+            let handle = world.runtime.handle().clone();
+            SnapshotWriter::start(world.repository.clone(), parent, &options, edge, handle, Arc::default())
+        };
+        let handle = world.runtime.handle().clone();
+        let lean = |world: &World| world.repository.lean_on_nothing(&options, &handle).unwrap();
+        let mut writer = start(&world, lean(&world));
+        write_file(&mut writer, "big", &tree["big"][..25]).unwrap();
+        drop(writer);
+        let left = world.packs().len();
+        assert!(left >= 1, "nothing was put before the run ended");
+        // One of them is lost meanwhile.
+        let gone = world.packs()[0].key.clone();
+        if remembers {
+            world.wait(async { world.repository.objects().delete(&gone).await.map_err(Into::into) });
+        }
+        let mut writer = start(&world, lean(&world));
+        write_file(&mut writer, "big", &tree["big"]).unwrap();
+        let manifest = world.commit(writer);
+        world.assert_reads_back(&manifest, &tree);
+        world.assert_verifies();
+        let kept = (left - usize::from(remembers)) as u64 * (32 << 20);
+        assert!(
+            manifest.added_bytes + kept <= (120 << 20) + (4 << 20),
+            "{} added although {kept} were there",
+            manifest.added_bytes
+        );
+    }
+}
+
+#[test]
+fn a_pack_that_is_suspected_is_not_leaned_on_again() {
+    let mut world = remembering();
+    let tree = one("a", pages(0..32));
+    world.snapshot(&tree);
+    let pack = locations(&extents(&world, &world.latest())).next().unwrap().pack;
+    world.repository.suspect([pack]).unwrap();
+    let after = world.snapshot(&tree);
+    assert!(locations(&extents(&world, &after)).all(|location| location.pack != pack));
+    assert!(after.added_bytes > 30 * PAGE);
+    let again = world.snapshot(&tree);
+    assert!(again.added_bytes < PAGE, "{} bytes", again.added_bytes);
+}
+
+fn timed(path: &str, times: &FileTimes) -> TreeEntry {
+    let kind = NodeKind::File {
+        sparse: false,
+        size: 0,
+        digest: [0; 32],
+        content: Content::Inline(Vec::new()),
+    };
+    TreeEntry {
+        kind,
+        mtime_seconds: times.mtime.0,
+        mtime_nanos: times.mtime.1,
+        ..TreeEntry::directory(path)
+    }
+}
+
+fn write_timed(writer: &mut SnapshotWriter, path: &str, times: &FileTimes, pieces: &[Piece], changes: bool) {
+    writer.begin_file(timed(path, times)).unwrap();
+    let mut bytes = Bytewise::new(pieces);
+    let mut all = vec![0; usize::try_from(pieces.iter().map(Piece::length).sum::<u64>()).unwrap()];
+    bytes.next(&mut all);
+    writer.write(&all).unwrap();
+    if changes {
+        writer.distrust_file();
+    }
+    writer.end_file().unwrap();
+}
+
+impl World {
+    fn latest(&self) -> Verified<Manifest> {
+        let point = self.wait(self.repository.point("db", None));
+        self.wait(self.repository.manifest(&point)).0
+    }
+
+    /// Replaces or removes every index object, in the repository and in this host's cache.
+    fn each_index_object(&mut self, harm: fn(&[u8]) -> Option<Vec<u8>>) {
+        let _ = std::fs::remove_dir_all(self.repository.state().dir().join("index"));
+        let objects = Arc::clone(self.repository.objects());
+        let listed = self.runtime.block_on(objects.list(layout::INDEX)).unwrap();
+        assert!(!listed.is_empty());
+        for object in listed {
+            self.runtime.block_on(async {
+                let bytes = objects.get_limited(&object.key, 1 << 30).await.unwrap();
+                match harm(&bytes) {
+                    Some(bytes) => objects
+                        .put(&object.key, bytes.into(), PutOptions::OVERWRITE)
+                        .await
+                        .unwrap(),
+                    None => objects.delete(&object.key).await.unwrap(),
+                };
+            });
+        }
+    }
+}
