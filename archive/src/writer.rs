@@ -38,7 +38,7 @@ use crate::tree::{FILE_MAX, NodeKind, TreeEntry, check_entry};
 use crate::{ArchiveError, Encryption, IndexRef, ListRef, Repository, TreeRef};
 use assemble::{Assembler, IndexPlace, Setting};
 use base::Base;
-use batch::{Batch, Begun, Item};
+use batch::{Batch, Begun, Buffers, Item};
 use budget::Budget;
 pub use costs::{Assumed, RestoreCost};
 use files::{MAP, TreeBuilder};
@@ -147,7 +147,7 @@ pub struct SnapshotWriter {
     now_ms: u64,
     sequence: u64,
     tasks: Option<Sender<Batch>>,
-    spare: Receiver<Vec<u8>>,
+    spare: Receiver<Buffers>,
     workers: Vec<JoinHandle<()>>,
     assembler: Option<JoinHandle<Result<Written, ArchiveError>>>,
     progress: Arc<WriteProgress>,
@@ -186,9 +186,9 @@ impl SnapshotWriter {
         let buffers = (options.workers * 2 + 4).min(most);
         let (tasks, task_queue) = bounded::<Batch>(buffers);
         let (done, done_queue) = bounded::<Batch>(buffers);
-        let (give_back, spare) = bounded::<Vec<u8>>(buffers);
+        let (give_back, spare) = bounded::<Buffers>(buffers);
         for _ in 1..buffers {
-            let _ = give_back.try_send(Vec::new());
+            let _ = give_back.try_send(Buffers::default());
         }
         let journal = options.journal.as_deref().and_then(|path| {
             Journal::open(path, &key)
@@ -241,7 +241,7 @@ impl SnapshotWriter {
             std::thread::spawn(move || Assembler::new(setting).run(&done_queue, &give_back, &cancel))
         };
         Self {
-            batch: Batch::new(0, Vec::with_capacity(BATCH + BLOCK)),
+            batch: Batch::new(0, Buffers::default()),
             filled: 0,
             size: 0,
             open: false,
@@ -400,7 +400,7 @@ impl SnapshotWriter {
 
     fn cancel_pipeline(&mut self) {
         self.batch.abandoned = true;
-        let batch = std::mem::replace(&mut self.batch, Batch::new(0, Vec::new()));
+        let batch = std::mem::replace(&mut self.batch, Batch::new(0, Buffers::default()));
         if let Some(tasks) = self.tasks.take() {
             let _ = tasks.send(Batch {
                 sequence: self.sequence,
@@ -482,10 +482,11 @@ impl SnapshotWriter {
             return Ok(());
         }
         self.sequence += 1;
-        let mut buffer = self.spare.recv().map_err(|_| ArchiveError::Cancelled)?;
-        buffer.clear();
-        buffer.reserve(BATCH + BLOCK);
-        let batch = std::mem::replace(&mut self.batch, Batch::new(self.sequence, buffer));
+        let mut buffers = self.spare.recv().map_err(|_| ArchiveError::Cancelled)?;
+        buffers.data.clear();
+        buffers.data.reserve(BATCH + BLOCK);
+        buffers.stored.clear();
+        let batch = std::mem::replace(&mut self.batch, Batch::new(self.sequence, buffers));
         if self.open && self.base.is_some() {
             self.batch.items.push(Item::Base {
                 base: self.base.clone(),

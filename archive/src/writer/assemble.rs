@@ -12,7 +12,7 @@ use crossbeam_channel::{Receiver, Sender};
 use muster_signing::Digest;
 
 use super::Written;
-use super::batch::{Batch, Block, Item, NewFrame, Piece, Place};
+use super::batch::{Batch, Block, Buffers, Item, NewFrame, Piece, Place};
 use super::costs::Costs;
 use super::files::TreeBuilder;
 use super::journal::Left;
@@ -94,7 +94,7 @@ impl Assembler {
     pub(super) fn run(
         mut self,
         batches: &Receiver<Batch>,
-        give_back: &Sender<Vec<u8>>,
+        give_back: &Sender<Buffers>,
         cancel: &AtomicBool,
     ) -> Result<Written, ArchiveError> {
         let mut early: BTreeMap<u64, Batch> = BTreeMap::new();
@@ -112,8 +112,8 @@ impl Assembler {
             early.insert(batch.sequence, batch);
             while let Some(batch) = early.remove(&next) {
                 next += 1;
-                let data = self.take(batch)?;
-                let _ = give_back.try_send(data);
+                let buffers = self.take(batch)?;
+                let _ = give_back.try_send(buffers);
             }
         }
         if early.is_empty() {
@@ -123,7 +123,7 @@ impl Assembler {
         }
     }
 
-    fn take(&mut self, batch: Batch) -> Result<Vec<u8>, ArchiveError> {
+    fn take(&mut self, batch: Batch) -> Result<Buffers, ArchiveError> {
         let Batch {
             data,
             items,
@@ -165,7 +165,7 @@ impl Assembler {
         if self.pack.is_none() {
             self.settle()?;
         }
-        Ok(data)
+        Ok(Buffers { data, stored })
     }
 
     /// The extents of a block.

@@ -90,6 +90,13 @@ pub(super) struct NewFrame {
     pub(super) again: bool,
 }
 
+/// The large buffers of a batch, which are used again.
+#[derive(Default)]
+pub(super) struct Buffers {
+    pub(super) data: Vec<u8>,
+    pub(super) stored: Vec<u8>,
+}
+
 /// A batch on its way through the pipeline.
 pub(super) struct Batch {
     pub(super) sequence: u64,
@@ -107,16 +114,16 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    pub(super) fn new(sequence: u64, data: Vec<u8>) -> Self {
+    pub(super) fn new(sequence: u64, buffers: Buffers) -> Self {
         Self {
             sequence,
-            data,
+            data: buffers.data,
+            stored: buffers.stored,
             items: Vec::new(),
             blocks: Vec::new(),
             pieces: Vec::new(),
             prints: Vec::new(),
             frames: Vec::new(),
-            stored: Vec::new(),
             abandoned: false,
             failure: None,
         }

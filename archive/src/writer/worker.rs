@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crossbeam_channel::{Receiver, Sender};
 
 use super::base::Base;
-use super::batch::{Batch, Block, Item, NewFrame, Piece, Place};
+use super::batch::{Batch, Block, Buffers, Item, NewFrame, Piece, Place};
 use super::budget::Budget;
 use super::parent::Parent;
 use crate::content::{BLOCK, FileDigest, HashKey};
@@ -46,7 +46,7 @@ pub(super) fn work(queue: &Receiver<Batch>, done: &Sender<Batch>, shared: &Share
         Err(failure) => {
             let _ = done.send(Batch {
                 failure: Some(failure),
-                ..Batch::new(0, Vec::new())
+                ..Batch::new(0, Buffers::default())
             });
             return;
         }
