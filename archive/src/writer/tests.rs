@@ -2,6 +2,7 @@
 //! sizes.
 
 mod failures;
+mod huge;
 mod memory;
 mod pages;
 
