@@ -12,6 +12,7 @@ use muster_signing::{
 
 use crate::{
     checks::MAX_STATEMENT,
+    logs::{BundledLog, write_leaves},
     statement::{Audit, PREDICATE_TYPE, STATEMENT_TYPE, Statement, Subject},
     tar::{self, Member, TarError},
     verification::verify_bundle,
@@ -30,6 +31,9 @@ pub(crate) const AUDITOR_PUB: &str = "trust/auditor.pub";
 pub(crate) const SIGNERS: &str = "trust/signers/";
 pub(crate) const KEYS: &str = "trust/keys-";
 pub(crate) const ENVELOPE: &str = ".dsse.json";
+pub(crate) const CHECKPOINT: &str = ".checkpoint";
+pub(crate) const LEAVES: &str = ".leaves";
+pub(crate) const ENTRY: &str = ".entry";
 
 /// A signed document about a store, as it lies in the repository.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,6 +69,8 @@ pub struct Bundle {
     pub manifests: Vec<Signed>,
     /// Heads of logs: key, incarnation and signed note.
     pub checkpoints: Vec<(KeyId, String, Vec<u8>)>,
+    /// What stands behind these heads, by key and incarnation.
+    pub logs: BTreeMap<(KeyId, String), BundledLog>,
 }
 
 /// Why no bundle was made.
@@ -155,9 +161,16 @@ impl Bundle {
             }
         }
         for (key_id, incarnation, bytes) in &self.checkpoints {
-            let name = format!("ledger/{key_id}/{incarnation}.checkpoint");
+            let name = format!("ledger/{key_id}/{incarnation}{CHECKPOINT}");
             members.add(&name, bytes)?;
             signers.insert((key_id.clone(), name));
+        }
+        for ((key_id, incarnation), log) in &self.logs {
+            let base = format!("ledger/{key_id}/{incarnation}");
+            members.add(&format!("{base}{LEAVES}"), &write_leaves(&log.leaves))?;
+            for (index, entry) in &log.entries {
+                members.add(&format!("{base}/{index}{ENTRY}"), entry)?;
+            }
         }
         for (key_id, name) in signers {
             let Some(entry) = keys.keys.iter().find(|entry| entry.key_id == key_id) else {

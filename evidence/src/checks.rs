@@ -5,15 +5,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use muster_signing::{Descriptor, Digest, KeyDocument, KeyId, PublicKey, Role, Verified, check_critical, payload};
+use muster_signing::{
+    Checkpoint, Descriptor, Digest, KeyDocument, KeyId, PublicKey, Role, Verified, check_critical, payload,
+};
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::{
     bundle::{
-        AUDITOR_PUB, DESCRIPTOR, ENVELOPE, GUIDE, KEYS, RESULTS, ROOT_PUB, SIGNERS, STATEMENT, STATEMENT_PAE,
-        STATEMENT_SIG, SUMS, is_beside_the_statement, openssl_files, sums,
+        AUDITOR_PUB, CHECKPOINT, DESCRIPTOR, ENTRY, ENVELOPE, GUIDE, KEYS, LEAVES, RESULTS, ROOT_PUB, SIGNERS,
+        STATEMENT, STATEMENT_PAE, STATEMENT_SIG, SUMS, is_beside_the_statement, openssl_files, sums,
     },
+    logs::{self, Held, Place, chain},
     statement::{Audit, PREDICATE_TYPE, STATEMENT_TYPE, Statement, Subject},
     tar,
     verification::{Report, Signer, Stop, VerifiedSubject},
@@ -33,7 +36,21 @@ const NOT_SHOWN: [&str; 5] = [
 type Members<'a> = BTreeMap<String, &'a [u8]>;
 type Outcome<T> = Result<(T, String), String>;
 
-pub(crate) fn run(bytes: &[u8], root: Option<&PublicKey>, report: &mut Report) -> Result<(), Stop> {
+/// What somebody kept and holds a bundle against.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Kept<'a> {
+    /// A file of log heads, as `muster ledger show --checkpoint` writes it.
+    pub pins: Option<&'a [u8]>,
+    /// An earlier bundle of the same repository.
+    pub previous: Option<&'a [u8]>,
+}
+
+pub(crate) fn run(
+    bytes: &[u8],
+    root: Option<&PublicKey>,
+    kept: Kept<'_>,
+    report: &mut Report,
+) -> Result<BTreeMap<Place, Checkpoint>, Stop> {
     report.not_shown = NOT_SHOWN.map(str::to_owned).to_vec();
     let members = report.check("tar", container(bytes))?;
     report.check("members", all_have_a_place(&members))?;
@@ -60,6 +77,7 @@ pub(crate) fn run(bytes: &[u8], root: Option<&PublicKey>, report: &mut Report) -
         members: &members,
         keys: &keys,
         repository: &descriptor.repository,
+        root: &root,
     };
     let manifests = report.check("manifests", about.documents("manifests", payload::MANIFEST));
     let rehearsals = report.check("rehearsals", about.documents("rehearsals", payload::SCORECARD));
@@ -67,11 +85,12 @@ pub(crate) fn run(bytes: &[u8], root: Option<&PublicKey>, report: &mut Report) -
     let (Ok(manifests), Ok(rehearsals), Ok(heads)) = (manifests, rehearsals, heads) else {
         return Err(Stop);
     };
+    let owners: Vec<KeyId> = heads.iter().map(|((owner, _), _)| owner.clone()).collect();
     let signers: BTreeSet<KeyId> = manifests
         .values()
         .chain(rehearsals.values())
         .map(|signed| signed.signer.clone())
-        .chain(heads)
+        .chain(owners)
         .collect();
     report
         .signed_by
@@ -82,7 +101,14 @@ pub(crate) fn run(bytes: &[u8], root: Option<&PublicKey>, report: &mut Report) -
         ("stores", stores(&statement.predicate, &manifests, &rehearsals)),
     ];
     let outcomes = outcomes.map(|(name, outcome)| report.check(name, outcome).is_ok());
-    if outcomes.contains(&false) { Err(Stop) } else { Ok(()) }
+    let beside = |(name, _): &(&str, &[u8])| !name.ends_with(CHECKPOINT);
+    let held = report.check("logs", logs::held(heads, about.beneath("ledger").filter(beside)))?;
+    about.logged(&held, [&manifests, &rehearsals], report)?;
+    about.against(&held, kept, report)?;
+    if outcomes.contains(&false) {
+        return Err(Stop);
+    }
+    Ok(held.into_iter().map(|(place, held)| (place, held.checkpoint)).collect())
 }
 
 fn container(bytes: &[u8]) -> Outcome<Members<'_>> {
@@ -101,7 +127,7 @@ fn all_have_a_place(members: &Members<'_>) -> Outcome<()> {
         let placed = match folder {
             "" => fixed.contains(&rest),
             "rehearsals" | "manifests" => !rest.contains('/') && rest.ends_with(ENVELOPE),
-            "ledger" => rest.ends_with(".checkpoint"),
+            "ledger" => [CHECKPOINT, LEAVES, ENTRY].iter().any(|end| rest.ends_with(end)),
             // Which files there may be beneath trust/ is the check openssl-files.
             "inputs" | "policies" | "waivers" | "trust" => true,
             _ => false,
@@ -247,10 +273,29 @@ fn subject(members: &Members<'_>, statement: &Statement) -> Outcome<Vec<Verified
     ))
 }
 
+/// The heads in an earlier bundle, which must be valid under the same root and of the same repository.
+fn earlier_heads(bytes: &[u8], root: &PublicKey, repository: &str) -> Result<Vec<(Place, Checkpoint)>, String> {
+    let mut report = Report::default();
+    let heads = run(bytes, Some(root), Kept::default(), &mut report);
+    let heads = heads.map_err(|Stop| {
+        let failed = report.checks.iter().find(|check| !check.passed);
+        let why = failed.map_or_else(String::new, |check| format!(": {}: {}", check.name, check.detail));
+        format!("the earlier bundle is not valid{why}")
+    })?;
+    let of_here = |(_, head): &(Place, Checkpoint)| head.origin.starts_with(&format!("muster/{repository}/"));
+    let heads: Vec<_> = heads.into_iter().collect();
+    if heads.is_empty() || !heads.iter().all(of_here) {
+        return Err("the earlier bundle has no log heads of this repository".to_owned());
+    }
+    Ok(heads)
+}
+
 struct Context<'a> {
     members: &'a Members<'a>,
     keys: &'a KeyDocument,
     repository: &'a str,
+    /// The root that signed.
+    root: &'a PublicKey,
 }
 
 impl<'a> Context<'a> {
@@ -307,22 +352,63 @@ impl<'a> Context<'a> {
         }
     }
 
-    fn checkpoints(&self) -> Outcome<Vec<KeyId>> {
-        let mut owners = Vec::new();
-        for (name, bytes) in self.beneath("ledger") {
+    fn checkpoints(&self) -> Outcome<Vec<(Place, Checkpoint)>> {
+        let mut heads = Vec::new();
+        for (name, bytes) in self.beneath("ledger").filter(|(name, _)| name.ends_with(CHECKPOINT)) {
             let place = name
                 .strip_prefix("ledger/")
-                .and_then(|rest| rest.strip_suffix(".checkpoint"));
+                .and_then(|rest| rest.strip_suffix(CHECKPOINT));
             let (key_id, incarnation) = place.and_then(|rest| rest.split_once('/')).ok_or(name)?;
             let key_id = KeyId::parse(key_id).map_err(|e| format!("{name}: {e}"))?;
             let origin = format!("muster/{}/{incarnation}", self.repository);
-            self.keys
-                .open_checkpoint(bytes, &origin, &key_id)
-                .map_err(|e| format!("{name}: {e}"))?;
-            owners.push(key_id);
+            let opened = self.keys.open_checkpoint(bytes, &origin, &key_id);
+            let checkpoint = opened.map_err(|e| format!("{name}: {e}"))?;
+            heads.push(((key_id, incarnation.to_owned()), checkpoint.value));
         }
-        let found = format!("{} log heads, each signed by the key whose log it is", owners.len());
-        Ok((owners, found))
+        let found = format!("{} log heads, each signed by the key whose log it is", heads.len());
+        Ok((heads, found))
+    }
+
+    /// Manifests and scorecards stand in the logs, where the bundle carries entries at all.
+    fn logged(
+        &self,
+        held: &BTreeMap<Place, Held>,
+        [manifests, rehearsals]: [&Documents<'_>; 2],
+        report: &mut Report,
+    ) -> Result<(), Stop> {
+        let carried = held.values().filter_map(|held| held.log.as_ref());
+        if carried.clone().all(|log| log.entries.is_empty()) {
+            if !manifests.is_empty() || !rehearsals.is_empty() {
+                let caveat =
+                    "that its manifests and scorecards stand in the logs: this bundle carries no entries of them";
+                report.not_shown.push(caveat.to_owned());
+            }
+            return Ok(());
+        }
+        let documents = [
+            (Role::Writer, "snapshot", "manifest", manifests),
+            (Role::Rehearser, "rehearsal", "scorecard", rehearsals),
+        ];
+        report.check("inclusion", logs::inclusion(held, self.keys, documents))
+    }
+
+    /// Holds the logs against what was kept.
+    fn against(&self, held: &BTreeMap<Place, Held>, kept: Kept<'_>, report: &mut Report) -> Result<(), Stop> {
+        if let Some(pins) = kept.pins {
+            let pinned = logs::pinned(pins, self.keys, self.repository);
+            report.check("pin", pinned.and_then(|pinned| logs::against(held, &pinned)))?;
+        }
+        if let Some(previous) = kept.previous {
+            let earlier = earlier_heads(previous, self.root, self.repository);
+            report.check("previous", earlier.and_then(|earlier| logs::against(held, &earlier)))?;
+        }
+        if kept.pins.is_some() || kept.previous.is_some() {
+            report.kept = true;
+            report.not_shown.retain(|caveat| caveat != NOT_SHOWN[0]);
+            let caveat = "that nothing was removed before the log heads that it was held against were signed";
+            report.not_shown.insert(0, caveat.to_owned());
+        }
+        Ok(())
     }
 
     /// What stands beneath `trust/` for OpenSSL says the same as the envelopes, and nothing else stands there.
@@ -461,15 +547,4 @@ fn signer(keys: &KeyDocument, key_id: &KeyId) -> Option<Signer> {
 
 fn member<'a>(members: &Members<'a>, name: &str) -> Result<&'a [u8], String> {
     members.get(name).copied().ok_or_else(|| format!("{name} is missing"))
-}
-
-/// An error and its causes on one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }

@@ -7,12 +7,15 @@
 
 mod bundle;
 mod checks;
+mod logs;
 mod statement;
 pub mod tar;
 mod verification;
 
 pub use bundle::{Bundle, BundleError, Signed};
+pub use checks::Kept;
+pub use logs::BundledLog;
 pub use statement::{
     Audit, PREDICATE_TYPE, Rehearsed, STATEMENT_TYPE, Snapshot, Statement, Store, Subject, SubjectDigest, Tool,
 };
-pub use verification::{Check, Failure, Signer, Verification, VerifiedSubject, verify_bundle};
+pub use verification::{Check, Failure, Signer, Verification, VerifiedSubject, verify_bundle, verify_bundle_against};

@@ -6,7 +6,7 @@
 use muster_signing::{KeyId, PublicKey, Role};
 use serde::Serialize;
 
-use crate::checks;
+use crate::checks::{self, Kept};
 
 /// The answer of a verification: the `verify` document of the command line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -24,7 +24,8 @@ pub struct Verification {
     pub signed_by: Vec<Signer>,
     /// What the statement's signature covers.
     pub subject: Vec<VerifiedSubject>,
-    /// `self-asserted`: without a pin, that nothing was removed is the word of whoever made the bundle.
+    /// `proven-against-pin` where the logs grew out of heads that the verifier kept; `self-asserted`: without them, that nothing was
+    /// removed is the word of whoever made the bundle.
     pub removal: &'static str,
     /// What even a valid bundle does not show.
     pub not_shown: Vec<String>,
@@ -77,9 +78,15 @@ pub struct VerifiedSubject {
 /// Verifies a bundle against the root key of whoever verifies it; without one the best answer is "intact, signer unknown".
 #[must_use]
 pub fn verify_bundle(bytes: &[u8], root: Option<&PublicKey>) -> Verification {
+    verify_bundle_against(bytes, root, Kept::default())
+}
+
+/// The same, and holds its logs against what was kept: so entries that were removed, changed or put in another order are found.
+#[must_use]
+pub fn verify_bundle_against(bytes: &[u8], root: Option<&PublicKey>, kept: Kept<'_>) -> Verification {
     let mut report = Report::default();
     // A check that cannot go on has recorded why; what was found before it still counts.
-    let _ = checks::run(bytes, root, &mut report);
+    let _ = checks::run(bytes, root, kept, &mut report);
     report.finish(root.is_some())
 }
 
@@ -92,6 +99,8 @@ pub(crate) struct Report {
     pub(crate) signed_by: Vec<Signer>,
     pub(crate) subject: Vec<VerifiedSubject>,
     pub(crate) not_shown: Vec<String>,
+    /// Whether the logs grew out of heads that were kept.
+    pub(crate) kept: bool,
 }
 
 impl Report {
@@ -133,7 +142,10 @@ impl Report {
             checks: self.checks,
             signed_by: self.signed_by,
             subject: self.subject,
-            removal: "self-asserted",
+            removal: match self.kept && failure.is_none() {
+                true => "proven-against-pin",
+                false => "self-asserted",
+            },
             not_shown: self.not_shown,
         }
     }

@@ -10,6 +10,7 @@ mod demo;
 mod evidence;
 mod files;
 mod interruption;
+mod ledger;
 mod policies;
 mod postgres;
 mod recover;

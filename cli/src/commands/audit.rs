@@ -1,12 +1,13 @@
 //! `muster audit`: collect, judge, and sign a bundle that an auditor verifies offline.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use muster_archive::ledger::{Log, LogEvent};
 use muster_archive::{Repository, layout};
-use muster_evidence::{Audit as Predicate, Bundle, Tool};
+use muster_evidence::{Audit as Predicate, Bundle, BundledLog, Tool};
 use muster_policies::Report;
 use muster_signing::{Digest, Role};
 use serde_json::{Value, json};
@@ -155,6 +156,8 @@ fn bundle(
         .collect();
     controls.sort();
     controls.dedup();
+    let documents = collected.manifests.iter().chain(&collected.rehearsals);
+    let named: BTreeSet<Digest> = documents.map(|document| Digest::of(&document.envelope)).collect();
     let mut bundle = Bundle {
         audit: Predicate {
             repository: repository.id().to_owned(),
@@ -178,6 +181,11 @@ fn bundle(
             serde_json::to_vec_pretty(&collected.facts).map_err(encode)?,
         )]),
         policies,
+        logs: collected
+            .logs
+            .iter()
+            .map(|log| ((log.key.clone(), log.incarnation.clone()), carried(log, &named)))
+            .collect(),
         rehearsals: collected.rehearsals,
         manifests: collected.manifests,
         checkpoints: collected
@@ -194,6 +202,22 @@ fn bundle(
         }
     }
     Ok(bundle)
+}
+
+/// All leaves of a log, and of its entries those that name a document of the bundle.
+fn carried(log: &Log, named: &BTreeSet<Digest>) -> BundledLog {
+    let names = |event: &LogEvent| match event {
+        LogEvent::Snapshot { manifest, .. } => named.contains(manifest),
+        LogEvent::Rehearsal { scorecard, .. } => named.contains(scorecard),
+        _ => false,
+    };
+    let indexes = log.parsed().filter(|(_, entry)| names(&entry.event));
+    let entries =
+        indexes.filter_map(|(index, _)| Some((index, log.entries.get(usize::try_from(index).ok()?)?.clone())));
+    BundledLog {
+        leaves: log.leaves().to_vec(),
+        entries: entries.collect(),
+    }
 }
 
 /// `evidence/audit-<time>.tar` beside the configuration.

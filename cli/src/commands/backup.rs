@@ -62,6 +62,9 @@ pub(crate) fn run(context: &Context, args: Backup) -> Result<Exit, CommandError>
     let selected = config.select(&args.stores)?;
     let repository = context.repository(&config)?;
     let key = keyfiles::secret(&config, Role::Writer)?;
+    if !args.dry_run {
+        log_configuration(context, &config, &repository, &key)?;
+    }
     let mut backed = Vec::new();
     for store in selected {
         context.cancel.check()?;
@@ -88,6 +91,20 @@ pub(crate) fn run(context: &Context, args: Backup) -> Result<Exit, CommandError>
         }
     }
     Ok(exit(&backed))
+}
+
+/// Lets the log say which stores the configuration names, where it does not say so yet.
+fn log_configuration(
+    context: &Context,
+    config: &Config,
+    repository: &Repository,
+    key: &SecretKey,
+) -> Result<(), CommandError> {
+    let stores = config.stores.iter();
+    let stores = stores
+        .map(|store| (store.name.clone(), store.kind.name().to_owned()))
+        .collect();
+    context.wait(repository.log_configuration(&stores, &Value::Null, &Value::Null, key, &Edge))
 }
 
 /// Backs up one store under its lock. Everything that goes wrong is in the outcome.

@@ -1,13 +1,15 @@
 //! `muster verify`: a bundle, offline and with the public root key alone; or the archives of a repository.
 
+use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use muster_archive::{Verification, VerifyDepth, VerifyEvent};
+use muster_archive::{Repository, Verification, VerifyDepth, VerifyEvent};
 use muster_evidence::Failure;
 use muster_signing::PublicKey;
 use serde_json::{Value, json};
 
+use super::ledger;
 use crate::config::Config;
 use crate::context::Context;
 use crate::error::{self, CommandError, Kind, usage};
@@ -27,6 +29,8 @@ const MAX_BUNDLE: u64 = 1 << 30;
 
 Examples:
   muster verify audit.tar --key root.pub       as an auditor: no configuration, no network
+  muster verify q3.tar --key root.pub --previous q2.tar     nothing left the logs since
+  muster verify --repository --pin pin.txt     pin.txt: `muster ledger show --checkpoint`
   muster verify --repository                   signatures, logs, lists, and every object is there
   muster verify --repository --read-data       every byte
   muster verify --repository accounts@latest --read-data"
@@ -45,6 +49,12 @@ pub(crate) struct Verify {
     /// Verify the repository, one store or one recovery point instead of a bundle
     #[arg(long, value_name = "STORE[@POINT]", num_args = 0..=1, default_missing_value = "")]
     repository: Option<String>,
+    /// A file of log heads that was kept elsewhere: prove that each log grew out of its one
+    #[arg(long, value_name = "CHECKPOINT")]
+    pin: Option<PathBuf>,
+    /// An earlier bundle: prove that the logs grew out of the heads in it
+    #[arg(long, value_name = "BUNDLE", conflicts_with = "repository")]
+    previous: Option<PathBuf>,
     /// Read every byte instead of asking only whether each object is there
     #[arg(long, requires = "repository")]
     read_data: bool,
@@ -53,14 +63,14 @@ pub(crate) struct Verify {
 pub(crate) fn run(context: &Context, args: Verify) -> Result<Exit, CommandError> {
     let key = args.key.as_deref().map(named_root).transpose()?;
     match (args.bundle, args.repository) {
-        (Some(bundle), _) => verify_bundle(context, &bundle, key),
+        (Some(bundle), _) => verify_bundle(context, &bundle, key, args.pin.as_deref(), args.previous.as_deref()),
         (None, Some(target)) => {
             let depth = if args.read_data {
                 VerifyDepth::ReadData
             } else {
                 VerifyDepth::Inventory
             };
-            verify_repository(context, &target, key, depth)
+            verify_repository(context, &target, key, depth, args.pin.as_deref())
         }
         (None, None) => Err(usage("nothing to verify")
             .hint("muster verify BUNDLE --key root.pub")
@@ -87,7 +97,13 @@ pub(crate) fn read_bundle(path: &Path) -> Result<Vec<u8>, CommandError> {
     Ok(content)
 }
 
-fn verify_bundle(context: &Context, path: &Path, key: Option<PublicKey>) -> Result<Exit, CommandError> {
+fn verify_bundle(
+    context: &Context,
+    path: &Path,
+    key: Option<PublicKey>,
+    pin: Option<&Path>,
+    previous: Option<&Path>,
+) -> Result<Exit, CommandError> {
     let root = match key {
         Some(key) => Some(key),
         // A configuration is a convenience here: an auditor has none.
@@ -96,7 +112,13 @@ fn verify_bundle(context: &Context, path: &Path, key: Option<PublicKey>) -> Resu
             None => None,
         },
     };
-    let found = muster_evidence::verify_bundle(&read_bundle(path)?, root.as_ref());
+    let pins = pin.map(ledger::read_pin_file).transpose()?;
+    let previous = previous.map(read_bundle).transpose()?;
+    let kept = muster_evidence::Kept {
+        pins: pins.as_deref(),
+        previous: previous.as_deref(),
+    };
+    let found = muster_evidence::verify_bundle_against(&read_bundle(path)?, root.as_ref(), kept);
     context.ui.document(&found);
     for check in &found.checks {
         let (mark, tone) = if check.passed {
@@ -144,6 +166,7 @@ fn verify_repository(
     target: &str,
     key: Option<PublicKey>,
     depth: VerifyDepth,
+    pin: Option<&Path>,
 ) -> Result<Exit, CommandError> {
     let target = (!target.is_empty()).then(|| Target::parse(target)).transpose()?;
     let config = context.config()?;
@@ -173,14 +196,45 @@ fn verify_repository(
     let found = context.wait(repository.verify(only, depth, &on_event))?;
     drop(progress);
     context.cancel.check()?;
-    report(context, &repository, &found, depth)
+    let pinned = pin.map(|pin| compare(context, &repository, pin)).transpose()?;
+    report(context, &repository, &found, depth, pinned)
+}
+
+/// Logs held against heads that were kept.
+struct Pinned {
+    /// How many of them are beginnings of the logs that are there.
+    proven: u64,
+    /// Logs that went back, forked, or are gone.
+    wrong: Vec<CommandError>,
+    /// Logs that none of these heads is of.
+    uncovered: Vec<String>,
+}
+
+fn compare(context: &Context, repository: &Repository, path: &Path) -> Result<Pinned, CommandError> {
+    let pins = ledger::read_pins(repository, path)?;
+    let (mut proven, mut wrong) = (0, Vec::new());
+    for pin in &pins {
+        match context.wait(repository.prove_growth(pin)) {
+            Ok(_) => proven += 1,
+            Err(error) => wrong.push(error),
+        }
+    }
+    let covered: BTreeSet<String> = pins.iter().map(|pin| pin.key.to_string()).collect();
+    let heads = context.wait(repository.all_heads())?;
+    let owners: BTreeSet<String> = heads.iter().map(|log| log.key.to_string()).collect();
+    Ok(Pinned {
+        proven,
+        wrong,
+        uncovered: owners.difference(&covered).cloned().collect(),
+    })
 }
 
 fn report(
     context: &Context,
-    repository: &muster_archive::Repository,
+    repository: &Repository,
     found: &Verification,
     depth: VerifyDepth,
+    pinned: Option<Pinned>,
 ) -> Result<Exit, CommandError> {
     let check = |name: &str, passed: bool, detail: String| json!({ "name": name, "passed": passed, "detail": detail });
     let anchored = repository.is_anchored();
@@ -228,17 +282,36 @@ fn report(
             ),
         },
     ));
-    let exit = match (found.damaged.is_empty(), anchored, found.unreadable.is_empty()) {
+    let mut exit = match (found.damaged.is_empty(), anchored, found.unreadable.is_empty()) {
         (false, _, _) => Exit::Damaged,
         (true, false, _) => Exit::Key,
         (true, true, false) => Exit::Incomplete,
         (true, true, true) => Exit::Done,
     };
-    let mut not_shown = vec!["that nothing was removed before this host first saw the logs"];
-    if depth == VerifyDepth::Inventory {
-        not_shown.push("that the objects' bytes are right: --read-data reads them");
+    let mut removal = "self-asserted";
+    let mut not_shown = vec!["that nothing was removed before this host first saw the logs".to_owned()];
+    if let Some(pinned) = pinned {
+        not_shown = vec!["that nothing was removed before the heads in the pin were signed".to_owned()];
+        let uncovered = pinned.uncovered.iter();
+        not_shown.extend(
+            uncovered.map(|key| format!("that nothing was removed from the log of key {key}: no pin is of it")),
+        );
+        for error in &pinned.wrong {
+            checks.push(check("pin", false, error.message()));
+            exit = exit.worst(error.exit());
+        }
+        if pinned.wrong.is_empty() {
+            let detail = format!("the logs grew out of the {} heads that were kept", count(pinned.proven));
+            checks.push(check("pin", true, detail));
+            if exit == Exit::Done {
+                removal = "proven-against-pin";
+            }
+        }
     }
-    not_shown.push("that a store starts from them: muster rehearse");
+    if depth == VerifyDepth::Inventory {
+        not_shown.push("that the objects' bytes are right: --read-data reads them".to_owned());
+    }
+    not_shown.push("that a store starts from them: muster rehearse".to_owned());
     let signers: Vec<Value> = repository
         .keys()
         .keys
@@ -253,7 +326,7 @@ fn report(
         "checks": checks,
         "signed_by": signers,
         "subject": [],
-        "removal": "self-asserted",
+        "removal": removal,
         "not_shown": not_shown,
     }));
     for check in &checks {
@@ -270,6 +343,7 @@ fn report(
             text("detail")
         ));
     }
+    context.ui.say(format!("removal: {removal}"));
     for line in not_shown {
         context.ui.say(format!("not shown: {line}"));
     }

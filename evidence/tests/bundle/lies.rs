@@ -172,7 +172,7 @@ fn the_key_chain_in_a_bundle_is_whole() {
 #[test]
 fn a_log_head_of_another_key_or_log_is_refused() {
     let writer = key(Role::Writer).public().id();
-    let name = format!("ledger/{writer}/0-1.checkpoint");
+    let name = format!("ledger/{writer}/{INCARNATION}.checkpoint");
     let head = |incarnation: &str, key: &SecretKey| {
         let origin = format!("muster/{REPOSITORY}/{incarnation}");
         Checkpoint {

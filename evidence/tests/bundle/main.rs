@@ -9,25 +9,27 @@
 )]
 
 mod guide;
+mod kept;
 mod lies;
 
 use std::{collections::BTreeMap, fs, process::Command};
 
 use muster_evidence::{
-    Audit, Bundle, BundleError, Failure, PREDICATE_TYPE, Rehearsed, STATEMENT_TYPE, Signed, Snapshot, Store, Tool,
-    Verification,
+    Audit, Bundle, BundleError, BundledLog, Failure, PREDICATE_TYPE, Rehearsed, STATEMENT_TYPE, Signed, Snapshot,
+    Store, Tool, Verification,
     tar::{self, Member},
     verify_bundle,
 };
 use muster_signing::{
-    Checkpoint, Descriptor, Digest, KeyDocument, KeyEntry, PublicKey, Role, SecretKey, canonical_json, inspect, pae,
-    payload, seal,
+    Checkpoint, Descriptor, Digest, KeyDocument, KeyEntry, PublicKey, Role, SecretKey, canonical_json, inspect, merkle,
+    pae, payload, seal,
 };
 use serde_json::{Value, json};
 
 const REPOSITORY: &str = "01K00000000000000000000000";
 const DAY: &str = "2026-11-25T00:00:00Z";
 const SNAPSHOT: &str = "01K00000000000000000000001";
+const INCARNATION: &str = "fffffe6637d33ff7-c05f4b39";
 const REHEARSAL: &str = "01K00000000000000000000002";
 
 fn key(role: Role) -> SecretKey {
@@ -60,6 +62,42 @@ fn scorecard(verdict: &str) -> Vec<u8> {
     )
 }
 
+/// The entries of the writer's log: the fourth names the manifest.
+fn written() -> Vec<Vec<u8>> {
+    let other = |number: u32| json!({"schema": "muster.entry/1", "type": "other", "number": number});
+    let snapshot = json!({
+        "schema": "muster.entry/1", "type": "snapshot", "store": "accounts", "snapshot": SNAPSHOT, "manifest": Digest::of(&manifest()),
+    });
+    let entries = [other(0), other(1), other(2), snapshot, other(4), other(5), other(6)];
+    entries.iter().map(|entry| entry.to_string().into_bytes()).collect()
+}
+
+fn rehearsed() -> Vec<Vec<u8>> {
+    let rehearsal =
+        json!({"schema": "muster.entry/1", "type": "rehearsal", "scorecard": Digest::of(&scorecard("PASS"))});
+    vec![b"{}".to_vec(), rehearsal.to_string().into_bytes()]
+}
+
+fn log(entries: &[Vec<u8>], carried: &[u64]) -> BundledLog {
+    BundledLog {
+        leaves: entries.iter().map(|entry| merkle::leaf_hash(entry)).collect(),
+        entries: carried
+            .iter()
+            .map(|index| (*index, entries[*index as usize].clone()))
+            .collect(),
+    }
+}
+
+/// The signed head over these leaves.
+fn head(role: Role, leaves: &[Digest]) -> Vec<u8> {
+    let head = Checkpoint {
+        origin: format!("muster/{REPOSITORY}/{INCARNATION}"),
+        size: leaves.len() as u64,
+        root: merkle::root(leaves),
+    };
+    head.sign(&key(role)).unwrap().into_bytes()
+}
+
 /// A small bundle in which every kind of member occurs, under the second epoch of a key chain.
 fn bundle() -> Bundle {
     let roles = [Role::Writer, Role::Rehearser, Role::Auditor, Role::Pruner];
@@ -71,11 +109,9 @@ fn bundle() -> Bundle {
         .unwrap();
     let newest = KeyDocument::verify_chain(&[(1, &first)], &root(), REPOSITORY).unwrap();
     let second = KeyDocument::next(&newest, DAY).seal(&key(Role::Root)).unwrap();
-    let head = Checkpoint {
-        origin: format!("muster/{REPOSITORY}/0-1"),
-        size: 7,
-        root: Digest::of(b"root"),
-    };
+    let (writers, rehearsers) = (log(&written(), &[3]), log(&rehearsed(), &[1]));
+    let place = |role| (key(role).public().id(), INCARNATION.to_owned());
+    let note = |role, log: &BundledLog| (key(role).public().id(), INCARNATION.to_owned(), head(role, &log.leaves));
     let results = json!({"summary": {"pass": 2, "fail": 1, "warn": 0}, "results": [
         {"verdict": "pass"}, {"verdict": "fail"}, {"verdict": "pass"},
     ]});
@@ -130,11 +166,8 @@ fn bundle() -> Bundle {
             id: SNAPSHOT.to_owned(),
             envelope: manifest(),
         }],
-        checkpoints: vec![(
-            key(Role::Writer).public().id(),
-            "0-1".to_owned(),
-            head.sign(&key(Role::Writer)).unwrap().into_bytes(),
-        )],
+        checkpoints: vec![note(Role::Writer, &writers), note(Role::Rehearser, &rehearsers)],
+        logs: BTreeMap::from([(place(Role::Writer), writers), (place(Role::Rehearser), rehearsers)]),
     }
 }
 
