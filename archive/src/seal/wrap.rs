@@ -167,8 +167,8 @@ mod tests {
         let (stranger, _) = identity(folder.path(), "c");
         assert_eq!(first.recipients(), [a.clone()]);
         let object = wrap(&[9; 32], &[a, b]).unwrap();
-        assert_eq!(**first.unwrap(&object).unwrap().unwrap(), [9; 32]);
-        assert_eq!(**second.unwrap(&object).unwrap().unwrap(), [9; 32]);
+        assert_eq!(*first.unwrap(&object).unwrap().unwrap(), [9; 32]);
+        assert_eq!(*second.unwrap(&object).unwrap().unwrap(), [9; 32]);
         assert!(stranger.unwrap(&object).unwrap().is_none());
         for at in 0..object.len() {
             let mut bad = object.clone();
