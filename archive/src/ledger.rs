@@ -102,7 +102,9 @@ pub(crate) async fn find<T>(
     (incarnation, from, bundles): (&str, u64, u64),
     mut wanted: impl FnMut(u64, Entry) -> Option<T>,
 ) -> Result<Option<T>, ArchiveError> {
-    let known = heads.iter().find(|head| head.incarnation == incarnation && head.key == key.id());
+    let known = heads
+        .iter()
+        .find(|head| head.incarnation == incarnation && head.key == key.id());
     let head = match known {
         Some(head) => Some(head.clone()),
         None => head::of(store, repository, key, incarnation).await?,
@@ -141,9 +143,17 @@ pub(crate) async fn newest_entries(
     while bundle > 0 && entries.len() < most {
         bundle -= 1;
         let read = (bundle * tiles::WIDTH..).zip(reader.bundle(bundle).await?);
-        let parsed: Vec<_> = read.filter_map(|(index, bytes)| Some((index, Entry::parse(&bytes)?))).collect();
+        let parsed: Vec<_> = read
+            .filter_map(|(index, bytes)| Some((index, Entry::parse(&bytes)?)))
+            .collect();
         let lacking = most - entries.len();
-        entries.extend(parsed.into_iter().rev().filter(|(_, entry)| wanted(entry)).take(lacking));
+        entries.extend(
+            parsed
+                .into_iter()
+                .rev()
+                .filter(|(_, entry)| wanted(entry))
+                .take(lacking),
+        );
     }
     Ok(Some((head, entries)))
 }
@@ -261,10 +271,40 @@ pub(crate) fn check_last(log: &Log) -> Result<(), ArchiveError> {
         if index > 0 && index.is_multiple_of(tiles::WIDTH) && !last.covers(&entry) {
             return Err(ArchiveError::Log {
                 log: log.name(),
-                reason: format!("says at index {index} that other entries were the last than those that stand before it"),
+                reason: format!(
+                    "says at index {index} that other entries were the last than those that stand before it"
+                ),
             });
         }
         last.apply(index, entry);
+    }
+    Ok(())
+}
+
+/// Compares what the first entry of an incarnation carries on with the older incarnations of the key that it cites.
+pub(crate) fn check_carried(log: &Log, all: &[Log]) -> Result<(), ArchiveError> {
+    let Some(first) = log.entries.first().and_then(|bytes| Entry::parse(bytes)) else {
+        return Ok(());
+    };
+    for seen in log.cited().into_iter().filter(|seen| seen.key == log.key) {
+        let older = all
+            .iter()
+            .find(|other| other.key == seen.key && other.incarnation == seen.incarnation);
+        let mut last = Last::default();
+        for (index, entry) in older.iter().flat_map(|older| older.parsed()) {
+            if index < seen.size {
+                last.apply(index, entry);
+            }
+        }
+        if !last.is_carried_by(&first) {
+            return Err(ArchiveError::Log {
+                log: log.name(),
+                reason: format!(
+                    "does not carry on what {} had as the newest when it was opened",
+                    seen.incarnation
+                ),
+            });
+        }
     }
     Ok(())
 }

@@ -14,6 +14,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use muster_signing::{Descriptor, Digest, KeyDocument, OpenError, PublicKey, Verified, payload};
 use serde::de::DeserializeOwned;
 
@@ -32,6 +33,9 @@ use crate::{ArchiveError, LocalState, layout};
 
 /// Most bytes of a descriptor or key document.
 const DOCUMENT_MAX: u64 = 1 << 20;
+
+/// So many key documents are read at once.
+const DOCUMENTS_AT_ONCE: usize = 16;
 
 /// An open repository.
 #[derive(Clone, Debug)]
@@ -81,17 +85,17 @@ impl Repository {
                 "its repository id is not 32 hex digits",
             ));
         }
-        let mut chain: Vec<(u64, Bytes)> = Vec::new();
-        for object in store.list(layout::KEYS).await? {
-            let Some(epoch) = layout::epoch_of(&object.key) else {
-                continue;
-            };
-            let document = store.get_limited(&object.key, DOCUMENT_MAX).await;
-            chain.push((
-                epoch,
-                document.map_err(|error| ArchiveError::of(error, &object.key, "the listing"))?,
-            ));
-        }
+        let (listed, objects) = (store.list(layout::KEYS).await?, &store);
+        let epochs = listed.iter().filter_map(|object| Some((layout::epoch_of(&object.key)?, &object.key)));
+        let chain: Vec<(u64, Bytes)> = stream::iter(epochs)
+            .map(|(epoch, key)| async move {
+                let document = objects.get_limited(key, DOCUMENT_MAX).await;
+                let document = document.map_err(|error| ArchiveError::of(error, key, "the listing"))?;
+                Ok::<_, ArchiveError>((epoch, document))
+            })
+            .buffered(DOCUMENTS_AT_ONCE)
+            .try_collect()
+            .await?;
         let trust = |source| ArchiveError::Trust {
             url: url.clone(),
             source,

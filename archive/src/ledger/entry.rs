@@ -214,6 +214,16 @@ impl Last {
         known && (all || first.last_lacks)
     }
 
+    /// Whether the first entry of a newer incarnation carries this on, or what is newer.
+    pub(super) fn is_carried_by(&self, first: &Entry) -> bool {
+        let carried = |entry: &LastEntry| {
+            let same_line = |other: &&LastEntry| other.event.line() == entry.event.line();
+            let found = first.last.iter().find(same_line);
+            found.map_or(first.last_lacks, |found| found.event.replaces(&entry.event))
+        };
+        self.lines.values().all(carried)
+    }
+
     /// The entries, newest of each line.
     pub fn entries(&self) -> impl Iterator<Item = &LastEntry> {
         self.lines.values()

@@ -179,6 +179,9 @@ impl Repository {
                 found.damaged.push(first);
             }
         }
+        for log in &logs {
+            found.note(ledger::check_carried(log, &logs));
+        }
         self.check_names(&logs, &mut found).await;
         self.find_unlogged(&logs, &mut found).await?;
         Ok(found)

@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use muster_signing::{Digest, PublicKey};
+use muster_signing::{Checkpoint, Digest, PublicKey, Role, merkle};
 
 use super::World;
-use crate::ledger::{self, Appended, LogEvent, Place};
+use crate::ledger::{self, Appended, Log, LogEvent, Place};
 use crate::object_store::{ListPage, ListQuery, MemoryStore, ObjectHead, ObjectStore, PutOptions, StorageError};
 use crate::{ArchiveError, LocalState, Repository, layout};
 
@@ -161,6 +161,51 @@ fn the_last_bundle_says_what_is_newest_of_every_store_across_bundles_and_incarna
     assert_eq!(damaged.len(), 1, "only the manifest that never was: {damaged:?}");
 }
 
+/// What a check says after the writer signed its newest log again, without what was the newest at `index`.
+fn after_leaving_out(index: usize, incarnations: usize) -> Vec<String> {
+    let world = World::new();
+    let (repository, _) = world.init().unwrap();
+    let filler = LogEvent::Audit {
+        bundle: Digest::of(b""),
+    };
+    for number in 0..incarnations {
+        let host = Host::new(&world, &repository, number == 0);
+        host.wait(&[vec![snapshot(1 + number as u64)], vec![filler.clone(); 300]].concat());
+    }
+    let check = || {
+        let fresh = tempfile::tempdir().unwrap();
+        let stranger = world.open(Some(&world.root.public()), fresh.path()).unwrap();
+        let checked = world.runtime.block_on(stranger.check_ledger()).unwrap();
+        let damaged = checked.damaged.iter().map(ToString::to_string);
+        damaged.filter(|error| error.starts_with("the log")).collect::<Vec<_>>()
+    };
+    assert_eq!(check(), Vec::<String>::new());
+    let logs = world.runtime.block_on(repository.logs(Role::Writer)).unwrap();
+    let log = logs.into_iter().next().unwrap();
+    let entries = log.entries.iter().enumerate().map(|(at, bytes)| {
+        let mut value: serde_json::Value = serde_json::from_slice(bytes).unwrap();
+        if at == index {
+            value.as_object_mut().unwrap().remove("last").unwrap();
+        }
+        value.to_string().into_bytes()
+    });
+    for name in world.keys() {
+        if name.starts_with(&format!("{}/", log.name())) {
+            world.runtime.block_on(world.objects.delete(&name)).unwrap();
+        }
+    }
+    rewrite(&world, repository.id(), &log, &entries.collect::<Vec<_>>());
+    check()
+}
+
+#[test]
+fn a_writer_that_leaves_the_newest_out_of_what_it_carries_on_is_found() {
+    let found = after_leaving_out(256, 1);
+    assert!(found.len() == 1 && found[0].contains("says at index 256"), "{found:?}");
+    let found = after_leaving_out(0, 2);
+    assert!(found.len() == 1 && found[0].contains("does not carry on"), "{found:?}");
+}
+
 #[test]
 fn a_past_that_was_rewritten_and_grew_is_refused_by_a_host_that_saw_the_other_one() {
     let world = World::new();
@@ -225,12 +270,37 @@ fn an_entry_of_one_that_was_taken_for_dead_still_comes_to_stand_where_readers_lo
     host.wait(&[snapshot(2)]);
     let (all, latest) = logged(&world, &repository);
     assert_eq!((all, latest), (vec![1, 2, 9], Some(9)));
-    let heads = world
-        .runtime
-        .block_on(repository.heads(muster_signing::Role::Writer))
-        .unwrap();
+    let heads = world.runtime.block_on(repository.heads(Role::Writer)).unwrap();
     let newest = heads[0].checkpoint.size;
     assert_eq!(newest, 3, "opened, nine, and two once more");
+}
+
+/// Signs other entries as the whole of a log.
+fn rewrite(world: &World, repository: &str, log: &Log, entries: &[Vec<u8>]) {
+    let base = format!("{}/", log.name());
+    let put = |name: &str, bytes: Vec<u8>| {
+        let key = format!("{base}{name}");
+        let put = world.objects.put(&key, Bytes::from(bytes), PutOptions::CREATE);
+        world.runtime.block_on(put).unwrap();
+    };
+    for (number, bundle) in entries.chunks(256).enumerate() {
+        let bytes = bundle
+            .iter()
+            .flat_map(|entry| [&(entry.len() as u16).to_be_bytes()[..], entry].concat());
+        let partial = if bundle.len() < 256 {
+            format!(".p/{}", bundle.len())
+        } else {
+            String::new()
+        };
+        put(&format!("tile/entries/{number:03}{partial}"), bytes.collect());
+    }
+    let leaves: Vec<Digest> = entries.iter().map(|entry| merkle::leaf_hash(entry)).collect();
+    let head = Checkpoint {
+        origin: ledger::origin(repository, &log.incarnation),
+        size: entries.len() as u64,
+        root: merkle::root(&leaves),
+    };
+    put("checkpoint", head.sign(&world.writer).unwrap().into_bytes());
 }
 
 fn copy_of(world: &World) -> Arc<dyn ObjectStore> {
