@@ -9,6 +9,7 @@ mod damage;
 mod demo;
 mod evidence;
 mod files;
+mod incremental;
 mod interruption;
 mod ledger;
 mod policies;

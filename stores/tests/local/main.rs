@@ -11,3 +11,5 @@ mod moving_trees;
 mod sqlite;
 #[cfg(test)]
 mod sqlite_rehearsed;
+#[cfg(test)]
+mod unread;
