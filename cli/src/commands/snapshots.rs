@@ -37,7 +37,7 @@ pub(crate) fn run(context: &Context, args: Snapshots) -> Result<Exit, CommandErr
         ">size",
         "?>stored",
         "?>ratio",
-        "?>restore",
+        ">restore",
         "state",
     ]);
     let (mut snapshots, mut exit) = (Vec::new(), Exit::Done);
