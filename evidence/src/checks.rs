@@ -16,7 +16,7 @@ use crate::{
         AUDITOR_PUB, CHECKPOINT, DESCRIPTOR, ENTRY, ENVELOPE, GUIDE, KEYS, LEAVES, RESULTS, ROOT_PUB, SIGNERS,
         STATEMENT, STATEMENT_PAE, STATEMENT_SIG, SUMS, is_beside_the_statement, openssl_files, sums,
     },
-    logs::{self, Held, Place, chain},
+    logs::{self, Held, Logged, Place, chain},
     statement::{Audit, PREDICATE_TYPE, STATEMENT_TYPE, Statement, Subject},
     tar,
     verification::{Report, Signer, Stop, VerifiedSubject},
@@ -386,8 +386,18 @@ impl<'a> Context<'a> {
             return Ok(());
         }
         let documents = [
-            (Role::Writer, "snapshot", "manifest", manifests),
-            (Role::Rehearser, "rehearsal", "scorecard", rehearsals),
+            Logged {
+                role: Role::Writer,
+                kind: "snapshot",
+                field: "manifest",
+                documents: manifests,
+            },
+            Logged {
+                role: Role::Rehearser,
+                kind: "rehearsal",
+                field: "scorecard",
+                documents: rehearsals,
+            },
         ];
         report.check("inclusion", logs::inclusion(held, self.keys, documents))
     }

@@ -107,14 +107,32 @@ pub(crate) fn held<'a>(
     Ok((held, found))
 }
 
+/// Documents of a kind, and what an entry that names one looks like.
+pub(crate) struct Logged<'a> {
+    /// Whose logs hold such entries.
+    pub(crate) role: Role,
+    /// The entries' type.
+    pub(crate) kind: &'static str,
+    /// Their field with the digest.
+    pub(crate) field: &'static str,
+    /// The documents, by their names in the bundle.
+    pub(crate) documents: &'a BTreeMap<&'a str, Verified<Value>>,
+}
+
 /// Checks that every manifest and scorecard of the bundle stands in a log of a key that may write such an entry.
 pub(crate) fn inclusion(
     held: &BTreeMap<Place, Held>,
     keys: &KeyDocument,
-    documents: [(Role, &str, &str, &BTreeMap<&str, Verified<Value>>); 2],
+    documents: [Logged<'_>; 2],
 ) -> Result<((), String), String> {
     let mut count = 0;
-    for (role, kind, field, documents) in documents {
+    for Logged {
+        role,
+        kind,
+        field,
+        documents,
+    } in documents
+    {
         let mut named = BTreeSet::new();
         for ((key, _), held) in held {
             if keys.role_of(key) != Some(role) {

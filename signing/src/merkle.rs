@@ -372,7 +372,7 @@ mod tests {
     fn proofs_come_out_the_same_from_whole_subtrees_as_from_all_leaves() {
         let all: Vec<_> = (0..70_u8).map(|i| leaf_hash(&[i])).collect();
         let part = |part: &Subtree| {
-            let from = (part.index << part.level) as usize;
+            let from = usize::try_from(part.index << part.level).unwrap();
             root(&all[from..from + (1 << part.level)])
         };
         let hashes = |parts: Vec<Vec<Subtree>>| -> Vec<Digest> {

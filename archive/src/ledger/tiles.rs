@@ -126,7 +126,7 @@ impl Edge {
     pub(super) fn of(levels: Vec<Vec<Digest>>, size: u64) -> Option<Self> {
         let mut expected = (0..).map(|level| edge_width(level, size));
         let fits = levels.iter().all(|hashes| expected.next() == Some(hashes.len() as u64));
-        (fits && levels.len() as u32 == edge_levels(size)).then_some(Self { levels, size })
+        (fits && u32::try_from(levels.len()) == Ok(edge_levels(size))).then_some(Self { levels, size })
     }
 
     /// How many leaves there are.

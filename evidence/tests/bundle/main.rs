@@ -83,7 +83,7 @@ fn log(entries: &[Vec<u8>], carried: &[u64]) -> BundledLog {
         leaves: entries.iter().map(|entry| merkle::leaf_hash(entry)).collect(),
         entries: carried
             .iter()
-            .map(|index| (*index, entries[*index as usize].clone()))
+            .map(|index| (*index, entries[usize::try_from(*index).unwrap()].clone()))
             .collect(),
     }
 }

@@ -96,17 +96,19 @@ fn eight_processes_of_one_writer_share_one_log_and_lose_nothing() {
     let hosts: Vec<Host<'_>> = (0..8).map(|_| Host::new(&world, &repository, true)).collect();
     hosts[0].wait(&[snapshot(1)]);
     world.runtime.block_on(async {
-        let of_host = |at: usize| {
-            let host = &hosts[at];
+        let of_host = |at: u64| {
+            let host = &hosts[usize::try_from(at).unwrap()];
             async move {
-                for round in 0..4 {
-                    host.log(&[snapshot(2 + at as u64 * 4 + round)]).await.unwrap();
+                // Singly, and several at once, which must not pass each other by.
+                let begin = 2 + at * 6;
+                for numbers in [begin..begin + 1, begin + 1..begin + 3, begin + 3..begin + 6] {
+                    host.log(&numbers.map(snapshot).collect::<Vec<_>>()).await.unwrap();
                 }
             }
         };
         futures_util::future::join_all((0..8).map(of_host)).await;
     });
-    assert_eq!(logged(&world, &repository), ((1..=33).collect(), Some(33)));
+    assert_eq!(logged(&world, &repository), ((1..=49).collect(), Some(49)));
 }
 
 #[test]
@@ -286,7 +288,7 @@ fn rewrite(world: &World, repository: &str, log: &Log, entries: &[Vec<u8>]) {
     for (number, bundle) in entries.chunks(256).enumerate() {
         let bytes = bundle
             .iter()
-            .flat_map(|entry| [&(entry.len() as u16).to_be_bytes()[..], entry].concat());
+            .flat_map(|entry| [&u16::try_from(entry.len()).unwrap().to_be_bytes()[..], entry].concat());
         let partial = if bundle.len() < 256 {
             format!(".p/{}", bundle.len())
         } else {
