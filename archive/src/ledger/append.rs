@@ -21,6 +21,9 @@ use crate::{ArchiveError, LocalState, layout};
 /// So many of a key's newest incarnations a new one looks at: more are not opened at one instant.
 const LOOKED_AT: usize = 4;
 
+/// So often an append is tried while others append.
+const ATTEMPTS: usize = 60;
+
 /// Where an entry came to stand.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Appended {
@@ -74,8 +77,8 @@ pub async fn append(
 ) -> Result<Appended, ArchiveError> {
     let public = key.public();
     let _lock = lock(place, &public).await?;
-    let mut hint = after;
-    for attempt in 0..5u32 {
+    let (mut hint, mut patience, mut seen) = (after, Patience::default(), None);
+    for _ in 0..ATTEMPTS {
         let (head, memory) = match hint.take() {
             Some(head) if still(place, &public, head).await? => {
                 let memory = Heads::load(&public.id(), place.state)?;
@@ -83,10 +86,13 @@ pub async fn append(
             }
             _ => present(place, key).await?,
         };
-        let head = match head.filter(|_| attempt < 4) {
+        let note = head.as_ref().map(|head| head.note.clone());
+        patience.moved(seen != note);
+        let head = match head.filter(|_| !patience.is_over()) {
             Some(head) => head,
             None => open(place, key, edge).await?,
         };
+        seen = note;
         if let Some(grown) = extend(place, key, &head, events, edge).await? {
             memory.raise([(grown.incarnation.as_str(), &grown.checkpoint)]);
             // Whoever took this run for dead meanwhile went on in a newer incarnation, which is where readers look.
@@ -98,12 +104,36 @@ pub async fn append(
                 });
             }
         }
-        tokio::time::sleep(Duration::from_millis(100 << attempt)).await;
+        tokio::time::sleep(patience.wait(edge)).await;
     }
     Err(ArchiveError::Log {
         log: layout::log(&public.id()),
         reason: "cannot be appended to: others append without pause".to_owned(),
     })
+}
+
+/// How long others are waited for. While the log moves they live; where it stands still somebody died between entry and checkpoint.
+#[derive(Default)]
+struct Patience {
+    stood_still: u32,
+}
+
+impl Patience {
+    fn moved(&mut self, moved: bool) {
+        self.stood_still = if moved { 0 } else { self.stood_still + 1 };
+    }
+
+    fn is_over(&self) -> bool {
+        self.stood_still >= 4
+    }
+
+    /// Longer where nothing moves; never the same for two.
+    fn wait(&self, edge: &dyn Edge) -> Duration {
+        let mut random = [0; 2];
+        edge.fill(&mut random);
+        let longest = 100u64 << self.stood_still.min(4);
+        Duration::from_millis(longest / 2 + u64::from(u16::from_le_bytes(random)) % (longest / 2))
+    }
 }
 
 async fn lock(place: &Place<'_>, key: &PublicKey) -> Result<std::fs::File, ArchiveError> {

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use async_trait::async_trait;
 use bytes::Bytes;
 use muster_signing::{Checkpoint, Digest, PublicKey, Role, merkle};
+use tokio::task::yield_now;
 
 use super::World;
 use crate::ledger::{self, Appended, Log, LogEvent, Place};
@@ -93,7 +94,11 @@ fn logged(world: &World, repository: &Repository) -> (Vec<u64>, Option<u64>) {
 fn eight_processes_of_one_writer_share_one_log_and_lose_nothing() {
     let world = World::new();
     let (repository, _) = world.init().unwrap();
-    let hosts: Vec<Host<'_>> = (0..8).map(|_| Host::new(&world, &repository, true)).collect();
+    let host = |_| Host {
+        objects: Stalled::before(&world, &repository, false),
+        ..Host::new(&world, &repository, true)
+    };
+    let hosts: Vec<Host<'_>> = (0..8).map(host).collect();
     hosts[0].wait(&[snapshot(1)]);
     world.runtime.block_on(async {
         let of_host = |at: u64| {
@@ -258,15 +263,8 @@ fn an_entry_of_one_that_was_taken_for_dead_still_comes_to_stand_where_readers_lo
     let world = World::new();
     let (repository, _) = world.init().unwrap();
     Host::new(&world, &repository, true).wait(&[snapshot(1)]);
-    let stalled: Arc<dyn ObjectStore> = Arc::new(Stalled {
-        inner: Arc::clone(&world.objects),
-        meanwhile: Host::new(&world, &repository, true).state.keep(),
-        repository: repository.id().to_owned(),
-        key: muster_signing::SecretKey::generate([2; 32]),
-        once: AtomicBool::new(false),
-    });
     let host = Host {
-        objects: stalled,
+        objects: Stalled::before(&world, &repository, true),
         ..Host::new(&world, &repository, true)
     };
     host.wait(&[snapshot(2)]);
@@ -317,7 +315,8 @@ fn copy_of(world: &World) -> Arc<dyn ObjectStore> {
     copy
 }
 
-/// A place where a process stalls before it moves a checkpoint, so long that another takes it for dead.
+/// A place that lets others go first at each request, and where a process stalls before it moves a checkpoint, so long that another
+/// takes it for dead.
 #[derive(Debug)]
 struct Stalled {
     inner: Arc<dyn ObjectStore>,
@@ -325,6 +324,18 @@ struct Stalled {
     repository: String,
     key: muster_signing::SecretKey,
     once: AtomicBool,
+}
+
+impl Stalled {
+    fn before(world: &World, repository: &Repository, stalls: bool) -> Arc<dyn ObjectStore> {
+        Arc::new(Self {
+            inner: Arc::clone(&world.objects),
+            meanwhile: Host::new(world, repository, true).state.keep(),
+            repository: repository.id().to_owned(),
+            key: muster_signing::SecretKey::generate([2; 32]),
+            once: AtomicBool::new(!stalls),
+        })
+    }
 }
 
 #[async_trait]
@@ -345,10 +356,12 @@ impl ObjectStore for Stalled {
                 .await
                 .unwrap();
         }
+        yield_now().await;
         self.inner.put(key, body, options).await
     }
 
     async fn get_limited(&self, key: &str, max: u64) -> Result<Bytes, StorageError> {
+        yield_now().await;
         self.inner.get_limited(key, max).await
     }
 
@@ -361,6 +374,7 @@ impl ObjectStore for Stalled {
     }
 
     async fn list_page(&self, query: ListQuery<'_>) -> Result<ListPage, StorageError> {
+        yield_now().await;
         self.inner.list_page(query).await
     }
 
