@@ -5,7 +5,7 @@
 use bytes::Bytes;
 use muster_signing::{Digest, Hasher};
 
-use super::seal::{Cipher, DIRECTORY, FRAME, Part, RunId, RunSeal, SealError, TAG};
+use super::seal::{Cipher, DIRECTORY, FRAME, Part, RunId, RunSeal, SealError, SealedAt, TAG};
 
 const MAGIC: &[u8; 8] = b"MUSTPACK";
 const TAIL: &[u8; 4] = b"KCAP";
@@ -79,6 +79,12 @@ impl PackBuilder {
         };
         self.directory.push((stored | if raw { RAW } else { 0 }, frame_length));
         placed
+    }
+
+    /// What it is sealed with; `None`: it is plain.
+    pub(crate) fn sealed_at(&self) -> Option<SealedAt> {
+        let run = self.seal.as_ref()?.run();
+        Some(SealedAt { run, salt: self.salt })
     }
 
     pub(crate) fn is_full(&self) -> bool {

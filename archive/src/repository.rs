@@ -6,11 +6,12 @@ mod commit;
 mod init;
 mod logs;
 mod points;
+mod runs;
 #[cfg(test)]
 pub(crate) mod tests;
+mod trees;
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -22,13 +23,13 @@ pub use commit::{Commit, RehearsalPlace};
 pub use init::InitOptions;
 pub use logs::{LedgerCheck, LogView};
 pub use points::{EntryRef, LoggedRehearsal, Point};
+pub(crate) use runs::Lean;
+pub use trees::TreeIndex;
 
-use crate::content::HashKey;
 use crate::list::{self, HUNK_MAX, Named};
 use crate::manifest::{MANIFEST_MAX, Manifest};
 use crate::object_store::ObjectStore;
-use crate::seal::SealedAt;
-use crate::tree::{self, Extent, TreeEntry};
+use crate::seal::{Keyring, RunId, SealedAt};
 use crate::{ArchiveError, LocalState, layout};
 
 /// Most bytes of a descriptor or key document.
@@ -46,17 +47,7 @@ pub struct Repository {
     documents: Vec<(String, Bytes)>,
     anchored: bool,
     state: LocalState,
-}
-
-/// The index of a snapshot's tree, read whole.
-#[derive(Clone, Debug)]
-pub struct TreeIndex {
-    /// The key of the hashes in the tree.
-    pub hash_key: HashKey,
-    /// Ids of the listing leaves, in order.
-    pub leaves: Vec<Digest>,
-    /// Ids of the index objects on the way to them.
-    pub indexes: Vec<Digest>,
+    keyring: Keyring,
 }
 
 impl Repository {
@@ -86,7 +77,9 @@ impl Repository {
             ));
         }
         let (listed, objects) = (store.list(layout::KEYS).await?, &store);
-        let epochs = listed.iter().filter_map(|object| Some((layout::epoch_of(&object.key)?, &object.key)));
+        let epochs = listed
+            .iter()
+            .filter_map(|object| Some((layout::epoch_of(&object.key)?, &object.key)));
         let chain: Vec<(u64, Bytes)> = stream::iter(epochs)
             .map(|(epoch, key)| async move {
                 let document = objects.get_limited(key, DOCUMENT_MAX).await;
@@ -118,6 +111,7 @@ impl Repository {
             documents,
             anchored: root.is_some(),
             state,
+            keyring: Keyring::default(),
         };
         opened.store.rely_on_conditional_create(opened.conditional_create());
         Ok(opened)
@@ -183,6 +177,8 @@ impl Repository {
         if manifest.schema != "muster.manifest/1" {
             return Err(ArchiveError::damaged(&object, "its schema is not muster.manifest/1"));
         }
+        self.note_runs(&manifest)
+            .map_err(|reason| ArchiveError::damaged(&object, reason))?;
         if manifest.digest != point.manifest {
             return Err(ArchiveError::damaged(
                 &object,
@@ -258,92 +254,24 @@ impl Repository {
         list::decode(&bytes).map_err(|reason| ArchiveError::damaged(&object, reason))
     }
 
-    /// The ids of the listing leaves of a tree, in order.
-    ///
-    /// # Errors
-    /// [`ArchiveError::Missing`], [`ArchiveError::Damaged`], storage errors.
-    pub async fn tree_leaves(&self, manifest: &Manifest) -> Result<Vec<Digest>, ArchiveError> {
-        Ok(self.tree_index(manifest).await?.leaves)
-    }
-
-    /// The whole index of a snapshot's tree.
-    ///
-    /// # Errors
-    /// [`ArchiveError::Missing`], [`ArchiveError::Damaged`], storage errors.
-    pub async fn tree_index(&self, manifest: &Manifest) -> Result<TreeIndex, ArchiveError> {
-        let mut pending = vec![(manifest.tree.root, None)];
-        let (mut leaves, mut indexes, mut hash_key) = (Vec::new(), Vec::new(), None);
-        while let Some((id, expected)) = pending.pop() {
-            let object = layout::tree(&id);
-            let bytes = self
-                .get_content(&object, &id, tree::OBJECT_MAX, &manifest.snapshot)
-                .await?;
-            let index = tree::decode_index(&bytes).map_err(|error| ArchiveError::damaged(&object, error))?;
-            if expected.is_some_and(|level| index.level != level) {
-                return Err(ArchiveError::damaged(&object, "it is an index of another level"));
-            }
-            if *hash_key.get_or_insert_with(|| index.hash_key.clone()) != index.hash_key {
-                return Err(ArchiveError::damaged(
-                    &object,
-                    "its hash key is not the one of its root",
-                ));
-            }
-            indexes.push(id);
-            match index.level.checked_sub(1) {
-                None => leaves.extend(index.children.iter().map(|child| child.id)),
-                below => pending.extend(index.children.iter().rev().map(|child| (child.id, below))),
-            }
-        }
-        let hash_key = hash_key.ok_or_else(|| ArchiveError::Invalid("a tree has no root".to_owned()))?;
-        Ok(TreeIndex {
-            hash_key,
-            leaves,
-            indexes,
-        })
-    }
-
-    /// The entries of one listing leaf.
-    ///
-    /// # Errors
-    /// [`ArchiveError::Missing`], [`ArchiveError::Damaged`], storage errors.
-    pub async fn read_leaf(&self, id: &Digest) -> Result<Vec<TreeEntry>, ArchiveError> {
-        let object = layout::tree(id);
-        let bytes = self
-            .get_content(&object, id, tree::OBJECT_MAX, "the snapshot's index")
-            .await?;
-        tree::decode_leaf(&bytes).map_err(|error| ArchiveError::damaged(&object, error))
-    }
-
-    /// The extents of one extent map.
-    ///
-    /// # Errors
-    /// [`ArchiveError::Missing`], [`ArchiveError::Damaged`], storage errors.
-    pub async fn read_map(&self, id: &Digest) -> Result<Vec<Extent>, ArchiveError> {
-        let object = layout::tree(id);
-        let bytes = self
-            .get_content(&object, id, tree::OBJECT_MAX, "the snapshot's listing")
-            .await?;
-        tree::decode_map(&bytes).map_err(|error| ArchiveError::damaged(&object, error))
-    }
-
-    /// A range of a pack as it is stored. The caller decodes frames and compares their extents' hashes.
-    ///
-    /// # Errors
-    /// [`ArchiveError::Missing`], [`ArchiveError::Damaged`] where the pack is too short, storage errors.
-    pub async fn read_pack_range(&self, id: &Digest, range: Range<u64>) -> Result<Bytes, ArchiveError> {
-        let object = layout::pack(id);
-        self.store
-            .get_range(&object, range)
-            .await
-            .map_err(|error| ArchiveError::of(error, &object, "the snapshot's tree"))
-    }
-
     /// Remembers what a pack was sealed with, so that whoever names it again knows.
-    pub(crate) fn note_sealed(&self, _pack: Digest, _sealed: SealedAt) {}
+    pub(crate) fn note_sealed(&self, pack: Digest, sealed: SealedAt) {
+        self.keyring.note_pack(pack, sealed);
+    }
+
+    /// Remembers which run sealed a tree object.
+    pub(crate) fn note_sealed_tree(&self, tree: Digest, run: RunId) {
+        self.keyring.note_tree(tree, run);
+    }
+
+    /// Remembers under which epoch a run's key was wrapped.
+    pub(crate) fn note_epoch(&self, run: RunId, epoch: u64) {
+        self.keyring.note_epoch(run, epoch);
+    }
 
     /// What a pack was sealed with; `None` where it is plain or not known.
-    pub(crate) fn sealed_at(&self, _pack: &Digest) -> Option<SealedAt> {
-        None
+    pub(crate) fn sealed_at(&self, pack: &Digest) -> Option<SealedAt> {
+        self.keyring.pack(pack)
     }
 
     /// An object under a name of its own, at most `most` bytes.

@@ -5,7 +5,11 @@
 mod codec;
 pub(crate) mod wire;
 
-pub(crate) use codec::{Child, Index, LeafBuilder, OBJECT_MAX, decode_index, encode_map};
+#[cfg(test)]
+pub(crate) use codec::decode_index;
+pub(crate) use codec::{
+    Child, Index, LeafBuilder, OBJECT_MAX, Packs, encode_map, read_index, read_leaf, read_map, sealed_at,
+};
 pub use codec::{decode_index_children, decode_leaf, decode_map};
 
 use muster_signing::Digest;

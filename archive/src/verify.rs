@@ -14,6 +14,7 @@ use crate::list::Named;
 use crate::manifest::{Manifest, SCORECARD_MAX};
 use crate::pack::{PACK_MAX, read_directory};
 use crate::repository::Point;
+use crate::seal::Cipher;
 use crate::tree::{Content, Extent, NodeKind, TreeEntry};
 use crate::{ArchiveError, BLOCK, Repository, TreeDigest, layout};
 
@@ -104,11 +105,17 @@ impl Repository {
         found.snapshots = manifests.len() as u64;
         for manifest in &manifests {
             match self.objects_of(manifest).await {
-                Ok(listed) => objects.extend(
-                    listed
-                        .into_iter()
-                        .map(|(key, bytes)| (key, (bytes, manifest.snapshot.clone()))),
-                ),
+                Ok(listed) => {
+                    if let Err(error) = self.check_runs(manifest, &listed).await {
+                        found.note(error);
+                    }
+                    objects.extend(
+                        listed
+                            .into_iter()
+                            .filter(|((what, _), _)| *what != Named::Run)
+                            .map(|(key, bytes)| (key, (bytes, manifest.snapshot.clone()))),
+                    );
+                }
                 Err(error) => found.note(error),
             }
         }
@@ -237,7 +244,12 @@ impl Repository {
                 Ok(content) => {
                     found.read_bytes += content.len() as u64;
                     if let Some(frames) = frames
-                        && let Err(reason) = check_frames(&content, &frames)
+                        && let Err(reason) = check_frames(
+                            &content,
+                            &frames,
+                            self.keyring().cipher(id).as_ref(),
+                            self.frame_decoder(),
+                        )
                     {
                         found.note(ArchiveError::damaged(&object, reason));
                     }
@@ -407,9 +419,14 @@ fn object_key(what: Named, id: &Digest) -> String {
 }
 
 /// Compares every wanted extent of a whole pack with its hash.
-fn check_frames(pack: &[u8], wanted: &BTreeMap<u32, Vec<(Extent, HashKey)>>) -> Result<(), String> {
-    let directory = read_directory(pack, None)?;
-    let mut decoder = FrameDecoder::new().map_err(|error| error.to_string())?;
+fn check_frames(
+    pack: &[u8],
+    wanted: &BTreeMap<u32, Vec<(Extent, HashKey)>>,
+    cipher: Option<&Cipher>,
+    decoder: std::io::Result<FrameDecoder>,
+) -> Result<(), String> {
+    let directory = read_directory(pack, cipher)?;
+    let mut decoder = decoder.map_err(|error| error.to_string())?;
     let mut plain = Vec::new();
     for (ordinal, extents) in wanted {
         let mut decoded = false;

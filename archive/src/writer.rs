@@ -16,6 +16,7 @@ mod journal;
 mod lean;
 mod parent;
 mod placeholder;
+mod sealing;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -45,6 +46,7 @@ use files::{MAP, TreeBuilder};
 use journal::Journal;
 pub use parent::{Indexing, Parent};
 pub use unread::FileTimes;
+use sealing::Sealing;
 use upload::Uploader;
 use worker::{Shared, work};
 
@@ -191,14 +193,14 @@ impl SnapshotWriter {
             let _ = give_back.try_send(Buffers::default());
         }
         let journal = options.journal.as_deref().and_then(|path| {
-            Journal::open(path, &key)
+            Journal::open(path, &key, repository.keys().epoch)
                 .inspect_err(|error| tracing::warn!(%error, "the run cannot be noted: a second one begins anew"))
                 .ok()
         });
         let noted = journal.is_some();
         let uploader = Uploader::start(
             repository.objects(),
-            handle,
+            handle.clone(),
             Arc::clone(&progress),
             journal.map(Arc::new),
         );
@@ -226,19 +228,26 @@ impl SnapshotWriter {
             key: indexing.key.id(),
             cache: Cache::new(repository.state(), &indexing.store),
         });
-        let setting = Setting {
-            parent: Arc::clone(&parent),
-            uploader,
-            edge,
-            table_bytes: options.memory / 8,
-            url: repository.url(),
-            tree: TreeBuilder::new(&key, page, options.in_order, repository, index.map(|index| index.1)),
-            index: place,
-            journal: noted,
-        };
+        let index = index.map(|index| index.1);
         let assembler = {
-            let cancel = Arc::clone(&cancel);
-            std::thread::spawn(move || Assembler::new(setting).run(&done_queue, &give_back, &cancel))
+            let (cancel, parent) = (Arc::clone(&cancel), Arc::clone(&parent));
+            let (table_bytes, in_order) = (options.memory / 8, options.in_order);
+            std::thread::spawn(move || {
+                let sealing = Sealing::begin(repository.clone(), handle, &edge)?;
+                let url = repository.url();
+                let setting = Setting {
+                    parent,
+                    uploader,
+                    edge,
+                    table_bytes,
+                    url,
+                    tree: TreeBuilder::new(&key, page, in_order, repository, index, sealing.tree()),
+                    sealing,
+                    index: place,
+                    journal: noted,
+                };
+                Assembler::new(setting).run(&done_queue, &give_back, &cancel)
+            })
         };
         Self {
             batch: Batch::new(0, Buffers::default()),

@@ -99,7 +99,7 @@ fn seeds() -> Vec<Vec<u8>> {
         ordered: true,
         children: vec![child],
     };
-    let objects = [leaf(&entries()), leaf(&[]), encode_map(&extents()), index.encode()];
+    let objects = [leaf(&entries()), leaf(&[]), encode_map(&extents(), None).unwrap(), index.encode(None).unwrap()];
     let body = |object: &Vec<u8>| zstd::bulk::decompress(&object[HEADER..], 1 << 20).unwrap();
     let bodies: Vec<_> = objects.iter().map(body).collect();
     objects.into_iter().chain(bodies).collect()
@@ -148,10 +148,10 @@ fn check(object: &[u8]) {
     }
     if let Ok(extents) = decode_map(object) {
         check_extents(&extents);
-        assert_eq!(decode_map(&encode_map(&extents)).unwrap(), extents);
+        assert_eq!(decode_map(&encode_map(&extents, None).unwrap()).unwrap(), extents);
     }
     if let Ok(index) = decode_index(object) {
-        assert_eq!(decode_index(&index.encode()).unwrap(), index);
+        assert_eq!(decode_index(&index.encode(None).unwrap()).unwrap(), index);
         assert_eq!(decode_index_children(object).unwrap().len(), index.children.len());
     }
 }

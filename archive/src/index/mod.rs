@@ -23,7 +23,7 @@ pub use key::IndexKey;
 pub(crate) use key::IndexSeal;
 pub(crate) use prints::{hash_block, page_size};
 pub(crate) use read::IndexReader;
-pub(crate) use segment::{Segment, SegmentBlock, SegmentExtent};
+pub(crate) use segment::{Segment, SegmentBlock, SegmentExtent, SegmentPack};
 pub(crate) use write::IndexWriter;
 
 use crate::tree::TreeError;

@@ -104,8 +104,15 @@ impl IndexReader {
         let body = self.body(DIRECTORY, id)?;
         let files = decode_chunk(&body).map_err(|error| self.damaged(id, error))?;
         for file in &files {
-            if let super::Remembered::Inline(segment) = &file.content {
-                self.note(segment);
+            match &file.content {
+                super::Remembered::Inline(segment) => self.note(segment),
+                super::Remembered::Leaves(leaves) => {
+                    for leaf in leaves {
+                        if let Some(run) = leaf.run {
+                            self.repository.note_sealed_tree(leaf.map, run);
+                        }
+                    }
+                }
             }
         }
         let files = Arc::new(files);

@@ -18,6 +18,8 @@ use crate::tree::{Extent, FRAME_MAX, Group, Location};
 const EXTENTS_MAX: usize = 1 << 18;
 /// Most bytes of a segment.
 pub(crate) const SEGMENT_MAX: u64 = 1 << 30;
+/// Most prints of a segment: pages of 512 bytes.
+const PRINTS_MAX: usize = 1 << 21;
 /// Stands for the pack of zeros.
 const NO_PACK: u32 = u32::MAX;
 const RAW: u32 = 1 << 31;
@@ -161,7 +163,7 @@ impl Segment {
     /// Finds each block's extents and prints, and checks that they are there.
     fn find_blocks(&mut self) -> Result<(), IndexError> {
         let wrong = Err(IndexError("its extents do not fit its blocks"));
-        if self.bytes > SEGMENT_MAX || !(512..=BLOCK as u32).contains(&self.page) || !self.page.is_power_of_two() {
+        if self.bytes > SEGMENT_MAX || !(512..=65_536).contains(&self.page) || !self.page.is_power_of_two() {
             return Err(IndexError("a segment is out of bounds"));
         }
         self.blocks.clear();
@@ -349,7 +351,7 @@ impl Segment {
         if at != segment.bytes {
             return Err(IndexError("its extents do not add up to its length"));
         }
-        let prints = cursor.count(SEGMENT_MAX as usize / 512, 8)?;
+        let prints = cursor.count(PRINTS_MAX, 8)?;
         segment.prints.reserve(prints);
         for _ in 0..prints {
             segment.prints.push(u64::from_le_bytes(cursor.array()?));

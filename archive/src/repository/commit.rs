@@ -39,14 +39,8 @@ impl Repository {
     /// # Errors
     /// [`ArchiveError::WrongKey`].
     pub fn check_key(&self, key: &PublicKey, role: Role) -> Result<(), ArchiveError> {
-        if role == Role::Writer && self.keys.encryption != "none" {
-            return Err(ArchiveError::TooNew {
-                object: layout::key_document(self.keys.epoch),
-                features: format!(
-                    "encryption {:?}: nothing is written in the clear where the root demands it",
-                    self.keys.encryption
-                ),
-            });
+        if role == Role::Writer {
+            self.check_encryption()?;
         }
         if self.keys.role_of(&key.id()) == Some(role) {
             return Ok(());
@@ -69,6 +63,11 @@ impl Repository {
         edge: &dyn Edge,
     ) -> Result<Commit, ArchiveError> {
         self.check_key(&key.public(), Role::Writer)?;
+        if manifest.encryption.is_some() != self.is_encrypted() {
+            return Err(ArchiveError::Invalid(
+                "the root changed whether archives are encrypted while this one was written: run it again".to_owned(),
+            ));
+        }
         let object = layout::manifest(&manifest.store, &manifest.snapshot);
         let head = self.prepare_log(key, edge).await?;
         let manifest = Manifest {

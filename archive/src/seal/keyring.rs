@@ -30,8 +30,11 @@ pub(crate) struct Keyring {
 #[derive(Debug, Default)]
 struct Known {
     keys: HashMap<RunId, RunSeal>,
-    epochs: HashMap<RunId, u64>,
+    /// Epoch, and how many were noted before.
+    epochs: HashMap<RunId, (u64, usize)>,
     packs: HashMap<Digest, SealedAt>,
+    /// Tree objects that a writer made or uses again.
+    trees: HashMap<Digest, RunId>,
 }
 
 impl Keyring {
@@ -55,13 +58,30 @@ impl Keyring {
         self.read(|known| known.packs.get(pack).copied())
     }
 
-    /// Remembers under which epoch a run's key was wrapped.
+    /// Remembers which run sealed a tree object that a new tree may name again.
+    pub(crate) fn note_tree(&self, tree: Digest, run: RunId) {
+        self.write(|known| known.trees.insert(tree, run));
+    }
+
+    pub(crate) fn tree(&self, tree: &Digest) -> Option<RunId> {
+        self.read(|known| known.trees.get(tree).copied())
+    }
+
+    /// Remembers under which epoch a run's key was wrapped. Runs are noted oldest first.
     pub(crate) fn note_epoch(&self, run: RunId, epoch: u64) {
-        self.write(|known| known.epochs.insert(run, epoch));
+        self.write(|known| {
+            let age = known.epochs.len();
+            known.epochs.entry(run).or_insert((epoch, age)).0 = epoch;
+        });
     }
 
     pub(crate) fn epoch(&self, run: &RunId) -> Option<u64> {
-        self.read(|known| known.epochs.get(run).copied())
+        self.read(|known| known.epochs.get(run).map(|epoch| epoch.0))
+    }
+
+    /// How many runs were noted before this one.
+    pub(crate) fn age(&self, run: &RunId) -> usize {
+        self.read(|known| known.epochs.get(run).map_or(usize::MAX, |epoch| epoch.1))
     }
 
     pub(crate) fn note_key(&self, seal: RunSeal) {
@@ -83,6 +103,7 @@ impl Keyring {
     }
 
     fn write<T>(&self, change: impl FnOnce(&mut Known) -> T) {
-        change(&mut self.known.write().unwrap_or_else(PoisonError::into_inner));
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        change(&mut known);
     }
 }

@@ -9,12 +9,14 @@
 mod cipher;
 mod keyring;
 mod run;
+mod tree;
 mod wrap;
 
 pub(crate) use cipher::{Cipher, DIRECTORY, FRAME, Part, TAG};
 pub(crate) use keyring::Keyring;
 pub use keyring::SealedAt;
 pub use run::{RunId, RunSeal};
+pub(crate) use tree::TreeSeal;
 pub(crate) use wrap::wrap;
 pub use wrap::{Identities, IdentityError, is_recipient};
 

@@ -11,10 +11,17 @@ use super::{
     Content, Extent, FILE_MAX, FRAME_MAX, Group, Location, NodeKind, PATH_MAX, TreeEntry, TreeError, check_entry,
 };
 use crate::content::{BLOCK, HashKey};
+use crate::seal::{Cipher, Part, RunId, SealError, SealedAt, TreeSeal};
 
 const MAGIC: &[u8; 8] = b"MUSTTREE";
 const VERSION: u8 = 1;
 const HEADER: usize = 14;
+/// Bit of the kind in the header: the body is sealed.
+const SEALED: u8 = 0x80;
+/// Bytes of the header of a sealed object: run and salt follow.
+const SEALED_HEADER: usize = HEADER + 48;
+/// Most runs in one object's table.
+const RUNS_MAX: usize = 512;
 const BODY_MAX: usize = 16 << 20;
 /// Most extents of a tree object: 1 GiB in pages of 4 KiB.
 const EXTENTS_MAX: usize = 1 << 18;
@@ -56,23 +63,24 @@ impl LeafBuilder {
     }
 
     /// The leaf's object, number of entries and first path; leaves the builder empty.
-    pub(crate) fn finish(&mut self) -> (Vec<u8>, u64, Vec<u8>) {
+    pub(crate) fn finish(&mut self, sealing: Option<&TreeSeal>) -> Result<(Vec<u8>, u64, Vec<u8>), SealError> {
         let taken = std::mem::take(self);
-        let mut body = taken.packs.encode();
+        let mut body = taken.packs.encode(sealing)?;
         put_varint(&mut body, taken.count);
         body.extend_from_slice(&taken.entries);
-        (seal(KIND_LEAF, &body), taken.count, taken.first.unwrap_or_default())
+        let object = seal(KIND_LEAF, &body, sealing)?;
+        Ok((object, taken.count, taken.first.unwrap_or_default()))
     }
 }
 
 /// The object of one extent map.
-pub(crate) fn encode_map(extents: &[Extent]) -> Vec<u8> {
+pub(crate) fn encode_map(extents: &[Extent], sealing: Option<&TreeSeal>) -> Result<Vec<u8>, SealError> {
     let mut packs = PackTable::default();
     let mut tail = Vec::with_capacity(extents.len() * 48);
     put_extents(&mut tail, &mut packs, extents);
-    let mut body = packs.encode();
+    let mut body = packs.encode(sealing)?;
     body.extend_from_slice(&tail);
-    seal(KIND_MAP, &body)
+    seal(KIND_MAP, &body, sealing)
 }
 
 /// A child of an index.
@@ -93,7 +101,7 @@ pub(crate) struct Index {
 }
 
 impl Index {
-    pub(crate) fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self, sealing: Option<&TreeSeal>) -> Result<Vec<u8>, SealError> {
         let mut body = self.hash_key.as_bytes().to_vec();
         body.extend_from_slice(&[self.level, u8::from(self.ordered)]);
         put_varint(&mut body, self.children.len() as u64);
@@ -102,13 +110,19 @@ impl Index {
             put_varint(&mut body, child.entries);
             put_bytes(&mut body, &child.first);
         }
-        seal(KIND_INDEX, &body)
+        seal(KIND_INDEX, &body, sealing)
     }
 }
 
-/// Decodes an index object.
+/// Decodes a plain index object.
+#[cfg(test)]
 pub(crate) fn decode_index(object: &[u8]) -> Result<Index, TreeError> {
-    let body = unseal(KIND_INDEX, object)?;
+    read_index(object, None)
+}
+
+/// Decodes an index object; `cipher` opens it where it is sealed.
+pub(crate) fn read_index(object: &[u8], cipher: Option<&Cipher>) -> Result<Index, TreeError> {
+    let body = unseal(KIND_INDEX, object, cipher)?;
     let mut cursor = Cursor::new(&body);
     let hash_key = HashKey::new(cursor.array()?);
     let level = cursor.byte()?;
@@ -140,42 +154,52 @@ pub(crate) fn decode_index(object: &[u8]) -> Result<Index, TreeError> {
     })
 }
 
-/// The ids that an index object names, in order, for tools that only follow references.
+/// The ids that a plain index object names, in order, for tools that only follow references.
 pub fn decode_index_children(object: &[u8]) -> Result<Vec<Digest>, TreeError> {
-    Ok(decode_index(object)?
+    Ok(read_index(object, None)?
         .children
         .into_iter()
         .map(|child| child.id)
         .collect())
 }
 
-/// Decodes a listing leaf.
+/// Decodes a plain listing leaf.
 pub fn decode_leaf(object: &[u8]) -> Result<Vec<TreeEntry>, TreeError> {
-    let body = unseal(KIND_LEAF, object)?;
+    Ok(read_leaf(object, None)?.0)
+}
+
+/// Decodes a listing leaf; `cipher` opens it where it is sealed. With it come its packs.
+pub(crate) fn read_leaf(object: &[u8], cipher: Option<&Cipher>) -> Result<(Vec<TreeEntry>, Packs), TreeError> {
+    let body = unseal(KIND_LEAF, object, cipher)?;
     let mut cursor = Cursor::new(&body);
-    let packs = take_packs(&mut cursor)?;
+    let packs = take_packs(&mut cursor, cipher.is_some())?;
     let count = cursor.count(1 << 20, 20)?;
     let mut entries = Vec::with_capacity(count);
     let mut room = EXTENTS_MAX;
     for _ in 0..count {
-        entries.push(take_entry(&mut cursor, &packs, &mut room)?);
+        entries.push(take_entry(&mut cursor, &packs.ids, &mut room)?);
     }
     cursor.finish()?;
-    Ok(entries)
+    Ok((entries, packs))
 }
 
-/// Decodes an extent map.
+/// Decodes a plain extent map.
 pub fn decode_map(object: &[u8]) -> Result<Vec<Extent>, TreeError> {
-    let body = unseal(KIND_MAP, object)?;
+    Ok(read_map(object, None)?.0)
+}
+
+/// Decodes an extent map; `cipher` opens it where it is sealed. With it come its packs.
+pub(crate) fn read_map(object: &[u8], cipher: Option<&Cipher>) -> Result<(Vec<Extent>, Packs), TreeError> {
+    let body = unseal(KIND_MAP, object, cipher)?;
     let mut cursor = Cursor::new(&body);
-    let packs = take_packs(&mut cursor)?;
+    let packs = take_packs(&mut cursor, cipher.is_some())?;
     let mut room = EXTENTS_MAX;
-    let extents = take_extents(&mut cursor, &packs, &mut room)?;
+    let extents = take_extents(&mut cursor, &packs.ids, &mut room)?;
     cursor.finish()?;
     if total_length(&extents).is_none_or(|total| total > MAP_BYTES) {
         return Err(TreeError("an extent map covers more than 1 GiB"));
     }
-    Ok(extents)
+    Ok((extents, packs))
 }
 
 #[derive(Default)]
@@ -192,19 +216,70 @@ impl PackTable {
         })
     }
 
-    fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(self.ids.len() * 32 + 10);
-        put_varint(&mut out, self.ids.len() as u64);
+    fn encode(&self, sealing: Option<&TreeSeal>) -> Result<Vec<u8>, SealError> {
+        let mut out = Vec::with_capacity(self.ids.len() * 66 + 10);
+        let Some(sealing) = sealing else {
+            put_varint(&mut out, self.ids.len() as u64);
+            self.ids.iter().for_each(|id| out.extend_from_slice(id.as_bytes()));
+            return Ok(out);
+        };
+        let mut runs: Vec<RunId> = Vec::new();
+        let mut table = Vec::with_capacity(self.ids.len() * 66);
         for id in &self.ids {
-            out.extend_from_slice(id.as_bytes());
+            let sealed = sealing.pack(id)?;
+            let run = runs.iter().position(|run| *run == sealed.run).unwrap_or_else(|| {
+                runs.push(sealed.run);
+                runs.len() - 1
+            });
+            table.extend_from_slice(id.as_bytes());
+            put_varint(&mut table, run as u64);
+            table.extend_from_slice(&sealed.salt);
         }
-        out
+        put_varint(&mut out, runs.len() as u64);
+        runs.iter().for_each(|run| out.extend_from_slice(run.as_bytes()));
+        put_varint(&mut out, self.ids.len() as u64);
+        out.extend_from_slice(&table);
+        Ok(out)
     }
 }
 
-fn take_packs(cursor: &mut Cursor<'_>) -> Result<Vec<Digest>, TreeError> {
-    let count = cursor.count(BODY_MAX / 32, 32)?;
-    (0..count).map(|_| Ok(Digest::from_bytes(cursor.array()?))).collect()
+/// The pack table of a decoded object.
+#[derive(Debug, Default)]
+pub(crate) struct Packs {
+    ids: Vec<Digest>,
+    sealed: Vec<SealedAt>,
+}
+
+impl Packs {
+    /// Each pack and what it was sealed with; nothing where the object is plain.
+    pub(crate) fn sealed(&self) -> impl Iterator<Item = (Digest, SealedAt)> {
+        self.ids.iter().copied().zip(self.sealed.iter().copied())
+    }
+}
+
+fn take_packs(cursor: &mut Cursor<'_>, sealed: bool) -> Result<Packs, TreeError> {
+    let mut packs = Packs::default();
+    if !sealed {
+        let count = cursor.count(BODY_MAX / 32, 32)?;
+        packs.ids.reserve(count);
+        for _ in 0..count {
+            packs.ids.push(Digest::from_bytes(cursor.array()?));
+        }
+        return Ok(packs);
+    }
+    let count = cursor.count(RUNS_MAX, 16)?;
+    let runs = (0..count)
+        .map(|_| Ok(RunId::from_bytes(cursor.array()?)))
+        .collect::<Result<Vec<_>, TreeError>>()?;
+    for _ in 0..cursor.count(BODY_MAX / 65, 65)? {
+        packs.ids.push(Digest::from_bytes(cursor.array()?));
+        let run = usize::try_from(cursor.varint()?).ok().and_then(|at| runs.get(at));
+        packs.sealed.push(SealedAt {
+            run: *run.ok_or(TreeError("a pack names a run that is not in its table"))?,
+            salt: cursor.array()?,
+        });
+    }
+    Ok(packs)
 }
 
 /// Writes the number of extents and groups, and each of them.
@@ -485,35 +560,69 @@ pub(crate) fn total_length(extents: &[Extent]) -> Option<u64> {
         .try_fold(0u64, |sum, extent| sum.checked_add(extent.length))
 }
 
-fn seal(kind: u8, body: &[u8]) -> Vec<u8> {
+fn seal(kind: u8, body: &[u8], sealing: Option<&TreeSeal>) -> Result<Vec<u8>, SealError> {
     debug_assert!(body.len() <= BODY_MAX);
+    let length = u32::try_from(body.len()).unwrap_or(u32::MAX);
     let mut object = Vec::with_capacity(HEADER + body.len() / 2);
     object.extend_from_slice(MAGIC);
-    object.push(kind);
+    object.push(kind | if sealing.is_some() { SEALED } else { 0 });
     object.push(VERSION);
-    object.extend_from_slice(&u32::try_from(body.len()).unwrap_or(u32::MAX).to_le_bytes());
-    match zstd::bulk::compress(body, 3) {
-        Ok(frame) => object.extend_from_slice(&frame),
-        Err(_) => object.clear(),
+    object.extend_from_slice(&length.to_le_bytes());
+    let frame = zstd::bulk::compress(body, 3).map_err(|error| SealError(format!("compress a tree object: {error}")))?;
+    match sealing {
+        None => object.extend_from_slice(&frame),
+        Some(sealing) => sealing.append(kind, length, frame, &mut object)?,
     }
-    object
+    Ok(object)
 }
 
-fn unseal(kind: u8, object: &[u8]) -> Result<Vec<u8>, TreeError> {
-    let (header, frame) = object.split_at_checked(HEADER).ok_or(TreeError("it ends early"))?;
+/// The run and salt in the header of a sealed tree object; `None` where it is plain, or no tree object.
+pub(crate) fn sealed_at(object: &[u8]) -> Option<SealedAt> {
+    let header = object.get(..SEALED_HEADER)?;
+    let sealed = &header[..8] == MAGIC && header[8] & SEALED != 0;
+    sealed.then_some(())?;
+    Some(SealedAt {
+        run: RunId::from_bytes(header[HEADER..HEADER + 16].try_into().ok()?),
+        salt: header[HEADER + 16..].try_into().ok()?,
+    })
+}
+
+fn unseal(kind: u8, object: &[u8], cipher: Option<&Cipher>) -> Result<Vec<u8>, TreeError> {
+    let early = TreeError("it ends early");
+    let (header, rest) = object.split_at_checked(HEADER).ok_or(early)?;
     if &header[..8] != MAGIC {
         return Err(TreeError("it does not begin with MUSTTREE"));
     }
     if header[9] > VERSION {
         return Err(TreeError("it needs a newer version of muster"));
     }
-    if header[8] != kind {
+    if header[8] & !SEALED != kind {
         return Err(TreeError("it is a tree object of another kind"));
     }
-    let length = u32::from_le_bytes([header[10], header[11], header[12], header[13]]) as usize;
-    if length > BODY_MAX {
+    let length = u32::from_le_bytes([header[10], header[11], header[12], header[13]]);
+    if length as usize > BODY_MAX {
         return Err(TreeError("its length is out of bounds"));
     }
+    let mut opened = Vec::new();
+    let frame = match (header[8] & SEALED != 0, cipher) {
+        (false, None) => rest,
+        (false, Some(_)) => return Err(TreeError("it is plain where it must be sealed")),
+        (true, None) => return Err(TreeError("it is sealed, and its key is not at hand")),
+        (true, Some(cipher)) => {
+            let stored = rest.get(SEALED_HEADER - HEADER..).ok_or(TreeError("it ends early"))?;
+            let part = Part {
+                kind,
+                ordinal: 0,
+                stored: u32::try_from(stored.len()).map_err(|_| TreeError("its length is out of bounds"))?,
+                decoded: length,
+            };
+            cipher
+                .open(part, stored, &mut opened)
+                .map_err(|_| TreeError("its body is not the one that its run sealed"))?;
+            &opened
+        }
+    };
+    let length = length as usize;
     let body = zstd::bulk::decompress(frame, length).map_err(|_| TreeError("its body cannot be decompressed"))?;
     if body.len() == length {
         Ok(body)

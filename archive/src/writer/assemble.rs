@@ -18,6 +18,7 @@ use super::files::TreeBuilder;
 use super::journal::Left;
 use super::parent::Parent;
 use super::placeholder::placeholder;
+use super::sealing::Sealing;
 use super::table::{Short, short};
 use super::upload::Uploader;
 use crate::edge::Edge;
@@ -40,6 +41,7 @@ pub(super) struct Setting {
     /// Bytes that the table of this run's blocks may take.
     pub(super) table_bytes: u64,
     pub(super) tree: TreeBuilder,
+    pub(super) sealing: Sealing,
     /// Where index objects are kept on this host, and whose they are.
     pub(super) index: Option<IndexPlace>,
     /// The repository's address, which says what a restore from it costs.
@@ -249,11 +251,11 @@ impl Assembler {
         let frame = &frames[number];
         let start = if number == 0 { 0 } else { frames[number - 1].end };
         let bytes = stored.get(start..frame.end).ok_or_else(lost)?;
-        let edge = &self.setting.edge;
+        let (edge, sealing) = (&self.setting.edge, &self.setting.sealing);
         let pack = self.pack.get_or_insert_with(|| {
             let mut salt = [0; 32];
             edge.fill(&mut salt);
-            PackBuilder::new(salt, None)
+            PackBuilder::new(salt, sealing.pack())
         });
         let at = pack.push(bytes, frame.raw, frame.length);
         if frame.again {
@@ -274,10 +276,12 @@ impl Assembler {
 
     fn close_pack(&mut self) -> Result<(), ArchiveError> {
         if let Some(pack) = self.pack.take() {
+            let sealed = pack.sealed_at();
             let (id, bytes) = pack.finish()?;
+            self.setting.sealing.note_pack(id, sealed);
             self.closed.push(id);
             let noted = std::mem::take(&mut self.noted);
-            let left = (!noted.is_empty()).then(|| Left::new(id, bytes.len() as u64, None, &noted));
+            let left = (!noted.is_empty()).then(|| Left::new(id, bytes.len() as u64, sealed, &noted));
             self.put(Named::Pack, id, bytes, left)?;
         }
         self.settle()
@@ -299,6 +303,9 @@ impl Assembler {
             return Ok(());
         }
         self.added += length;
+        if what == Named::Tree {
+            self.setting.sealing.note_tree(id);
+        }
         let key = if what == Named::Pack {
             layout::pack(&id)
         } else {
@@ -369,6 +376,7 @@ impl Assembler {
         for (id, object) in objects {
             self.put(Named::Tree, id, Bytes::from(object), None)?;
         }
+        let encryption = self.setting.sealing.finish(&mut self.objects, &mut self.added)?;
         let bytes = self.objects.values().sum();
         let hunks = list::encode(&self.objects);
         let root = hunks.last().map_or_else(|| Digest::of(b""), |hunk| hunk.0);
@@ -397,7 +405,7 @@ impl Assembler {
         Ok(Written {
             tree,
             list,
-            encryption: None,
+            encryption,
             index,
             restore: self.costs.finish(&url),
             stored_bytes: bytes + list_bytes,

@@ -13,6 +13,7 @@ use super::batch::Begun;
 use super::placeholder::resolve;
 use crate::content::{BLOCK, FileDigest, HashKey, TreeDigest, path_order};
 use crate::index::{FileRecord, IndexError, IndexWriter, Instant, LeafRef, Remembered, Segment};
+use crate::seal::TreeSeal;
 use crate::tree::{Child, Content, Extent, Index, LeafBuilder, NodeKind, TreeEntry, encode_map};
 use crate::{ArchiveError, Repository, TreeRef};
 
@@ -34,6 +35,7 @@ pub(super) struct TreeBuilder {
     page: u32,
     repository: Repository,
     index: Option<IndexWriter>,
+    sealing: Option<TreeSeal>,
     open: Option<OpenFile>,
     pending: VecDeque<Pending>,
     waiting: usize,
@@ -113,12 +115,14 @@ impl TreeBuilder {
         in_order: bool,
         repository: Repository,
         index: Option<IndexWriter>,
+        sealing: Option<TreeSeal>,
     ) -> Self {
         Self {
             key: key.clone(),
             page,
             repository,
             index,
+            sealing,
             in_order,
             open: None,
             pending: VecDeque::new(),
@@ -301,7 +305,7 @@ impl TreeBuilder {
         self.waiting = 0;
         if let Some(mut file) = self.open.take() {
             resolve(&mut file.current, closed);
-            self.encode(&mut file.pending, closed);
+            self.encode(&mut file.pending, closed)?;
             self.open = Some(file);
         }
         while let Some(mut pending) = self.pending.pop_front() {
@@ -317,7 +321,7 @@ impl TreeBuilder {
             if inline {
                 self.note_packs(&pending);
             } else {
-                self.encode(&mut pending, closed);
+                self.encode(&mut pending, closed)?;
             }
             self.list(pending)?;
         }
@@ -333,12 +337,12 @@ impl TreeBuilder {
     }
 
     /// Resolves a file's extents and makes maps of them.
-    fn encode(&mut self, pending: &mut Pending, closed: &[Digest]) {
+    fn encode(&mut self, pending: &mut Pending, closed: &[Digest]) -> Result<(), ArchiveError> {
         for part in &mut pending.parts {
             let Part::Extents(extents, prints) = part else { continue };
             resolve(extents, closed);
             self.packs.extend(packs_of(extents));
-            let object = encode_map(extents);
+            let object = encode_map(extents, self.sealing.as_ref())?;
             let map = Digest::of(&object);
             self.objects.push((map, object));
             let prints = std::mem::take(prints);
@@ -348,10 +352,15 @@ impl TreeBuilder {
                 index.leaf(&segment)
             });
             *part = match leaf {
-                Some(leaf) => Part::Map(LeafRef { leaf, map, run: None }),
+                Some(leaf) => Part::Map(LeafRef {
+                    leaf,
+                    map,
+                    run: self.sealing.as_ref().map(TreeSeal::run),
+                }),
                 None => Part::Forgotten(map),
             };
         }
+        Ok(())
     }
 
     fn list(&mut self, pending: Pending) -> Result<(), ArchiveError> {
@@ -428,7 +437,7 @@ impl TreeBuilder {
         }
         self.leaf.push(&entry);
         if self.leaf.ends_after(&entry.path) {
-            self.close_leaf();
+            self.close_leaf()?;
         }
         self.last_path = Some(entry.path);
         Ok(())
@@ -452,11 +461,12 @@ impl TreeBuilder {
             .ok()
     }
 
-    fn close_leaf(&mut self) {
-        let (object, entries, first) = self.leaf.finish();
+    fn close_leaf(&mut self) -> Result<(), ArchiveError> {
+        let (object, entries, first) = self.leaf.finish(self.sealing.as_ref())?;
         let id = Digest::of(&object);
         self.children.push(Child { id, entries, first });
         self.objects.push((id, object));
+        Ok(())
     }
 
     /// The packs that the tree names, once everything is settled.
@@ -475,18 +485,18 @@ impl TreeBuilder {
             return Err(ArchiveError::Invalid("a file is still open".to_owned()));
         }
         if !self.leaf.is_empty() {
-            self.close_leaf();
+            self.close_leaf()?;
         }
         let mut level = 0;
         let mut children = std::mem::take(&mut self.children);
         let root = loop {
             let above: Vec<Child> = if children.is_empty() {
-                vec![self.index(level, Vec::new())]
+                vec![self.index(level, Vec::new())?]
             } else {
                 parts(children)
                     .into_iter()
                     .map(|part| self.index(level, part))
-                    .collect()
+                    .collect::<Result<_, _>>()?
             };
             match above.as_slice() {
                 [root] => break root.id,
@@ -509,7 +519,7 @@ impl TreeBuilder {
         Ok((tree, std::mem::take(&mut self.objects)))
     }
 
-    fn index(&mut self, level: u8, children: Vec<Child>) -> Child {
+    fn index(&mut self, level: u8, children: Vec<Child>) -> Result<Child, ArchiveError> {
         let entries = children.iter().map(|child| child.entries).sum();
         let first = children.first().map(|child| child.first.clone()).unwrap_or_default();
         let object = Index {
@@ -518,10 +528,10 @@ impl TreeBuilder {
             ordered: self.ordered,
             children,
         }
-        .encode();
+        .encode(self.sealing.as_ref())?;
         let id = Digest::of(&object);
         self.objects.push((id, object));
-        Child { id, entries, first }
+        Ok(Child { id, entries, first })
     }
 }
 
@@ -621,7 +631,7 @@ mod tests {
                 ordered: true,
                 children,
             };
-            assert_eq!(decode_index(&index.encode()).unwrap(), index);
+            assert_eq!(decode_index(&index.encode(None).unwrap()).unwrap(), index);
         }
     }
 }

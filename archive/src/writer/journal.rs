@@ -17,6 +17,8 @@ use crate::seal::{RunId, SealedAt};
 use crate::tree::Location;
 
 const MAGIC: &[u8; 9] = b"MUSTJRNL\x01";
+/// Bytes before the first record.
+const HEADER: u64 = 49;
 const RAW: u32 = 1 << 31;
 /// Bytes of one extent.
 const EXTENT: usize = 48;
@@ -132,18 +134,22 @@ pub(super) struct Records {
     file: BufReader<File>,
     /// The key of its hashes.
     pub(super) hash_key: HashKey,
+    /// The epoch of the key document under which its packs were sealed, or were not.
+    pub(super) epoch: u64,
 }
 
 impl Records {
     /// The journal at `path`, if there is one.
     pub(super) fn open(path: &Path) -> Option<Self> {
         let mut file = BufReader::new(File::open(path).ok()?);
-        let (mut magic, mut key) = ([0; 9], [0; 32]);
+        let (mut magic, mut key, mut epoch) = ([0; 9], [0; 32], [0; 8]);
         file.read_exact(&mut magic).ok()?;
         file.read_exact(&mut key).ok()?;
+        file.read_exact(&mut epoch).ok()?;
         (&magic == MAGIC).then(|| Self {
             file,
             hash_key: HashKey::new(key),
+            epoch: u64::from_le_bytes(epoch),
         })
     }
 
@@ -190,14 +196,16 @@ pub(super) struct Journal {
 }
 
 impl Journal {
-    /// Goes on with the journal at `path` where its hashes have this key, else begins it anew.
-    pub(super) fn open(path: &Path, key: &HashKey) -> io::Result<Self> {
+    /// Goes on with the journal at `path` where its hashes have this key and its packs are of this epoch, else begins it anew.
+    pub(super) fn open(path: &Path, key: &HashKey, epoch: u64) -> io::Result<Self> {
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder)?;
         }
         let mut whole = 0;
-        if let Some(mut records) = Records::open(path).filter(|records| records.hash_key == *key) {
-            whole = 41;
+        if let Some(mut records) =
+            Records::open(path).filter(|records| records.hash_key == *key && records.epoch == epoch)
+        {
+            whole = HEADER;
             // Behind a torn record nothing would be found again.
             for left in records.by_ref() {
                 whole += left.encode().len() as u64;
@@ -214,6 +222,7 @@ impl Journal {
         if whole == 0 {
             file.write_all(MAGIC)?;
             file.write_all(key.as_bytes())?;
+            file.write_all(&epoch.to_le_bytes())?;
         }
         Ok(Self {
             file: Mutex::new(file),
@@ -260,7 +269,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("journal/db");
         let key = HashKey::new([7; 32]);
-        let journal = Journal::open(&path, &key).unwrap();
+        let journal = Journal::open(&path, &key, 1).unwrap();
         (0..4).for_each(|seed| journal.note(&left(seed)));
         let all: Vec<Left> = Records::open(&path).unwrap().collect();
         assert_eq!(all, (0..4).map(left).collect::<Vec<_>>());
@@ -275,14 +284,14 @@ mod tests {
             fs::write(&path, &bytes[..cut]).unwrap();
             let read = Records::open(&path).map_or(0, Iterator::count);
             assert!(read < 4, "cut at {cut}");
-            Journal::open(&path, &key).unwrap().note(&left(9));
+            Journal::open(&path, &key, 1).unwrap().note(&left(9));
             assert_eq!(Records::open(&path).unwrap().count(), read + 1, "cut at {cut}");
         }
         let mut bad = bytes.clone();
         bad[60] ^= 1;
         fs::write(&path, &bad).unwrap();
         assert_eq!(Records::open(&path).unwrap().count(), 0);
-        Journal::open(&path, &HashKey::new([8; 32])).unwrap();
+        Journal::open(&path, &HashKey::new([8; 32]), 1).unwrap();
         assert_eq!(Records::open(&path).unwrap().hash_key, HashKey::new([8; 32]));
     }
 }

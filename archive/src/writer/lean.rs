@@ -72,7 +72,10 @@ impl Repository {
         let Some(path) = options.journal.as_deref() else {
             return Ok(parent);
         };
-        let fits = |records: &Records| parent.hash_key.as_ref().is_none_or(|key| *key == records.hash_key);
+        let epoch = self.keys().epoch;
+        let fits = |records: &Records| {
+            records.epoch == epoch && parent.hash_key.as_ref().is_none_or(|key| *key == records.hash_key)
+        };
         let Some(records) = Records::open(path).filter(fits) else {
             return Ok(parent);
         };
@@ -84,6 +87,7 @@ impl Repository {
         {
             if let Some(sealed) = sealed {
                 self.note_sealed(pack, sealed);
+                self.note_epoch(sealed.run, epoch);
             }
             packs.push((pack, bytes));
         }

@@ -14,9 +14,11 @@ use tokio::runtime::Handle;
 use super::base::Base;
 use super::table::{Short, Table, of_prints, short};
 use crate::content::{BLOCK, HashKey};
-use crate::index::{FileRecord, IndexKey, IndexReader, IndexSeal, LeafRef, Remembered, Segment};
+use crate::index::{FileRecord, IndexKey, IndexReader, IndexSeal, LeafRef, Remembered, Segment, SegmentPack};
 use crate::list::Named;
 use crate::object_store::ErrorKind;
+use crate::repository::Lean;
+use crate::seal::RunId;
 use crate::tree::{Content, Extent, NodeKind};
 use crate::{ArchiveError, Manifest, ParentRef, Repository, layout};
 
@@ -53,6 +55,8 @@ pub struct Parent {
     pub(super) hash_key: Option<HashKey>,
     pub(super) reference: Option<ParentRef>,
     pub(super) objects: BTreeMap<(Named, Digest), u64>,
+    /// What of it may be leaned on by who must be able to read the new snapshot.
+    lean: Lean,
     /// Packs that an interrupted run left, with their lengths.
     pub(super) resumed: HashMap<Digest, u64>,
     /// By hash: the parent's extents where there is no index.
@@ -82,7 +86,12 @@ impl Parent {
 
     /// Reads what every parent has: its list, and which of its packs are known to be lost.
     async fn load(repository: &Repository, manifest: &Verified<Manifest>, room: u64) -> Result<Self, ArchiveError> {
+        let lean = repository.lean(manifest).await?;
+        if lean == Lean::Nothing {
+            return Ok(Self::none());
+        }
         let mut objects = repository.objects_of(manifest).await?;
+        objects.retain(|(what, _), _| *what != Named::Run);
         let lost = lost_packs(repository, manifest.sequence, &objects).await?;
         for pack in &lost {
             objects.remove(&(Named::Pack, *pack));
@@ -93,6 +102,7 @@ impl Parent {
                 digest: manifest.digest,
             }),
             objects,
+            lean,
             lost,
             room,
             ..Self::default()
@@ -106,6 +116,9 @@ impl Parent {
         room: u64,
     ) -> Result<Self, ArchiveError> {
         let mut parent = Self::load(repository, manifest, room).await?;
+        if parent.reference.is_none() {
+            return Ok(parent);
+        }
         let index = repository.tree_index(manifest).await?;
         parent.hash_key = Some(index.hash_key);
         parent.extents = Table::with_room(room);
@@ -115,14 +128,14 @@ impl Parent {
                     continue;
                 };
                 match content {
-                    Content::Inline(extents) => parent.take(&extents),
+                    Content::Inline(extents) => parent.take(repository, &extents),
                     Content::Maps(maps) => {
                         for map in maps {
                             if parent.extents.is_full() {
                                 break;
                             }
                             let extents = repository.read_map(&map).await?;
-                            parent.take(&extents);
+                            parent.take(repository, &extents);
                         }
                     }
                 }
@@ -149,6 +162,9 @@ impl Parent {
         let seal = indexing.seal(repository)?;
         let reader = IndexReader::open(repository, handle, &indexing.store, seal, &root).await?;
         let mut parent = Self::load(repository, manifest, room).await?;
+        if parent.reference.is_none() {
+            return Ok(parent);
+        }
         parent.hash_key = Some(reader.root().hash_key.clone());
         parent.remembered = reader.root().chunks.iter().map(|chunk| chunk.id).collect();
         parent.searcher = Mutex::new(Some(reader.again()));
@@ -156,7 +172,7 @@ impl Parent {
         Ok(parent)
     }
 
-    fn take(&mut self, extents: &[Extent]) {
+    fn take(&mut self, repository: &Repository, extents: &[Extent]) {
         let mut grouped = 0;
         for extent in extents {
             grouped = extent.group.as_ref().map_or(grouped, |group| group.extents);
@@ -165,7 +181,7 @@ impl Parent {
                 continue;
             }
             if let (Some(location), Ok(length)) = (extent.location, u32::try_from(extent.length))
-                && self.objects.contains_key(&(Named::Pack, location.pack))
+                && self.may_lean_on(&location.pack, repository.sealed_at(&location.pack).map(|at| at.run))
             {
                 self.extents.add(short(&extent.hash), length, &location);
             }
@@ -252,18 +268,28 @@ impl Parent {
             let ([extent], false) = (block.extents, block.is_zeros()) else {
                 continue;
             };
+            let sealed = extent.pack().and_then(|pack| segment.packs.get(pack)?.sealed);
             let key: Option<Short> = of_prints(block.prints).or_else(|| alone.map(short));
             if let (Some(key), Some(location)) = (key, segment.location(extent, 0))
                 && block.length as usize <= BLOCK
-                && self.may_lean_on(&location.pack)
+                && self.may_lean_on(&location.pack, sealed.map(|at| at.run))
             {
                 table.add(key, block.length, &location);
             }
         }
     }
 
-    fn may_lean_on(&self, pack: &Digest) -> bool {
-        self.objects.contains_key(&(Named::Pack, *pack))
+    fn may_lean_on(&self, pack: &Digest, run: Option<RunId>) -> bool {
+        self.objects.contains_key(&(Named::Pack, *pack)) && self.allows(run)
+    }
+
+    /// Whether everyone who must read the new snapshot can read what this run sealed.
+    fn allows(&self, run: Option<RunId>) -> bool {
+        match &self.lean {
+            Lean::Nothing => false,
+            Lean::Plain => run.is_none(),
+            Lean::Runs(runs) => run.is_some_and(|run| runs.contains(&run)),
+        }
     }
 
     /// Whether the parent's index names this object: then it is in the repository.
@@ -273,8 +299,10 @@ impl Parent {
 
     /// What the blocks of a segment are compared with.
     pub(super) fn base(&self, segment: Arc<Segment>, leaf: Option<LeafRef>) -> Base {
-        let usable = segment.packs.iter().map(|pack| self.may_lean_on(&pack.id)).collect();
-        let leaf = leaf.filter(|leaf| self.objects.contains_key(&(Named::Tree, leaf.map)));
+        let usable = |pack: &SegmentPack| self.may_lean_on(&pack.id, pack.sealed.map(|at| at.run));
+        let usable = segment.packs.iter().map(usable).collect();
+        let named = |leaf: &LeafRef| self.objects.contains_key(&(Named::Tree, leaf.map)) && self.allows(leaf.run);
+        let leaf = leaf.filter(named);
         Base::new(segment, leaf, usable)
     }
 }

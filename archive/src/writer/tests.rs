@@ -233,7 +233,7 @@ impl World {
     /// Reads a snapshot by the format alone and compares every byte, every file digest and the tree digest.
     fn assert_reads_back(&self, manifest: &Manifest, tree: &Tree) {
         let (mut entries, mut files, mut logical) = (0, 0, 0);
-        let mut decoder = FrameDecoder::new().unwrap();
+        let mut decoder = self.repository.frame_decoder().unwrap();
         let mut expected = tree.iter().collect::<Vec<_>>();
         expected.sort_by(|a, b| path_order(a.0.as_bytes(), b.0.as_bytes()));
         let mut records: Vec<(Vec<u8>, Digest)> = Vec::new();

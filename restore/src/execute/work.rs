@@ -37,7 +37,7 @@ pub(super) struct Worker<'a> {
 
 impl<'a> Worker<'a> {
     pub(super) fn new(run: &'a Run<'a>) -> Result<Self, RestoreError> {
-        let decoder = FrameDecoder::new().map_err(|error| RestoreError::local("prepare to decompress", error))?;
+        let decoder = run.session.repository.frame_decoder().map_err(|error| RestoreError::local("prepare to decompress", error))?;
         Ok(Self {
             run,
             decoder,

@@ -164,12 +164,16 @@ fn an_extent_that_overflows_is_an_error() {
         frame_length: 10,
         within: 1,
     };
-    let object = encode_map(&[Extent {
-        length: u64::MAX,
-        hash: [1; 32],
-        location: Some(location),
-        group: None,
-    }]);
+    let object = encode_map(
+        &[Extent {
+            length: u64::MAX,
+            hash: [1; 32],
+            location: Some(location),
+            group: None,
+        }],
+        None,
+    )
+    .unwrap();
     assert!(decode_map(&object).is_err());
 }
 
@@ -195,7 +199,7 @@ fn a_run_of_zeros_without_end_does_not_hang_verify() {
         ..TreeEntry::directory("a")
     };
     leaf.push(&entry);
-    let (leaf, entries, first) = leaf.finish();
+    let (leaf, entries, first) = leaf.finish(None).unwrap();
     let child = Child {
         id: Digest::of(&leaf),
         entries,
@@ -207,7 +211,8 @@ fn a_run_of_zeros_without_end_does_not_hang_verify() {
         ordered: true,
         children: vec![child.clone()],
     }
-    .encode();
+    .encode(None)
+    .unwrap();
     world.replace(&layout::tree(&child.id), &leaf);
     world.replace(&layout::tree(&Digest::of(&index)), &index);
     let mut objects = std::collections::BTreeMap::new();
@@ -253,7 +258,7 @@ fn a_zero_extent_of_no_length_is_refused_and_a_map_is_small() {
         location: None,
         group: None,
     };
-    let object = encode_map(&vec![none; 8_000_000]);
+    let object = encode_map(&vec![none; 8_000_000], None).unwrap();
     eprintln!(
         "{} bytes stored; {} bytes in memory",
         object.len(),
@@ -496,7 +501,7 @@ fn what_the_writer_takes_the_reader_can_read() {
         if writer.entry(entry.clone()).is_ok() && writer.finish().is_ok() {
             let mut leaf = LeafBuilder::default();
             leaf.push(&entry);
-            if decode_leaf(&leaf.finish().0).is_err() {
+            if decode_leaf(&leaf.finish(None).unwrap().0).is_err() {
                 bad.push(at);
             }
         }

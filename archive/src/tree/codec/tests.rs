@@ -106,19 +106,19 @@ proptest! {
     fn a_leaf_decodes_to_what_was_pushed(entries in proptest::collection::vec(entry(), 0..20)) {
         let mut leaf = LeafBuilder::default();
         entries.iter().for_each(|entry| leaf.push(entry));
-        let (object, count, _) = leaf.finish();
+        let (object, count, _) = leaf.finish(None).unwrap();
         prop_assert_eq!(count, entries.len() as u64);
         prop_assert_eq!(decode_leaf(&object).unwrap(), entries);
     }
 
     #[test]
     fn a_map_decodes_to_what_was_encoded(extents in proptest::collection::vec(extent(), 0..50)) {
-        prop_assert_eq!(decode_map(&encode_map(&extents)).unwrap(), extents);
+        prop_assert_eq!(decode_map(&encode_map(&extents, None).unwrap()).unwrap(), extents);
     }
 
     #[test]
     fn hostile_bodies_are_errors_and_never_panics(kind in 1u8..4, body in proptest::collection::vec(any::<u8>(), 0..300)) {
-        let object = seal(kind, &body);
+        let object = seal(kind, &body, None).unwrap();
         let _ = decode_leaf(&object);
         let _ = decode_map(&object);
         let _ = decode_index(&object);
@@ -135,13 +135,13 @@ fn a_path_that_leaves_the_tree_is_refused() {
     for path in ["../x", "/x", "a/../../x", "a//b", "./a", ""] {
         let mut leaf = LeafBuilder::default();
         leaf.push(&TreeEntry::directory(path));
-        assert!(decode_leaf(&leaf.finish().0).is_err(), "{path:?}");
+        assert!(decode_leaf(&leaf.finish(None).unwrap().0).is_err(), "{path:?}");
     }
 }
 
 #[test]
 fn a_body_that_decompresses_beyond_its_length_is_refused() {
-    let mut object = seal(KIND_MAP, &vec![0; 1 << 20]);
+    let mut object = seal(KIND_MAP, &vec![0; 1 << 20], None).unwrap();
     object[10..14].copy_from_slice(&10u32.to_le_bytes());
     assert!(decode_map(&object).is_err());
 }
@@ -159,5 +159,5 @@ fn an_index_decodes_to_what_was_encoded() {
         ordered: true,
         children: vec![child.clone(), child],
     };
-    assert_eq!(decode_index(&index.encode()).unwrap(), index);
+    assert_eq!(decode_index(&index.encode(None).unwrap()).unwrap(), index);
 }

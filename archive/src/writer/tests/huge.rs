@@ -22,6 +22,7 @@ use crate::writer::base::Base;
 use crate::writer::batch::{Batch, Begun, Block, Buffers, Item, Piece, Place};
 use crate::writer::costs::Costs;
 use crate::writer::files::{MAP, TreeBuilder};
+use crate::writer::sealing::Sealing;
 use crate::writer::upload::Uploader;
 
 const PAGES: u64 = 8;
@@ -84,15 +85,22 @@ impl Huge {
         let now = self.world.edge.now_ms();
         let index = IndexWriter::new(seal, hash_key.clone(), now, true, 32 << 20);
         let handle = self.world.runtime.handle().clone();
-        let uploader = Uploader::start(repository.objects(), handle, Arc::new(WriteProgress::default()), None);
+        let uploader = Uploader::start(
+            repository.objects(),
+            handle.clone(),
+            Arc::new(WriteProgress::default()),
+            None,
+        );
         let edge: Arc<dyn Edge> = Arc::<Counting>::clone(&self.world.edge);
+        let sealing = Sealing::begin(repository.clone(), handle, &edge).unwrap();
         let setting = Setting {
             parent: Arc::clone(&parent),
             uploader,
             edge,
             table_bytes: 32 << 20,
             url: "file:///huge".to_owned(),
-            tree: TreeBuilder::new(&hash_key, 8192, true, repository.clone(), Some(index)),
+            tree: TreeBuilder::new(&hash_key, 8192, true, repository.clone(), Some(index), sealing.tree()),
+            sealing,
             index: Some(IndexPlace {
                 store: "db".to_owned(),
                 key: self.key.id(),

@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
+use age::secrecy::ExposeSecret as _;
+use muster_signing::KeyDocument;
+
 use super::*;
-use crate::layout;
 use crate::object_store::PutOptions;
 use crate::tree::Location;
 use crate::writer::FileTimes;
+use crate::{Identities, layout};
 
 const PAGE: u64 = 8192;
 
@@ -356,6 +359,42 @@ fn a_pack_that_is_suspected_is_not_leaned_on_again() {
     assert!(again.added_bytes < PAGE, "{} bytes", again.added_bytes);
 }
 
+#[test]
+fn a_host_without_identity_stores_what_changed_and_reads_nothing_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let identity = age::x25519::Identity::generate();
+    let file = folder.path().join("identity");
+    std::fs::write(&file, identity.to_string().expose_secret()).unwrap();
+    let mut world = remembering();
+    world.demand_encryption(vec![identity.to_public().to_string()]);
+    let mut pieces = pages(0..64);
+    pieces.push(Piece::Noise(70, 500 * PAGE));
+    let mut tree = one("table", pieces.clone());
+    tree.insert("small".to_owned(), vec![Piece::Noise(80, 1000)]);
+    let first = world.snapshot(&tree);
+    pieces[5] = Piece::Noise(100, PAGE);
+    tree.insert("table".to_owned(), pieces);
+    let second = world.snapshot(&tree);
+    assert!(
+        second.added_bytes < 10 * PAGE,
+        "{} bytes for one page",
+        second.added_bytes
+    );
+    let third = world.snapshot(&tree);
+    assert!(third.added_bytes < 6 * PAGE, "{} bytes for nothing", third.added_bytes);
+    assert_eq!(third.encryption.as_ref().unwrap().runs.len(), 3);
+    for manifest in [&first, &second, &third] {
+        let read = world.runtime.block_on(world.repository.tree_leaves(manifest));
+        assert!(matches!(read, Err(ArchiveError::NoIdentity { .. })), "{read:?}");
+    }
+    world.repository = world
+        .repository
+        .clone()
+        .with_identities(Identities::read(&file).unwrap());
+    world.assert_reads_back(&third, &tree);
+    world.assert_verifies();
+}
+
 fn timed(path: &str, times: &FileTimes) -> TreeEntry {
     let kind = NodeKind::File {
         sparse: false,
@@ -384,6 +423,31 @@ fn write_timed(writer: &mut SnapshotWriter, path: &str, times: &FileTimes, piece
 }
 
 impl World {
+    /// The root demands encryption to these recipients from now on.
+    fn demand_encryption(&mut self, recipients: Vec<String>) {
+        let root = SecretKey::generate([1; 32]);
+        let documents = self.repository.trust_documents();
+        let last = documents.last().unwrap();
+        let next = KeyDocument {
+            epoch: 2,
+            previous: Some(Digest::of(&last.1)),
+            encryption: "required".to_owned(),
+            recipients,
+            ..self.repository.keys().clone()
+        };
+        let sealed = next.seal(&root).unwrap();
+        let objects = Arc::clone(self.repository.objects());
+        let key = layout::key_document(2);
+        self.runtime
+            .block_on(objects.put(&key, sealed.into(), PutOptions::CREATE))
+            .unwrap();
+        let state = self._state.path().to_owned();
+        self.repository = self
+            .runtime
+            .block_on(Repository::open(objects, Some(&root.public()), &state))
+            .unwrap();
+    }
+
     fn latest(&self) -> Verified<Manifest> {
         let point = self.wait(self.repository.point("db", None));
         self.wait(self.repository.manifest(&point)).0
