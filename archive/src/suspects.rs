@@ -28,6 +28,19 @@ impl Repository {
         self.state().write(FILE, text.as_bytes())
     }
 
+    /// Remembers the packs that errors name.
+    ///
+    /// # Errors
+    /// As [`Self::suspect`].
+    pub fn suspect_named(&self, errors: &[ArchiveError]) -> Result<(), ArchiveError> {
+        self.suspect(errors.iter().filter_map(|error| match error {
+            ArchiveError::Damaged { object, .. } | ArchiveError::Missing { object, .. } => {
+                Digest::from_hex(object.strip_prefix("packs/")?.split_once('/')?.1).ok()
+            }
+            _ => None,
+        }))
+    }
+
     /// The packs that are remembered.
     pub(crate) fn suspects(&self) -> Result<BTreeSet<Digest>, ArchiveError> {
         let text = self.state().read(FILE)?.unwrap_or_default();

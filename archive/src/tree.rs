@@ -3,6 +3,7 @@
 //! Invariant: a decoded entry's path is relative and cannot leave the tree; every length was bounded before it was allocated.
 
 mod codec;
+mod packs;
 pub(crate) mod wire;
 
 #[cfg(test)]

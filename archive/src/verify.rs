@@ -124,6 +124,9 @@ impl Repository {
             VerifyDepth::Inventory => self.inventory(&objects, &mut found).await,
             VerifyDepth::ReadData => self.read_everything(&manifests, &objects, &mut found, on_event).await,
         }
+        if let Err(error) = self.suspect_named(&found.damaged) {
+            tracing::warn!(%error, "what is damaged could not be remembered: the next backup may lean on it");
+        }
         Ok(found)
     }
 

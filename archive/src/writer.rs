@@ -15,6 +15,7 @@ mod files;
 mod journal;
 mod lean;
 mod parent;
+mod pending;
 mod placeholder;
 mod sealing;
 mod table;
@@ -45,8 +46,8 @@ pub use costs::{Assumed, RestoreCost};
 use files::{MAP, TreeBuilder};
 use journal::Journal;
 pub use parent::{Indexing, Parent};
-pub use unread::FileTimes;
 use sealing::Sealing;
+pub use unread::FileTimes;
 use upload::Uploader;
 use worker::{Shared, work};
 
@@ -221,8 +222,12 @@ impl SnapshotWriter {
         let now_ms = edge.now_ms();
         let sealed = indexing.and_then(|indexing| Some((indexing, indexing.seal(&repository).ok()?)));
         let room = usize::try_from(options.memory / 8).unwrap_or(usize::MAX);
-        let index =
-            sealed.map(|(indexing, seal)| (indexing, IndexWriter::new(seal, key.clone(), now_ms, options.in_order, room)));
+        let index = sealed.map(|(indexing, seal)| {
+            (
+                indexing,
+                IndexWriter::new(seal, key.clone(), now_ms, options.in_order, room),
+            )
+        });
         let place = index.as_ref().map(|(indexing, _)| IndexPlace {
             store: indexing.store.clone(),
             key: indexing.key.id(),

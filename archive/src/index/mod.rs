@@ -8,6 +8,7 @@
 
 mod cache;
 mod directory;
+mod frames;
 mod key;
 mod object;
 mod prints;

@@ -8,11 +8,12 @@ use std::collections::HashMap;
 use muster_signing::Digest;
 
 use super::IndexError;
+use super::frames::Frames;
 use super::prints::pages_of;
 use crate::content::BLOCK;
 use crate::seal::{RunId, SealedAt};
 use crate::tree::wire::{Cursor, put_varint};
-use crate::tree::{Extent, FRAME_MAX, Group, Location};
+use crate::tree::{Extent, Group, Location};
 
 /// Most extents of a segment, as of a tree object.
 const EXTENTS_MAX: usize = 1 << 18;
@@ -21,8 +22,8 @@ pub(crate) const SEGMENT_MAX: u64 = 1 << 30;
 /// Most prints of a segment: pages of 512 bytes.
 const PRINTS_MAX: usize = 1 << 21;
 /// Stands for the pack of zeros.
-const NO_PACK: u32 = u32::MAX;
-const RAW: u32 = 1 << 31;
+pub(super) const NO_PACK: u32 = u32::MAX;
+pub(super) const RAW: u32 = 1 << 31;
 
 /// A pack of a segment's table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,12 +39,12 @@ pub(crate) struct SegmentExtent {
     /// Where it begins in the segment.
     pub(crate) at: u32,
     pub(crate) length: u32,
-    pack: u32,
-    ordinal: u32,
-    offset: u32,
-    stored_raw: u32,
-    frame_length: u32,
-    within: u32,
+    pub(super) pack: u32,
+    pub(super) ordinal: u32,
+    pub(super) offset: u32,
+    pub(super) stored_raw: u32,
+    pub(super) frame_length: u32,
+    pub(super) within: u32,
 }
 
 impl SegmentExtent {
@@ -370,136 +371,6 @@ fn end_of(extent: &SegmentExtent) -> u64 {
     u64::from(extent.at) + u64::from(extent.length)
 }
 
-/// Extents by their difference from those before: most begin where the last frame of the same pack ended.
-struct Frames {
-    last: Option<usize>,
-    /// Per pack the frame that was named last.
-    of: Vec<Option<SegmentExtent>>,
-}
-
-/// Zeros.
-const ZEROS: u64 = 0;
-/// A whole frame, behind the last one of the pack that the last extent named.
-const NEXT: u64 = 1;
-/// Anything else.
-const ELSEWHERE: u64 = 2;
-
-impl Frames {
-    fn new(packs: usize) -> Self {
-        Self {
-            last: None,
-            of: vec![None; packs],
-        }
-    }
-
-    fn put(&mut self, out: &mut Vec<u8>, extent: &SegmentExtent) {
-        let length = u64::from(extent.length) << 2;
-        if extent.is_zeros() {
-            return put_varint(out, length | ZEROS);
-        }
-        let pack = extent.pack as usize;
-        let before = self.of.get(pack).copied().flatten();
-        let whole = extent.within == 0 && extent.frame_length == extent.length;
-        let next = before.is_some_and(|before| {
-            before.ordinal.checked_add(1) == Some(extent.ordinal) && end_of_frame(&before) == extent.offset
-        });
-        let stored = u64::from(extent.stored_raw & !RAW) << 1 | u64::from(extent.stored_raw & RAW != 0);
-        if whole && next && self.last == Some(pack) {
-            put_varint(out, length | NEXT);
-            put_varint(out, stored);
-        } else {
-            put_varint(out, length | ELSEWHERE);
-            put_varint(out, u64::from(extent.pack));
-            let (ordinal, end) = before.map_or((0, 0), |before| (before.ordinal, end_of_frame(&before)));
-            put_varint(out, zigzag(i64::from(extent.ordinal) - i64::from(ordinal)));
-            put_varint(out, zigzag(i64::from(extent.offset) - i64::from(end)));
-            put_varint(out, stored);
-            put_varint(out, u64::from(extent.frame_length));
-            put_varint(out, u64::from(extent.within));
-        }
-        self.note(pack, *extent);
-    }
-
-    fn take(&mut self, cursor: &mut Cursor<'_>, at: u64) -> Result<SegmentExtent, IndexError> {
-        let wrong = IndexError("an extent is out of bounds");
-        let head = cursor.varint()?;
-        let length = u32::try_from(head >> 2).map_err(|_| wrong)?;
-        let at = u32::try_from(at).map_err(|_| wrong)?;
-        if length == 0 || u64::from(length) > SEGMENT_MAX {
-            return Err(wrong);
-        }
-        let mut extent = SegmentExtent {
-            at,
-            length,
-            pack: NO_PACK,
-            ordinal: 0,
-            offset: 0,
-            stored_raw: 0,
-            frame_length: length,
-            within: 0,
-        };
-        let pack = match head & 3 {
-            ZEROS => {
-                extent.frame_length = 0;
-                return Ok(extent);
-            }
-            NEXT => self.last.ok_or(wrong)?,
-            ELSEWHERE => usize::try_from(cursor.varint()?).map_err(|_| wrong)?,
-            _ => return Err(wrong),
-        };
-        extent.pack = u32::try_from(pack).map_err(|_| wrong)?;
-        let before = *self.of.get(pack).ok_or(wrong)?;
-        if head & 3 == NEXT {
-            let before = before.ok_or(wrong)?;
-            extent.ordinal = before.ordinal.checked_add(1).ok_or(wrong)?;
-            extent.offset = end_of_frame(&before);
-            extent.stored_raw = take_stored(cursor)?;
-        } else {
-            let (ordinal, end) = before.map_or((0, 0), |before| (before.ordinal, end_of_frame(&before)));
-            extent.ordinal = moved(ordinal, cursor.varint()?).ok_or(wrong)?;
-            extent.offset = moved(end, cursor.varint()?).ok_or(wrong)?;
-            extent.stored_raw = take_stored(cursor)?;
-            extent.frame_length = cursor.u32()?;
-            extent.within = cursor.u32()?;
-        }
-        let fits = u64::from(extent.within) + u64::from(extent.length) <= u64::from(extent.frame_length);
-        if !fits || extent.frame_length as usize > FRAME_MAX || extent.offset > i32::MAX.unsigned_abs() {
-            return Err(wrong);
-        }
-        self.note(pack, extent);
-        Ok(extent)
-    }
-
-    fn note(&mut self, pack: usize, extent: SegmentExtent) {
-        self.last = Some(pack);
-        if let Some(slot) = self.of.get_mut(pack) {
-            *slot = Some(extent);
-        }
-    }
-}
-
-fn take_stored(cursor: &mut Cursor<'_>) -> Result<u32, IndexError> {
-    let stored = cursor.varint()?;
-    let length = u32::try_from(stored >> 1).map_err(|_| IndexError("a frame is too long"))?;
-    if length as usize > FRAME_MAX + 64 {
-        return Err(IndexError("a frame is too long"));
-    }
-    Ok(length | if stored & 1 == 1 { RAW } else { 0 })
-}
-
-fn end_of_frame(extent: &SegmentExtent) -> u32 {
-    extent.offset.saturating_add(extent.stored_raw & !RAW)
-}
-
-fn zigzag(value: i64) -> u64 {
-    ((value << 1) ^ (value >> 63)).cast_unsigned()
-}
-
-fn moved(from: u32, by: u64) -> Option<u32> {
-    let by = (by >> 1).cast_signed() ^ -(by & 1).cast_signed();
-    u32::try_from(i64::from(from).checked_add(by)?).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -514,7 +385,7 @@ mod tests {
             ordinal,
             offset: 44 + ordinal * 1000,
             stored: 1000,
-            raw: ordinal % 3 == 0,
+            raw: ordinal.is_multiple_of(3),
             frame_length,
             within,
         }

@@ -165,7 +165,7 @@ mod tests {
         let (first, a) = identity(folder.path(), "a");
         let (second, b) = identity(folder.path(), "b");
         let (stranger, _) = identity(folder.path(), "c");
-        assert_eq!(first.recipients(), [a.clone()]);
+        assert_eq!(first.recipients(), std::slice::from_ref(&a));
         let object = wrap(&[9; 32], &[a, b]).unwrap();
         assert_eq!(*first.unwrap(&object).unwrap().unwrap(), [9; 32]);
         assert_eq!(*second.unwrap(&object).unwrap().unwrap(), [9; 32]);

@@ -2,10 +2,10 @@
 //!
 //! Invariant: encoding what was decoded gives the same body; decoding never panics and never allocates beyond the page's bounds.
 
-use std::collections::HashMap;
-
 use muster_signing::Digest;
 
+pub(crate) use super::packs::Packs;
+use super::packs::{PackTable, take_packs};
 use super::wire::{Cursor, put_bytes, put_varint};
 use super::{
     Content, Extent, FILE_MAX, FRAME_MAX, Group, Location, NodeKind, PATH_MAX, TreeEntry, TreeError, check_entry,
@@ -20,9 +20,7 @@ const HEADER: usize = 14;
 const SEALED: u8 = 0x80;
 /// Bytes of the header of a sealed object: run and salt follow.
 const SEALED_HEADER: usize = HEADER + 48;
-/// Most runs in one object's table.
-const RUNS_MAX: usize = 512;
-const BODY_MAX: usize = 16 << 20;
+pub(super) const BODY_MAX: usize = 16 << 20;
 /// Most extents of a tree object: 1 GiB in pages of 4 KiB.
 const EXTENTS_MAX: usize = 1 << 18;
 /// Most logical bytes of an extent map.
@@ -200,86 +198,6 @@ pub(crate) fn read_map(object: &[u8], cipher: Option<&Cipher>) -> Result<(Vec<Ex
         return Err(TreeError("an extent map covers more than 1 GiB"));
     }
     Ok((extents, packs))
-}
-
-#[derive(Default)]
-struct PackTable {
-    ids: Vec<Digest>,
-    positions: HashMap<Digest, u64>,
-}
-
-impl PackTable {
-    fn position(&mut self, id: Digest) -> u64 {
-        *self.positions.entry(id).or_insert_with(|| {
-            self.ids.push(id);
-            self.ids.len() as u64 - 1
-        })
-    }
-
-    fn encode(&self, sealing: Option<&TreeSeal>) -> Result<Vec<u8>, SealError> {
-        let mut out = Vec::with_capacity(self.ids.len() * 66 + 10);
-        let Some(sealing) = sealing else {
-            put_varint(&mut out, self.ids.len() as u64);
-            self.ids.iter().for_each(|id| out.extend_from_slice(id.as_bytes()));
-            return Ok(out);
-        };
-        let mut runs: Vec<RunId> = Vec::new();
-        let mut table = Vec::with_capacity(self.ids.len() * 66);
-        for id in &self.ids {
-            let sealed = sealing.pack(id)?;
-            let run = runs.iter().position(|run| *run == sealed.run).unwrap_or_else(|| {
-                runs.push(sealed.run);
-                runs.len() - 1
-            });
-            table.extend_from_slice(id.as_bytes());
-            put_varint(&mut table, run as u64);
-            table.extend_from_slice(&sealed.salt);
-        }
-        put_varint(&mut out, runs.len() as u64);
-        runs.iter().for_each(|run| out.extend_from_slice(run.as_bytes()));
-        put_varint(&mut out, self.ids.len() as u64);
-        out.extend_from_slice(&table);
-        Ok(out)
-    }
-}
-
-/// The pack table of a decoded object.
-#[derive(Debug, Default)]
-pub(crate) struct Packs {
-    ids: Vec<Digest>,
-    sealed: Vec<SealedAt>,
-}
-
-impl Packs {
-    /// Each pack and what it was sealed with; nothing where the object is plain.
-    pub(crate) fn sealed(&self) -> impl Iterator<Item = (Digest, SealedAt)> {
-        self.ids.iter().copied().zip(self.sealed.iter().copied())
-    }
-}
-
-fn take_packs(cursor: &mut Cursor<'_>, sealed: bool) -> Result<Packs, TreeError> {
-    let mut packs = Packs::default();
-    if !sealed {
-        let count = cursor.count(BODY_MAX / 32, 32)?;
-        packs.ids.reserve(count);
-        for _ in 0..count {
-            packs.ids.push(Digest::from_bytes(cursor.array()?));
-        }
-        return Ok(packs);
-    }
-    let count = cursor.count(RUNS_MAX, 16)?;
-    let runs = (0..count)
-        .map(|_| Ok(RunId::from_bytes(cursor.array()?)))
-        .collect::<Result<Vec<_>, TreeError>>()?;
-    for _ in 0..cursor.count(BODY_MAX / 65, 65)? {
-        packs.ids.push(Digest::from_bytes(cursor.array()?));
-        let run = usize::try_from(cursor.varint()?).ok().and_then(|at| runs.get(at));
-        packs.sealed.push(SealedAt {
-            run: *run.ok_or(TreeError("a pack names a run that is not in its table"))?,
-            salt: cursor.array()?,
-        });
-    }
-    Ok(packs)
 }
 
 /// Writes the number of extents and groups, and each of them.

@@ -10,9 +10,10 @@ use muster_signing::Digest;
 
 use super::base::Base;
 use super::batch::Begun;
+use super::pending::{OpenFile, Part, Pending, cost, packs_of, size_of_file};
 use super::placeholder::resolve;
 use crate::content::{BLOCK, FileDigest, HashKey, TreeDigest, path_order};
-use crate::index::{FileRecord, IndexError, IndexWriter, Instant, LeafRef, Remembered, Segment};
+use crate::index::{FileRecord, IndexError, IndexWriter, LeafRef, Remembered, Segment};
 use crate::seal::TreeSeal;
 use crate::tree::{Child, Content, Extent, Index, LeafBuilder, NodeKind, TreeEntry, encode_map};
 use crate::{ArchiveError, Repository, TreeRef};
@@ -59,52 +60,6 @@ struct Counts {
     entries: u64,
     files: u64,
     logical: u64,
-}
-
-/// A file that is still being read.
-struct OpenFile {
-    pending: Pending,
-    digest: FileDigest,
-    size: u64,
-    /// Of the segment that is being gathered.
-    blocks: usize,
-    bytes: u64,
-    current: Vec<Extent>,
-    prints: Vec<u64>,
-    base: Option<Arc<Base>>,
-    /// So far the segment is the base.
-    same: bool,
-    /// The last block was zeros.
-    in_zeros: bool,
-}
-
-/// An entry that has not reached a leaf yet.
-struct Pending {
-    entry: TreeEntry,
-    ctime: Instant,
-    read_whole: u64,
-    parts: Vec<Part>,
-}
-
-/// At most 1 GiB of a file.
-enum Part {
-    /// Its extents, and the prints of its pages.
-    Extents(Vec<Extent>, Vec<u64>),
-    /// An extent map, and where it is remembered.
-    Map(LeafRef),
-    /// An extent map that is not remembered.
-    Forgotten(Digest),
-}
-
-impl Pending {
-    fn of(entry: TreeEntry) -> Self {
-        Self {
-            entry,
-            ctime: (0, 0),
-            read_whole: 0,
-            parts: Vec::new(),
-        }
-    }
 }
 
 impl TreeBuilder {
@@ -535,24 +490,6 @@ impl TreeBuilder {
     }
 }
 
-/// Bytes that an entry takes while it waits.
-fn cost(entry: &TreeEntry) -> usize {
-    let xattrs: usize = entry
-        .xattrs
-        .iter()
-        .map(|(name, value)| 64 + name.len() + value.len())
-        .sum();
-    size_of::<Pending>() + 64 + entry.path.len() + xattrs
-}
-
-fn size_of_file(entry: &TreeEntry) -> u64 {
-    if let NodeKind::File { size, .. } = entry.kind {
-        size
-    } else {
-        0
-    }
-}
-
 /// Children in parts that each fit an index object.
 fn parts(children: Vec<Child>) -> Vec<Vec<Child>> {
     let mut parts: Vec<Vec<Child>> = Vec::new();
@@ -572,27 +509,6 @@ fn parts(children: Vec<Child>) -> Vec<Vec<Child>> {
         bytes += length;
     }
     parts
-}
-
-impl OpenFile {
-    /// `zeros`: they are whole blocks of zeros, which are one extent with those before them.
-    fn push(&mut self, extents: Vec<Extent>, zeros: bool, length: u64, blocks: usize) {
-        self.size += length;
-        self.bytes += length;
-        self.blocks += blocks;
-        match self.current.last_mut() {
-            Some(last) if zeros && self.in_zeros => last.length += length,
-            _ => self.current.extend(extents),
-        }
-        self.in_zeros = zeros;
-    }
-}
-
-fn packs_of(extents: &[Extent]) -> impl Iterator<Item = Digest> {
-    extents
-        .iter()
-        .filter_map(|extent| extent.location)
-        .map(|location| location.pack)
 }
 
 /// Does something with the index. One that fails is given up: the next run stores more.

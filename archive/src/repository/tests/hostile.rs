@@ -206,7 +206,7 @@ fn a_run_of_zeros_without_end_does_not_hang_verify() {
         first,
     };
     let index = Index {
-        hash_key: crate::HashKey::new([7; 32]),
+        hash_key: HashKey::new([7; 32]),
         level: 0,
         ordered: true,
         children: vec![child.clone()],

@@ -111,17 +111,17 @@ fn many_rounds_of_changes_stay_cheap_to_restore_and_store_little_again() {
     let count = 2048u32;
     let mut state: Vec<u8> = (0..count).map(|page| (page % 250) as u8).collect();
     world.snapshot(&one("table", pages(state.clone())));
-    for round in 0..14u32 {
+    for round in 0..14u8 {
         for page in 0..count {
             if (page
                 .wrapping_mul(2_654_435_761)
-                .wrapping_add(round.wrapping_mul(40_503))
+                .wrapping_add(u32::from(round).wrapping_mul(40_503))
                 >> 7)
                 % 8
                 == 0
             {
                 let slot = &mut state[page as usize];
-                *slot = slot.wrapping_mul(5).wrapping_add((round + 1) as u8);
+                *slot = slot.wrapping_mul(5).wrapping_add(round + 1);
             }
         }
         let tree = one("table", pages(state.clone()));
@@ -357,6 +357,28 @@ fn a_pack_that_is_suspected_is_not_leaned_on_again() {
     assert!(after.added_bytes > 30 * PAGE);
     let again = world.snapshot(&tree);
     assert!(again.added_bytes < PAGE, "{} bytes", again.added_bytes);
+}
+
+#[test]
+fn what_verify_found_damaged_is_stored_again_by_the_next_backup() {
+    let mut world = remembering();
+    let tree = one("a", pages(0..32));
+    world.snapshot(&tree);
+    let pack = world.packs().remove(0).key;
+    let objects = Arc::clone(world.repository.objects());
+    world.runtime.block_on(async {
+        let mut bytes = objects.get_limited(&pack, 1 << 30).await.unwrap().to_vec();
+        bytes[1000] ^= 1;
+        objects.put(&pack, bytes.into(), PutOptions::OVERWRITE).await.unwrap();
+        let found = world
+            .repository
+            .verify(None, VerifyDepth::ReadData, &|_| {})
+            .await
+            .unwrap();
+        assert_eq!(found.damaged.len(), 1, "{found:?}");
+    });
+    let after = world.snapshot(&tree);
+    world.assert_reads_back(&after, &tree);
 }
 
 #[test]
