@@ -111,15 +111,12 @@ fn many_rounds_of_changes_stay_cheap_to_restore_and_store_little_again() {
     let count = 2048u32;
     let mut state: Vec<u8> = (0..count).map(|page| (page % 250) as u8).collect();
     world.snapshot(&one("table", pages(state.clone())));
+    let mut again = 0;
+    // Without storing again the worst of these rounds decodes 1.42 times the table, equal pages being stored once.
     for round in 0..14u8 {
         for page in 0..count {
-            if (page
-                .wrapping_mul(2_654_435_761)
-                .wrapping_add(u32::from(round).wrapping_mul(40_503))
-                >> 7)
-                % 8
-                == 0
-            {
+            let chance = blake3::hash(&[&page.to_le_bytes()[..], &[round]].concat());
+            if chance.as_bytes()[0] < 48 {
                 let slot = &mut state[page as usize];
                 *slot = slot.wrapping_mul(5).wrapping_add(round + 1);
             }
@@ -128,13 +125,14 @@ fn many_rounds_of_changes_stay_cheap_to_restore_and_store_little_again() {
         let manifest = world.snapshot(&tree);
         let logical = manifest.tree.logical_bytes;
         let cost = manifest.restore.as_ref().unwrap();
+        again += manifest.rewritten_bytes;
         assert!(
             manifest.rewritten_bytes <= logical / 20 + (1 << 16),
             "round {round}: {} of {logical} again",
             manifest.rewritten_bytes
         );
         assert!(
-            cost.decoded_bytes * 2 <= logical * 3,
+            cost.decoded_bytes * 5 <= logical * 6,
             "round {round}: {} decoded for {logical}",
             cost.decoded_bytes
         );
@@ -142,6 +140,7 @@ fn many_rounds_of_changes_stay_cheap_to_restore_and_store_little_again() {
             world.assert_reads_back(&manifest, &tree);
         }
     }
+    assert!(again > 0, "nothing was stored again");
     world.assert_verifies();
 }
 
