@@ -4,6 +4,8 @@
 //! `pass` per rule and document without any. Where Conftest is silent (a namespace without rules, a rule that is no
 //! set, a file that does not parse) the answer is an `error` finding.
 
+mod documents;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -11,11 +13,12 @@ use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 
 use crate::engine::{Engine, Evaluation, Session, on_deep_stack};
-use crate::input::{self, Document, Input};
 use crate::metadata::{self, Rule, Severity};
 use crate::profile;
 use crate::report::{Finding, Report, Verdict};
 use crate::sources::{self, PolicyError, RegoVersion};
+use crate::waivers::Waivers;
+use documents::{Named, Selection, combined};
 
 /// Which packages hold the rules to judge by.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +54,14 @@ pub struct CheckOptions {
     pub strict: bool,
     /// The bytes behind the path `-`.
     pub stdin: Vec<u8>,
+    /// The format of every input, whatever the files are called.
+    pub parser: Option<String>,
+    /// Judge all inputs as one list of `{path, contents}`.
+    pub combine: bool,
+    /// Paths that match are left out of folders.
+    pub ignore: Option<String>,
+    /// A file of waivers.
+    pub waivers: Option<PathBuf>,
 }
 
 impl CheckOptions {
@@ -65,6 +76,10 @@ impl CheckOptions {
             now,
             strict: false,
             stdin: Vec::new(),
+            parser: None,
+            combine: false,
+            ignore: None,
+            waivers: None,
         }
     }
 }
@@ -80,37 +95,28 @@ pub fn check(paths: &[PathBuf], options: &CheckOptions) -> Result<Report, Policy
             findings: Vec::new(),
             prints: Vec::new(),
         };
-        let documents = run.documents(paths);
+        let waivers = options.waivers.as_deref().map(Waivers::read).transpose()?;
+        let documents = run.documents(paths, &Selection::new(options)?);
+        let documents = if options.combine {
+            vec![combined(documents)]
+        } else {
+            documents
+        };
         if !options.policies.is_empty() {
             run.policies(&documents)?;
         }
         if !options.profiles.is_empty() {
             run.profiles(&documents)?;
         }
-        Ok(Report::new(run.findings, run.prints))
-    })?
-}
-
-/// One document with the name of its file.
-struct Named {
-    file: String,
-    /// The number of the document in a file of several, one-based.
-    number: Option<usize>,
-    document: Document,
-}
-
-impl Named {
-    /// What a person calls the thing: a Kubernetes object by kind and name, else the file.
-    fn resource(&self) -> String {
-        let text = |path: &str| self.document.value.pointer(path).and_then(Value::as_str);
-        match (text("/kind"), text("/metadata/namespace"), text("/metadata/name")) {
-            (Some(kind), Some(namespace), Some(name)) => format!("{kind}/{namespace}/{name}"),
-            (Some(kind), None, Some(name)) => format!("{kind}/{name}"),
-            _ => self
-                .number
-                .map_or_else(|| self.file.clone(), |number| format!("{}#{number}", self.file)),
+        run.locate();
+        let Run {
+            mut findings, prints, ..
+        } = run;
+        if let Some(waivers) = waivers {
+            waivers.apply(&mut findings, options.now);
         }
-    }
+        Ok(Report::new(findings, prints))
+    })?
 }
 
 /// A rule to evaluate on every document.
@@ -129,44 +135,6 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    fn documents(&mut self, paths: &[PathBuf]) -> Vec<Named> {
-        let mut documents = Vec::new();
-        for path in paths {
-            let inputs = if path.as_os_str() == "-" {
-                vec![Input {
-                    name: "-".to_owned(),
-                    format: None,
-                    bytes: Ok(self.options.stdin.clone()),
-                }]
-            } else {
-                input::input_files(path)
-            };
-            if inputs.is_empty() {
-                let name = path.display().to_string();
-                self.findings
-                    .push(Finding::error("muster", &name, "holds no JSON or YAML file".to_owned()));
-            }
-            for input in inputs {
-                let parsed = input.bytes.and_then(|bytes| input::parse(&bytes, input.format));
-                match parsed {
-                    Ok(parsed) => {
-                        let several = parsed.len() > 1;
-                        documents.extend((1..).zip(parsed).map(|(number, document)| Named {
-                            file: input.name.clone(),
-                            number: several.then_some(number),
-                            document,
-                        }));
-                    }
-                    Err(why) => self.findings.push(Finding {
-                        file: Some(input.name.clone()),
-                        ..Finding::error("muster", &input.name, format!("cannot be read: {why}"))
-                    }),
-                }
-            }
-        }
-        documents
-    }
-
     fn policies(&mut self, documents: &[Named]) -> Result<(), PolicyError> {
         let options = self.options;
         let mut engine = Engine::new(options.now)?;
@@ -189,7 +157,7 @@ impl Run<'_> {
         for module in engine.modules() {
             let selected = match &self.options.namespaces {
                 Namespaces::All => true,
-                Namespaces::Named(names) => names.contains(&module.package),
+                Namespaces::Named(names) => names.iter().any(|name| is_selected(name, &module.package)),
             };
             for head in module.rules.iter().filter(|head| selected && !head.function) {
                 let Some((verdict, _)) = convention(&head.name) else {
@@ -214,7 +182,7 @@ impl Run<'_> {
         };
         for namespace in wanted
             .iter()
-            .filter(|name| !checks.keys().any(|(package, _)| package == *name))
+            .filter(|name| !checks.keys().any(|(package, _)| is_selected(name, package)))
         {
             let why = format!("no deny, violation or warn rule in {namespace}: nothing was evaluated");
             self.findings.push(Finding::error(namespace, namespace, why));
@@ -311,6 +279,43 @@ impl Run<'_> {
     }
 }
 
+/// Whether a namespace, in which `*` stands for anything, is this package.
+fn is_selected(name: &str, package: &str) -> bool {
+    let Some((first, rest)) = name.split_once('*') else {
+        return name == package;
+    };
+    let Some(mut left) = package.strip_prefix(first) else {
+        return false;
+    };
+    let parts: Vec<&str> = rest.split('*').collect();
+    let Some((last, middle)) = parts.split_last() else {
+        return true;
+    };
+    for part in middle {
+        match left.find(part) {
+            Some(at) => left = &left[at + part.len()..],
+            None => return false,
+        }
+    }
+    left.ends_with(last)
+}
+
+/// A message's `path`: a JSON pointer, or a list of keys and indexes.
+fn path(value: Option<&Value>) -> Option<String> {
+    match value? {
+        Value::String(text) if text.starts_with('/') => Some(text.clone()),
+        Value::Array(steps) => {
+            let step = |step: &Value| match step {
+                Value::String(key) => Some(format!("/{}", key.replace('~', "~0").replace('/', "~1"))),
+                Value::Number(index) => Some(format!("/{index}")),
+                _ => None,
+            };
+            steps.iter().map(step).collect()
+        }
+        _ => None,
+    }
+}
+
 /// `deny`, `violation` and `warn` with any `_suffix`, and what the suffix is.
 fn convention(name: &str) -> Option<(Verdict, &str)> {
     [
@@ -376,6 +381,7 @@ fn finding(check: &Check, resource: &str, message: Value) -> Result<Finding, Str
     let resource = text("resource").unwrap_or(resource);
     let mut finding = Finding::new(&check.rule, check.verdict, resource, msg.to_owned());
     finding.severity = text("severity").and_then(Severity::parse).or(finding.severity);
+    finding.path = path(fields.get("path"));
     if let Some(place) = fields.get("_loc") {
         finding.file = place.get("file").and_then(Value::as_str).map(str::to_owned);
         finding.line = place
@@ -408,6 +414,22 @@ mod tests {
             ],
             [None, None, None, None]
         );
+    }
+
+    #[test]
+    fn a_namespace_may_hold_wildcards() {
+        for (name, package, selected) in [
+            ("main", "main", true),
+            ("main", "main.gke", false),
+            ("*", "any.thing", true),
+            ("c*", "commands", true),
+            ("c*", "main", false),
+            ("a*c*e", "abcde", true),
+            ("a*c*e", "abde", false),
+            ("*.deny", "x.deny", true),
+        ] {
+            assert_eq!(is_selected(name, package), selected, "{name} {package}");
+        }
     }
 
     #[test]

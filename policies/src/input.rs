@@ -11,6 +11,7 @@ mod hcl;
 mod ignore;
 mod ini;
 mod jsonc;
+mod locate;
 mod nginx;
 mod properties;
 mod settings;
@@ -21,6 +22,7 @@ mod yaml;
 use serde_json::Value;
 
 pub(crate) use format::Format;
+pub(crate) use locate::{locate, pointer};
 pub(crate) use walk::{Input, data_files, input_files, read, rego_files};
 pub(crate) use yaml::parse as parse_yaml;
 

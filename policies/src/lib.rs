@@ -10,15 +10,18 @@ mod check;
 mod engine;
 mod input;
 mod metadata;
+mod output;
 mod profile;
 mod rego;
 mod report;
 pub mod selftest;
 mod sources;
 mod unit_tests;
+mod waivers;
 
 pub use check::{CheckOptions, Namespaces, check};
 pub use metadata::{Rule, Severity};
+pub use output::{Form, fingerprint, render};
 pub use profile::{FACTS_SCHEMA, evaluate_profile, profiles, rules, sources};
 pub use report::{Finding, Report, Status, Summary, Verdict};
 pub use sources::{PolicyError, RegoVersion};

@@ -3,12 +3,17 @@
 //! A report always says how much was judged: a selected rule or profile that evaluated nothing stands in it as an
 //! `error`, so that an empty report cannot be taken for a green one.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::metadata::{Rule, Severity};
+use crate::output::fingerprint;
+
+/// The baseline state of what stood in the base of a comparison already.
+const UNCHANGED: &str = "unchanged";
 
 /// The answer for one rule, resource and message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -49,6 +54,15 @@ pub struct Finding {
     pub file: Option<String>,
     /// The line in that file, one-based, where it is known.
     pub line: Option<u32>,
+    /// The column of that line, one-based, where it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub column: Option<u32>,
+    /// The JSON pointer of the value in the document, where the rule names it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// Against the base of a comparison: `new` or `unchanged`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<&'static str>,
     /// Who answers for a `waived` finding, and why; else null.
     pub waiver: Option<Value>,
     /// The built-in error that OPA's lenient evaluation suppressed on the way to this verdict.
@@ -68,6 +82,9 @@ impl Finding {
             message,
             file: None,
             line: None,
+            column: None,
+            path: None,
+            baseline: None,
             waiver: None,
             suppressed: None,
         }
@@ -84,6 +101,9 @@ impl Finding {
             message,
             file: None,
             line: None,
+            column: None,
+            path: None,
+            baseline: None,
             waiver: None,
             suppressed: None,
         }
@@ -178,13 +198,60 @@ impl Report {
         }
     }
 
-    /// What the findings mean together.
+    /// What the findings mean together. Against a base only what is new counts.
     pub fn status(&self) -> Status {
-        match self.summary {
-            Summary { fail: 1.., .. } => Status::Failed,
-            Summary { error: 1.., .. } => Status::Incomplete,
-            Summary { unknown: 1.., .. } => Status::Unknown,
-            _ => Status::Clean,
+        let any = |verdict| {
+            let mut counted = self
+                .results
+                .iter()
+                .filter(|finding| finding.baseline != Some(UNCHANGED));
+            counted.any(|finding| finding.verdict == verdict)
+        };
+        if any(Verdict::Fail) {
+            Status::Failed
+        } else if any(Verdict::Error) {
+            Status::Incomplete
+        } else if any(Verdict::Unknown) {
+            Status::Unknown
+        } else {
+            Status::Clean
+        }
+    }
+
+    /// Takes a folder off the front of all files and resources, so that two runs over copies of one tree can be compared.
+    pub fn relocate(&mut self, root: &Path) {
+        let root = format!("{}/", root.display());
+        for finding in &mut self.results {
+            for text in [
+                Some(&mut finding.resource),
+                finding.file.as_mut(),
+                Some(&mut finding.message),
+            ]
+            .into_iter()
+            .flatten()
+            {
+                *text = text.replace(&root, "");
+            }
+        }
+    }
+
+    /// Marks what stands in `base` too, judged by the same policies: as often as it stands there.
+    pub fn compare(&mut self, base: &Self) {
+        let mut known: BTreeMap<(Verdict, String), usize> = BTreeMap::new();
+        for finding in &base.results {
+            *known.entry((finding.verdict, fingerprint(finding))).or_default() += 1;
+        }
+        for finding in &mut self.results {
+            let left = known
+                .get_mut(&(finding.verdict, fingerprint(finding)))
+                .filter(|left| **left > 0);
+            finding.baseline = Some(match left {
+                Some(left) => {
+                    *left -= 1;
+                    UNCHANGED
+                }
+                None => "new",
+            });
         }
     }
 

@@ -15,6 +15,8 @@ mod conformance;
 mod conftest;
 #[path = "policies/hostile.rs"]
 mod hostile;
+#[path = "policies/outputs.rs"]
+mod outputs;
 #[path = "policies/profile.rs"]
 mod profile;
 #[path = "policies/unit_tests.rs"]

@@ -19,8 +19,8 @@ pub(crate) struct Input {
     pub(crate) bytes: Result<Vec<u8>, String>,
 }
 
-/// The configuration files behind a path; a file named outright is taken whatever it is called.
-pub(crate) fn input_files(path: &Path) -> Vec<Input> {
+/// The configuration files behind a path, without those whose path is ignored; a file named outright is taken whatever it is called.
+pub(crate) fn input_files(path: &Path, ignored: &dyn Fn(&str) -> bool) -> Vec<Input> {
     let name = path.display().to_string();
     match fs::metadata(path) {
         Err(e) => vec![Input {
@@ -34,7 +34,11 @@ pub(crate) fn input_files(path: &Path) -> Vec<Input> {
                 format: None,
                 bytes: Err(e.to_string()),
             }],
-            Ok(files) => files.iter().map(|file| read_input(file)).collect(),
+            Ok(files) => files
+                .iter()
+                .filter(|file| !ignored(&file.display().to_string()))
+                .map(|file| read_input(file))
+                .collect(),
         },
         Ok(_) => vec![read_input(path)],
     }

@@ -1,0 +1,39 @@
+//! Workflow commands of GitHub Actions: `::error file=…,line=…,title=…::message`. Only what asks for attention is told.
+
+use super::message;
+use crate::report::{Finding, Report, Verdict};
+
+pub(super) fn render(report: &Report) -> String {
+    report.results.iter().filter_map(line).collect()
+}
+
+fn line(finding: &Finding) -> Option<String> {
+    let command = match finding.verdict {
+        Verdict::Fail | Verdict::Error => "error",
+        Verdict::Warn | Verdict::Unknown => "warning",
+        Verdict::Waived => "notice",
+        Verdict::Pass | Verdict::NotApplicable => return None,
+    };
+    let mut properties = Vec::new();
+    if let Some(file) = &finding.file {
+        properties.push(format!("file={}", property(file)));
+        if let Some(line) = finding.line {
+            properties.push(format!("line={line}"));
+        }
+    }
+    properties.push(format!("title={}", property(&finding.rule)));
+    let said = if finding.file.as_ref() == Some(&finding.resource) {
+        message(finding)
+    } else {
+        format!("{}: {}", finding.resource, message(finding))
+    };
+    Some(format!("::{command} {}::{}\n", properties.join(","), data(&said)))
+}
+
+fn data(text: &str) -> String {
+    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+}
+
+fn property(text: &str) -> String {
+    data(text).replace(':', "%3A").replace(',', "%2C")
+}

@@ -1,0 +1,302 @@
+//! Waivers: who answers for a rule that does not hold, why, and until when.
+//!
+//! A file of them is reviewed like code. They are applied after evaluation, so a waived finding stays visible; a waiver that has
+//! expired, that matches nothing or that matches too much is a finding itself. Nothing is waived without an end.
+
+use std::path::Path;
+
+use globset::{Glob, GlobMatcher};
+use serde::Deserialize;
+use serde_json::json;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::metadata::Severity;
+use crate::report::{Finding, Verdict};
+use crate::sources::PolicyError;
+
+/// The most waivers of one file.
+const MOST: usize = 10_000;
+/// Findings of one rule that one waiver may cover before it counts as too broad.
+const BROAD: usize = 50;
+/// Longest time that a waiver may still run, in days.
+const LONGEST: i64 = 400;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(default)]
+    waiver: Vec<Written>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    id: String,
+    rule: String,
+    resource: String,
+    owner: String,
+    approver: String,
+    reason: String,
+    expires: String,
+    ticket: Option<String>,
+}
+
+/// One waiver that was read and understood.
+#[derive(Debug)]
+struct Waiver {
+    written: Written,
+    resource: GlobMatcher,
+    expires: OffsetDateTime,
+    used: usize,
+}
+
+/// The waivers of a file.
+#[derive(Debug)]
+pub(crate) struct Waivers {
+    file: String,
+    waivers: Vec<Waiver>,
+}
+
+impl Waivers {
+    /// Reads a waiver file: TOML, one `[[waiver]]` each with `id`, `rule` (an id, never a pattern), `resource` (a glob), `owner`,
+    /// `approver`, `reason` and `expires` (RFC 3339, UTC); `ticket` may be there.
+    ///
+    /// # Errors
+    /// A file that cannot be read or understood, a waiver without one of these, two of one id, an owner who approves alone.
+    pub(crate) fn read(path: &Path) -> Result<Self, PolicyError> {
+        let name = path.display().to_string();
+        let bytes = crate::input::read(path).map_err(|source| PolicyError::refused(&name, None, source.to_string()))?;
+        let text = std::str::from_utf8(&bytes).map_err(|error| PolicyError::refused(&name, None, error.to_string()))?;
+        let file: File = toml::from_str(text).map_err(|error| {
+            let line = error
+                .span()
+                .map(|span| 1 + text[..span.start.min(text.len())].matches('\n').count());
+            let line = line.and_then(|line| u32::try_from(line).ok());
+            PolicyError::refused(&name, line, error.message().to_owned())
+        })?;
+        if file.waiver.len() > MOST {
+            return Err(PolicyError::refused(&name, None, format!("more than {MOST} waivers")));
+        }
+        let mut waivers: Vec<Waiver> = Vec::new();
+        for written in file.waiver {
+            let refuse = |why: String| PolicyError::refused(&name, None, format!("waiver {}: {why}", written.id));
+            for (field, text) in [
+                ("id", &written.id),
+                ("rule", &written.rule),
+                ("resource", &written.resource),
+                ("owner", &written.owner),
+                ("approver", &written.approver),
+                ("reason", &written.reason),
+            ] {
+                if text.trim().is_empty() {
+                    return Err(refuse(format!("{field} is empty")));
+                }
+            }
+            if written.owner.trim() == written.approver.trim() {
+                return Err(refuse("owner and approver are the same person".to_owned()));
+            }
+            if written.rule.contains(['*', '?', '[']) {
+                return Err(refuse("rule is a pattern: name the rule".to_owned()));
+            }
+            if waivers.iter().any(|known| known.written.id == written.id) {
+                return Err(refuse("there is another of this id".to_owned()));
+            }
+            let expires = OffsetDateTime::parse(&written.expires, &Rfc3339).map_err(|_| {
+                refuse(format!(
+                    "expires is no time like 2026-12-31T00:00:00Z: {}",
+                    written.expires
+                ))
+            })?;
+            if !expires.offset().is_utc() {
+                return Err(refuse(format!("expires is not in UTC: {}", written.expires)));
+            }
+            let resource = Glob::new(&written.resource)
+                .map_err(|error| refuse(format!("resource is no glob: {error}")))?
+                .compile_matcher();
+            waivers.push(Waiver {
+                written,
+                resource,
+                expires,
+                used: 0,
+            });
+        }
+        Ok(Self { file: name, waivers })
+    }
+
+    /// Waives what these cover, and adds what is wrong with them.
+    pub(crate) fn apply(mut self, findings: &mut Vec<Finding>, now: OffsetDateTime) {
+        for finding in findings
+            .iter_mut()
+            .filter(|finding| matches!(finding.verdict, Verdict::Fail | Verdict::Warn))
+        {
+            for waiver in &mut self.waivers {
+                if waiver.written.rule != finding.rule || !waiver.resource.is_match(&finding.resource) {
+                    continue;
+                }
+                waiver.used += 1;
+                if waiver.expires > now && finding.verdict != Verdict::Waived && !waiver.is_catch_all() {
+                    let written = &waiver.written;
+                    finding.verdict = Verdict::Waived;
+                    finding.waiver = Some(json!({
+                        "kind": "waiver", "id": written.id, "owner": written.owner, "approver": written.approver,
+                        "reason": written.reason, "expires": written.expires, "ticket": written.ticket,
+                    }));
+                }
+            }
+        }
+        for waiver in &self.waivers {
+            let id = &waiver.written.id;
+            let until = &waiver.written.expires;
+            let mut tell = |rule: &str, verdict, severity, message: String| {
+                findings.push(Finding {
+                    severity: Some(severity),
+                    file: Some(self.file.clone()),
+                    verdict,
+                    ..Finding::error(rule, &format!("waiver/{id}"), message)
+                });
+            };
+            if waiver.expires <= now {
+                let owner = &waiver.written.owner;
+                tell(
+                    "muster.waiver-expired",
+                    Verdict::Warn,
+                    Severity::Medium,
+                    format!("expired at {until}: {owner} answers for it; renew it or take it out"),
+                );
+            } else if (waiver.expires - now).whole_days() > LONGEST {
+                tell(
+                    "muster.waiver-broad",
+                    Verdict::Fail,
+                    Severity::Medium,
+                    format!("runs until {until}, longer than {LONGEST} days"),
+                );
+            }
+            if waiver.used == 0 {
+                tell(
+                    "muster.waiver-orphaned",
+                    Verdict::Warn,
+                    Severity::Low,
+                    format!(
+                        "covers nothing: no finding of {} on {}",
+                        waiver.written.rule, waiver.written.resource
+                    ),
+                );
+            }
+            if waiver.is_catch_all() {
+                tell(
+                    "muster.waiver-broad",
+                    Verdict::Fail,
+                    Severity::High,
+                    format!(
+                        "its resource {} is everything, so it was not applied: name what it is for",
+                        waiver.written.resource
+                    ),
+                );
+            } else if waiver.used > BROAD {
+                tell(
+                    "muster.waiver-broad",
+                    Verdict::Fail,
+                    Severity::Medium,
+                    format!(
+                        "covers {} findings, more than {BROAD}: name what it is for",
+                        waiver.used
+                    ),
+                );
+            }
+        }
+    }
+}
+
+impl Waiver {
+    fn is_catch_all(&self) -> bool {
+        self.written.resource.chars().all(|c| matches!(c, '*' | '?' | '/'))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use time::macros::datetime;
+
+    const NOW: OffsetDateTime = datetime!(2026-06-01 0:00 UTC);
+
+    fn read(text: &str) -> Result<Waivers, PolicyError> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        Waivers::read(file.path())
+    }
+
+    fn waiver(id: &str, rule: &str, resource: &str, expires: &str) -> String {
+        format!(
+            "[[waiver]]\nid = \"{id}\"\nrule = \"{rule}\"\nresource = \"{resource}\"\nowner = \"a\"\napprover = \"b\"\nreason = \"r\"\nexpires = \"{expires}\"\n"
+        )
+    }
+
+    fn judged(text: &str) -> Vec<(String, Verdict)> {
+        let mut findings = vec![
+            Finding {
+                verdict: Verdict::Fail,
+                ..Finding::error("main.deny", "Deployment/prod/web", "bad".to_owned())
+            },
+            Finding {
+                verdict: Verdict::Error,
+                ..Finding::error("main.deny", "Deployment/prod/db", "cannot".to_owned())
+            },
+        ];
+        read(text).unwrap().apply(&mut findings, NOW);
+        findings
+            .into_iter()
+            .map(|finding| (finding.rule, finding.verdict))
+            .collect()
+    }
+
+    #[test]
+    fn a_waiver_covers_a_failure_of_its_rule_and_never_an_error() {
+        let judged = judged(&waiver("W1", "main.deny", "Deployment/prod/*", "2026-12-31T00:00:00Z"));
+        assert_eq!(
+            judged,
+            [
+                ("main.deny".to_owned(), Verdict::Waived),
+                ("main.deny".to_owned(), Verdict::Error)
+            ]
+        );
+    }
+
+    #[test]
+    fn expired_orphaned_and_broad_ones_are_findings_and_waive_nothing_they_should_not() {
+        let expired = judged(&waiver(
+            "W1",
+            "main.deny",
+            "Deployment/prod/web",
+            "2026-05-31T23:59:59Z",
+        ));
+        assert_eq!(expired[0].1, Verdict::Fail);
+        assert_eq!(expired[2], ("muster.waiver-expired".to_owned(), Verdict::Warn));
+        let orphaned = judged(&waiver("W1", "main.deny", "Deployment/test/*", "2026-12-31T00:00:00Z"));
+        assert_eq!(orphaned[2], ("muster.waiver-orphaned".to_owned(), Verdict::Warn));
+        let broad = judged(&waiver("W1", "main.deny", "**", "2026-12-31T00:00:00Z"));
+        assert_eq!(broad[0].1, Verdict::Fail);
+        assert_eq!(broad[2], ("muster.waiver-broad".to_owned(), Verdict::Fail));
+        let long = judged(&waiver("W1", "main.deny", "Deployment/*/web", "2028-12-31T00:00:00Z"));
+        assert_eq!(long[2], ("muster.waiver-broad".to_owned(), Verdict::Fail));
+    }
+
+    #[test]
+    fn what_is_not_reviewed_is_refused() {
+        let good = waiver("W1", "main.deny", "x", "2026-12-31T00:00:00Z");
+        for (from, to) in [
+            ("approver = \"b\"", "approver = \"a\""),
+            ("approver = \"b\"\n", ""),
+            ("reason = \"r\"", "reason = \" \""),
+            ("00Z", "00+02:00"),
+            ("2026-12-31T00:00:00Z", "soon"),
+            ("main.deny", "main.*"),
+            ("owner", "ownr"),
+        ] {
+            assert!(read(&good.replace(from, to)).is_err(), "{from} -> {to}");
+        }
+        assert!(read(&format!("{good}{good}")).is_err());
+        assert!(read(&good).is_ok());
+    }
+}

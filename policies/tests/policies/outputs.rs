@@ -1,0 +1,195 @@
+//! The forms of a report, the choice of inputs, waivers, and the comparison with a base.
+
+use muster_policies::{CheckOptions, Form, Report, Status, Verdict, check, render};
+use serde_json::Value;
+
+use crate::{Bench, verdicts};
+
+const POLICY: &str = r#"package main
+import rego.v1
+
+deny contains {"msg": msg, "severity": "high", "path": ["spec", "containers", i, "image"]} if {
+    some i, container in input.spec.containers
+    endswith(container.image, ":latest")
+    msg := sprintf("<%s> & \"co\" %% |#\n::", [container.image])
+}
+
+warn contains "one replica" if input.spec.replicas == 1
+"#;
+
+const POD: &str =
+    "kind: Pod\nmetadata:\n  name: a\nspec:\n  replicas: 1\n  containers:\n    - image: x:1\n    - image: y:latest\n";
+
+fn bench() -> Bench {
+    let bench = Bench::new();
+    bench.write("policy/p.rego", POLICY);
+    bench.write("k8s/pod.yaml", POD);
+    bench
+}
+
+fn report() -> (Bench, Report) {
+    let bench = bench();
+    let report = bench.check(&bench.path("k8s"));
+    (bench, report)
+}
+
+#[test]
+fn a_finding_points_at_the_line_and_column_of_the_path_that_it_names() {
+    let (_bench, report) = report();
+    let failed = report.results.iter().find(|f| f.verdict == Verdict::Fail).unwrap();
+    assert_eq!((failed.line, failed.column), (Some(8), Some(7)));
+}
+
+#[test]
+fn tap_counts_every_finding_and_a_warning_is_ok() {
+    let text = render(&report().1, Form::Tap, "1");
+    let mut lines = text.lines();
+    assert_eq!((lines.next(), lines.next()), (Some("TAP version 13"), Some("1..2")));
+    let lines: Vec<&str> = lines.collect();
+    assert_eq!(lines.len(), 2, "{text}");
+    assert_eq!(lines.iter().filter(|line| line.starts_with("not ok ")).count(), 1);
+    assert!(!text[15..].contains(" #\\ ") && !lines[0].contains(" # "));
+}
+
+#[test]
+fn junit_is_well_formed_and_a_warning_is_no_failure() {
+    let text = render(&report().1, Form::Junit, "1");
+    let mut reader = quick_xml::Reader::from_str(&text);
+    let (mut cases, mut failures) = (0, 0);
+    loop {
+        match reader.read_event().unwrap() {
+            quick_xml::events::Event::Start(start) | quick_xml::events::Event::Empty(start) => {
+                cases += usize::from(start.local_name().as_ref() == "testcase");
+                failures += usize::from(start.local_name().as_ref() == "failure");
+                assert!(start.attributes().all(|attribute| attribute.is_ok()));
+            }
+            quick_xml::events::Event::Eof => break,
+            _ => {}
+        }
+    }
+    assert_eq!((cases, failures), (2, 1));
+}
+
+#[test]
+fn github_commands_are_one_line_each_and_escaped() {
+    let text = render(&report().1, Form::Github, "1");
+    let error = text.lines().find(|line| line.starts_with("::error ")).unwrap();
+    assert!(error.contains("line=8"), "{error}");
+    assert!(error.contains("%25") && error.contains("%0A"), "{error}");
+    assert_eq!(text.lines().count(), 2);
+}
+
+#[test]
+fn sarif_has_what_github_asks_for() {
+    let (bench, _) = report();
+    let mut options = bench.options();
+    bench.write(
+        "waivers.toml",
+        "[[waiver]]\nid = \"W\"\nrule = \"main.warn\"\nresource = \"Pod/a\"\nowner = \"a\"\napprover = \"b\"\nreason = \"known\"\nexpires = \"2026-12-31T00:00:00Z\"\n",
+    );
+    options.waivers = Some(bench.path("waivers.toml"));
+    options.now = time::macros::datetime!(2026-06-01 0:00 UTC);
+    let report = check(&[bench.path("k8s")], &options).unwrap();
+    let sarif: Value = serde_json::from_str(&render(&report, Form::Sarif, "1")).unwrap();
+    assert_eq!(sarif["version"], "2.1.0");
+    let run = &sarif["runs"][0];
+    let results = run["results"].as_array().unwrap();
+    assert_eq!(results.len(), 2);
+    for result in results {
+        let at = &result["locations"][0]["physicalLocation"];
+        assert!(!at["artifactLocation"]["uri"].as_str().unwrap().starts_with('/'));
+        assert!(at["region"]["startLine"].as_u64().unwrap() >= 1);
+        let index = usize::try_from(result["ruleIndex"].as_u64().unwrap()).unwrap();
+        assert_eq!(run["tool"]["driver"]["rules"][index]["id"], result["ruleId"]);
+        assert_eq!(result["partialFingerprints"].as_object().unwrap().len(), 1);
+    }
+    let waived = results.iter().find(|result| result["ruleId"] == "main.warn").unwrap();
+    assert_eq!(waived["suppressions"][0]["justification"], "known");
+}
+
+#[test]
+fn markdown_holds_no_markup_of_the_findings() {
+    let text = render(&report().1, Form::Markdown, "1");
+    assert!(text.contains("❌") && text.contains("1 fail"));
+    let row = text.lines().find(|line| line.starts_with("| fail")).unwrap();
+    assert!(!row.contains('<') && row.contains("\\|"), "{row}");
+}
+
+#[test]
+fn a_moved_finding_keeps_its_fingerprint_and_another_has_its_own() {
+    let (_bench, report) = report();
+    let other = bench();
+    other.write("k8s/pod.yaml", format!("# moved\n\n{POD}    - image: z:latest\n"));
+    let mut later = other.check(&other.path("k8s"));
+    let mut base = report;
+    let strip = |report: &mut Report, bench: &Bench| report.relocate(bench.path("").as_path());
+    strip(&mut later, &other);
+    strip(&mut base, &_bench);
+    later.compare(&base);
+    let states: Vec<_> = later.results.iter().map(|f| (f.verdict, f.baseline.unwrap())).collect();
+    assert_eq!(
+        states.iter().filter(|(_, state)| *state == "new").count(),
+        1,
+        "{states:?}"
+    );
+    assert_eq!(later.status(), Status::Failed);
+    let mut same = later.clone();
+    same.compare(&later);
+    assert_eq!(same.status(), Status::Clean);
+}
+
+#[test]
+fn inputs_are_chosen_by_pattern_ignored_by_expression_and_combined_into_one() {
+    let bench = bench();
+    bench.write("k8s/deep/other.yaml", "kind: Other\n");
+    bench.write("k8s/notes.txt", "image: x:latest\n");
+    let files = |options: &CheckOptions, path: &str| -> Vec<String> {
+        let report = check(&[bench.path(path)], options).unwrap();
+        let mut files: Vec<String> = report.results.into_iter().filter_map(|f| f.file).collect();
+        files.dedup();
+        files
+    };
+    let mut options = bench.options();
+    assert_eq!(files(&options, "k8s/**/*.yaml").len(), 2);
+    assert_eq!(files(&options, "k8s/*.yaml").len(), 1);
+    options.ignore = Some("deep/".to_owned());
+    assert_eq!(files(&options, "k8s").len(), 1);
+    options.ignore = Some("(".to_owned());
+    assert!(check(&[bench.path("k8s")], &options).is_err());
+    options.ignore = None;
+    options.parser = Some("yaml".to_owned());
+    assert_eq!(files(&options, "k8s/notes.txt").len(), 1);
+    options.parser = Some("jsonnet".to_owned());
+    assert!(
+        check(&[bench.path("k8s")], &options)
+            .unwrap_err()
+            .to_string()
+            .contains("jsonnet")
+    );
+
+    bench.write(
+        "policy/p.rego",
+        "package main\nimport rego.v1\ndeny contains msg if { count(input) == 2; msg := concat(\",\", [object.keys(input[0]) | true][0]) }\n",
+    );
+    let options = CheckOptions {
+        combine: true,
+        ..bench.options()
+    };
+    let report = check(&[bench.path("k8s")], &options).unwrap();
+    assert_eq!(verdicts(&report), [("main.deny", Verdict::Fail, "contents,path")]);
+}
+
+#[test]
+fn terraform_is_judged_by_what_conftest_would_give() {
+    let report = {
+        let bench = Bench::new();
+        bench.write(
+            "policy/p.rego",
+            "package main\nimport rego.v1\ndeny contains {\"msg\": name, \"path\": [\"resource\", \"aws_s3_bucket\", name, 0, \"acl\"]} if { some name, bucket in input.resource.aws_s3_bucket; bucket[0].acl == \"public-read\" }\n",
+        );
+        let input = bench.write("main.tf", "resource \"aws_s3_bucket\" \"a\" {\n  acl = \"private\"\n}\nresource \"aws_s3_bucket\" \"b\" {\n  acl = \"public-read\"\n  tags = { n = var.n }\n}\n");
+        bench.check(&input)
+    };
+    assert_eq!(verdicts(&report), [("main.deny", Verdict::Fail, "b")]);
+    assert_eq!(report.results[0].line, Some(5));
+}
