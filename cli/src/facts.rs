@@ -2,10 +2,10 @@
 //!
 //! Invariant: what could not be read is `null` with a reason beside it, never a guess: a policy then says "unknown".
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{ToSocketAddrs, UdpSocket};
 
-use muster_archive::ledger::Log;
+use muster_archive::ledger::{Log, LogEvent};
 use muster_archive::{LoggedRehearsal, Manifest, Point, Repository, layout};
 use muster_evidence::{Rehearsed, Signed, Snapshot, Store};
 use muster_signing::{Role, Verified};
@@ -72,6 +72,7 @@ pub(crate) fn collect(
         "stores": facts,
         "repository": repository_facts(context, config, repository, &points)?,
     });
+    collected.facts["repository"]["stores_logged"] = json!(logged_stores(&logs));
     collected.logs = logs;
     Ok(collected)
 }
@@ -195,6 +196,24 @@ fn settings(store: &StoreConfig) -> Result<Value, CommandError> {
         StoreKind::Postgres { .. } => Ok(muster_stores::postgres::collect(&stores::postgres_url(store)?)?),
         StoreKind::Sqlite { .. } | StoreKind::Files { .. } => Ok(Value::Null),
     }
+}
+
+/// The stores that the writers' configurations named when they last ran, and their kinds.
+pub(crate) fn logged_stores(logs: &[Log]) -> BTreeMap<String, String> {
+    let (mut seen, mut named) = (BTreeSet::new(), BTreeMap::new());
+    for log in logs {
+        let newest = log.parsed().rev().find_map(|(_, entry)| match entry.event {
+            LogEvent::Stores { stores } => Some(stores),
+            _ => None,
+        });
+        // The newest incarnation that says so speaks for its key.
+        if let Some(stores) = newest
+            && seen.insert(&log.key)
+        {
+            named.extend(stores);
+        }
+    }
+    named
 }
 
 fn repository_facts(

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use muster_testkit::damage::{Damage, files_beneath};
 use muster_testkit::env::TestEnv;
@@ -97,6 +97,49 @@ fn a_new_set_of_stores_and_a_new_key_document_are_entries() {
     assert_eq!(entries[0]["stores"]["more"], "files");
     let keys = env.ok("ledger show --json --type keys").json();
     assert_eq!(keys["logs"][0]["entries"][0]["epoch"], 1, "{keys}");
+}
+
+#[test]
+fn two_processes_of_one_writer_and_a_host_that_lost_its_state_share_one_log() {
+    let env = env();
+    env.configure("[store.a]\nkind = \"files\"\npath = \"src\"\n[store.b]\nkind = \"files\"\npath = \"src\"");
+    env.write("src/a", "a");
+    env.ok("init");
+    for round in 0..3 {
+        let start = |store: &str| {
+            let mut command = env.command();
+            command
+                .args(["backup", store])
+                .stdout(Stdio::null())
+                .stderr(Stdio::null());
+            command.spawn().unwrap()
+        };
+        let running = [start("a"), start("b")];
+        for mut child in running {
+            assert!(child.wait().unwrap().success(), "round {round}");
+        }
+        fs::remove_dir_all(env.path(".muster")).unwrap();
+    }
+    let checked = env.ok("ledger check --json").json();
+    assert_eq!(
+        (checked["valid"].as_bool(), checked["snapshots"].as_u64()),
+        (Some(true), Some(6))
+    );
+    assert_eq!(checked["logs"].as_array().unwrap().len(), 1, "{checked}");
+}
+
+#[test]
+fn a_store_that_left_the_configuration_is_named_in_the_evidence() {
+    let env = with_snapshots(1);
+    env.configure("[store.other]\nkind = \"files\"\npath = \"src\"");
+    let audited = env.run("audit --out evidence.tar --json");
+    assert!(matches!(audited.code, 0 | 3 | 6 | 8), "{audited:?}");
+    let verified = env.ok("verify evidence.tar --key keys/root.pub --json").json();
+    let caveats = verified["not_shown"].to_string();
+    assert!(
+        caveats.contains("store assets, which a writer's configuration named"),
+        "{caveats}"
+    );
 }
 
 #[test]

@@ -158,6 +158,14 @@ fn bundle(
     controls.dedup();
     let documents = collected.manifests.iter().chain(&collected.rehearsals);
     let named: BTreeSet<Digest> = documents.map(|document| Digest::of(&document.envelope)).collect();
+    let mut not_shown = vec!["stores that the configuration does not name: no inventory was declared".to_owned()];
+    let logged = facts::logged_stores(&collected.logs);
+    let left_out = logged
+        .keys()
+        .filter(|name| !collected.stores.iter().any(|store| store.store == **name));
+    not_shown.extend(left_out.map(|name| {
+        format!("store {name}, which a writer's configuration named when it last ran, and this configuration does not")
+    }));
     let mut bundle = Bundle {
         audit: Predicate {
             repository: repository.id().to_owned(),
@@ -172,7 +180,7 @@ fn bundle(
             summary,
             controls,
             stores: collected.stores,
-            not_shown: vec!["stores that the configuration does not name: no inventory was declared".to_owned()],
+            not_shown,
             critical: Vec::new(),
         },
         results: serde_json::to_vec_pretty(&results).map_err(encode)?,
