@@ -35,6 +35,10 @@ pub(crate) struct Config {
     /// The file it came from.
     pub(crate) path: PathBuf,
     pub(crate) repository: Location,
+    /// Who is to be able to decrypt, when the root signs the next key document; `None`: whoever it says now.
+    pub(crate) recipients: Option<Vec<String>>,
+    /// Decrypts; only on hosts that restore.
+    pub(crate) identity_file: Option<PathBuf>,
     pub(crate) keys: KeyFiles,
     /// The public half of the root key: who is believed.
     pub(crate) trust_root: PathBuf,
@@ -131,6 +135,8 @@ struct RawRepository {
     region: Option<String>,
     path_style: Option<bool>,
     profile: Option<String>,
+    recipients: Option<Vec<String>>,
+    identity_file: Option<PathBuf>,
 }
 
 #[derive(Default, Deserialize)]
@@ -287,6 +293,9 @@ fn resolve(raw: RawConfig, path: &Path) -> Result<Config, CommandError> {
             "[limits] memory: {memory} bytes are too few, the least is 64MiB"
         )));
     }
+    if let Some(recipients) = &raw.repository.recipients {
+        check_recipients(recipients)?;
+    }
     let stores = raw
         .store
         .into_iter()
@@ -294,6 +303,8 @@ fn resolve(raw: RawConfig, path: &Path) -> Result<Config, CommandError> {
         .collect::<Result<_, _>>()?;
     Ok(Config {
         path: path.to_owned(),
+        recipients: raw.repository.recipients.clone(),
+        identity_file: raw.repository.identity_file.clone().map(place),
         repository: location(raw.repository, &directory)?,
         keys: KeyFiles {
             rehearser: raw.signing.rehearser.map_or_else(|| beside("rehearser.pem"), place),
@@ -307,6 +318,21 @@ fn resolve(raw: RawConfig, path: &Path) -> Result<Config, CommandError> {
         memory,
         stores,
     })
+}
+
+fn check_recipients(recipients: &[String]) -> Result<(), CommandError> {
+    for (at, recipient) in recipients.iter().enumerate() {
+        if !muster_archive::is_recipient(recipient) {
+            return Err(wrong(format!(
+                "[repository] recipients: {recipient:?} is not a public key of age"
+            ))
+            .hint("age-keygen -o recovery.age   (prints one: age1…; keep the file away from this host)"));
+        }
+        if recipients[..at].contains(recipient) {
+            return Err(wrong(format!("[repository] recipients: {recipient:?} is there twice")));
+        }
+    }
+    Ok(())
 }
 
 fn location(raw: RawRepository, directory: &Path) -> Result<Location, CommandError> {

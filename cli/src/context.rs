@@ -5,7 +5,7 @@ use std::future::Future;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
-use muster_archive::Repository;
+use muster_archive::{Identities, Repository};
 use muster_archive::object_store::{self, ObjectStore, S3Options};
 use muster_restore::Session;
 use muster_signing::PublicKey;
@@ -109,7 +109,11 @@ impl Context {
         match self.wait(Repository::open(objects, root.as_ref(), &config.state)) {
             Ok(repository) => {
                 seen::remember(&config.state, repository.id(), &url);
-                Ok(repository)
+                // A recovery key may be kept elsewhere: its absence is told by whatever cannot be read without it.
+                match config.identity_file.as_deref().filter(|path| path.exists()) {
+                    Some(path) => Ok(repository.with_identities(Identities::read(path)?)),
+                    None => Ok(repository),
+                }
             }
             Err(error) => {
                 let error = match error.kind() {

@@ -65,12 +65,15 @@ pub(crate) fn collect(
             &mut collected,
         )?);
     }
+    // What the root demands counts once the newest point of each store was written under it.
+    let plain = facts.iter().any(|store| store["newest"]["encrypted"] == false);
+    let encrypted = repository.is_encrypted() && !plain;
     collected.facts = json!({
         "schema": muster_policies::FACTS_SCHEMA,
         "time": edge::rfc3339(now),
         "tool": { "name": "muster", "version": env!("CARGO_PKG_VERSION") },
         "stores": facts,
-        "repository": repository_facts(context, config, repository, &points)?,
+        "repository": repository_facts(context, config, repository, &points, encrypted)?,
     });
     collected.facts["repository"]["stores_logged"] = json!(logged_stores(&logs));
     collected.logs = logs;
@@ -104,6 +107,7 @@ fn store_facts(
                     "logical_bytes": manifest.tree.logical_bytes,
                     "stored_bytes": manifest.stored_bytes,
                     "files": manifest.tree.files,
+                    "encrypted": manifest.encryption.is_some(),
                 });
                 behind.newest = Some(Snapshot {
                     snapshot: point.snapshot.clone(),
@@ -221,6 +225,7 @@ fn repository_facts(
     config: &Config,
     repository: &Repository,
     points: &BTreeMap<String, Vec<Point>>,
+    encrypted: bool,
 ) -> Result<Value, CommandError> {
     let keys = repository.keys();
     let mut roles: BTreeMap<&str, usize> = BTreeMap::new();
@@ -247,8 +252,7 @@ fn repository_facts(
         "id": repository.id(),
         "scheme": if local { "file" } else { "s3" },
         "same_host": same_host(&config.repository),
-        // What the root demands is not what was done: this version writes in the clear.
-        "encrypted": (keys.encryption == "none").then_some(false),
+        "encrypted": encrypted,
         "object_lock": null,
         "conditional_create": repository.conditional_create(),
         "key_epoch": keys.epoch,

@@ -70,6 +70,7 @@ impl World {
             keys: roles
                 .map(|role| KeyEntry::new(role, key(role).public(), "host", DAY))
                 .to_vec(),
+            recipients: Vec::new(),
             state_dir: state.path(),
         };
         let (repository, _) = runtime.block_on(Repository::init(Arc::clone(&store), options, &*edge))?;

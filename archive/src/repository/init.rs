@@ -21,6 +21,9 @@ pub struct InitOptions<'a> {
     pub believed: muster_signing::PublicKey,
     /// Keys and their roles. Those that a present repository lacks are added in a new epoch.
     pub keys: Vec<KeyEntry>,
+    /// Who is to be able to decrypt what is written to a new repository; with nobody it is plain. A present one keeps its own until
+    /// [`Repository::rotate`].
+    pub recipients: Vec<String>,
     /// Where local state lies.
     pub state_dir: &'a std::path::Path,
 }
@@ -52,6 +55,7 @@ impl Repository {
             .all(|object| layout::epoch_of(&object.key).is_none())
         {
             let mut first = KeyDocument::first(&repository, &edge.now(), options.keys.clone());
+            first.set_recipients(options.recipients.clone());
             let proven = probe_conditional_create(&*store, &random_hex(edge, 16)).await?;
             first
                 .capabilities
@@ -60,6 +64,34 @@ impl Repository {
             wrote = true;
         }
         let opened = Self::open(Arc::clone(&store), Some(&options.believed), options.state_dir).await?;
+        let recipients = opened.keys.recipients.clone();
+        let (opened, added) = opened.next_epoch(&store, &options, recipients, edge).await?;
+        Ok((opened, wrote || added))
+    }
+
+    /// Writes the key document of the next epoch, where it would differ: these recipients, and the keys that are lacking. Says whether
+    /// it did. Nobody is taken off the list of keys: what they signed would count no more.
+    ///
+    /// # Errors
+    /// As [`Self::init`].
+    pub async fn rotate(
+        store: Arc<dyn ObjectStore>,
+        options: InitOptions<'_>,
+        edge: &dyn Edge,
+    ) -> Result<(Self, bool), ArchiveError> {
+        let opened = Self::open(Arc::clone(&store), Some(&options.believed), options.state_dir).await?;
+        let recipients = options.recipients.clone();
+        opened.next_epoch(&store, &options, recipients, edge).await
+    }
+
+    async fn next_epoch(
+        self,
+        store: &Arc<dyn ObjectStore>,
+        options: &InitOptions<'_>,
+        recipients: Vec<String>,
+        edge: &dyn Edge,
+    ) -> Result<(Self, bool), ArchiveError> {
+        let opened = self;
         for key in &options.keys {
             if opened.keys.role_of(&key.key_id).is_some_and(|role| role != key.role) {
                 return Err(ArchiveError::WrongKey {
@@ -75,13 +107,17 @@ impl Repository {
             .filter(|key| opened.keys.role_of(&key.key_id).is_none())
             .cloned()
             .collect();
-        if lacking.is_empty() {
-            return Ok((opened, wrote));
+        let (mut now, mut then) = (opened.keys.recipients.clone(), recipients.clone());
+        now.sort_unstable();
+        then.sort_unstable();
+        if lacking.is_empty() && now == then {
+            return Ok((opened, false));
         }
         let mut next = KeyDocument::next(&opened.keys, &edge.now());
         next.keys.extend(lacking);
-        put_document(&store, &next, &options).await?;
-        let opened = Self::open(store, Some(&options.believed), options.state_dir).await?;
+        next.set_recipients(recipients);
+        put_document(store, &next, options).await?;
+        let opened = Self::open(Arc::clone(store), Some(&options.believed), options.state_dir).await?;
         Ok((opened, true))
     }
 

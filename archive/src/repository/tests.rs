@@ -75,6 +75,7 @@ impl World {
             root: Some(&self.root),
             believed: self.root.public(),
             keys,
+            recipients: Vec::new(),
             state_dir: self.state.path(),
         };
         self.runtime

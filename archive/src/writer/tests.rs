@@ -135,6 +135,7 @@ impl World {
                 "w",
                 "2026-01-01T00:00:00Z",
             )],
+            recipients: Vec::new(),
             state_dir: state.path(),
         };
         let (repository, _) = runtime.block_on(Repository::init(objects, options, &*edge)).unwrap();

@@ -61,6 +61,7 @@ pub(crate) fn run(context: &Context, args: Backup) -> Result<Exit, CommandError>
     let config = context.config()?;
     let selected = config.select(&args.stores)?;
     let repository = context.repository(&config)?;
+    super::keys::check_recipients(context, &config, &repository)?;
     let key = keyfiles::secret(&config, Role::Writer)?;
     if !args.dry_run {
         log_configuration(context, &config, &repository, &key)?;

@@ -137,6 +137,7 @@ pub(crate) fn initialise(context: &Context, args: Init) -> Result<Made, CommandE
         root: root_secret.as_ref(),
         believed: root,
         keys: entries,
+        recipients: config.recipients.clone().unwrap_or_default(),
         state_dir: &config.state,
     };
     let attempt = format!("make the repository {}", objects.url());
@@ -147,6 +148,11 @@ pub(crate) fn initialise(context: &Context, args: Init) -> Result<Made, CommandE
         })
         .map_err(|error: CommandError| error.context(attempt))?;
     seen::remember(&config.state, repository.id(), &repository.url());
+    if super::keys::differs(&config, &repository) {
+        context
+            .ui
+            .warn("the root's key document names other recipients than [repository] recipients: `muster keys rotate`");
+    }
     Ok(Made {
         root,
         repository: repository.id().to_owned(),
@@ -274,7 +280,7 @@ fn refuse_a_second_root(
 }
 
 /// A name for people in the key document.
-fn host_name() -> String {
+pub(crate) fn host_name() -> String {
     rustix::system::uname()
         .nodename()
         .to_string_lossy()

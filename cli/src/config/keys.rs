@@ -23,12 +23,18 @@ const KNOWN: &[Known] = &[
     },
     Known {
         table: "repository",
-        keys: &["url", "endpoint", "region", "path_style", "profile"],
+        keys: &[
+            "url",
+            "endpoint",
+            "region",
+            "path_style",
+            "profile",
+            "recipients",
+            "identity_file",
+        ],
         later: &[
             ("retention", "it asks for old snapshots to be removed"),
             ("object_lock", "it asks for objects that nobody can delete"),
-            ("recipients", "it asks for encryption"),
-            ("identity_file", "it belongs to encryption"),
             ("copy", "it asks for further copies"),
         ],
     },

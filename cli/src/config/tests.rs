@@ -156,12 +156,26 @@ fn a_key_of_another_kind_of_store_is_unknown() {
 }
 
 #[test]
+fn recipients_are_public_keys_of_age_each_named_once() {
+    let config = |recipients: &str| {
+        let text =
+            format!("[repository]\nurl = \"file:///r\"\nrecipients = {recipients}\nidentity_file = \"id.age\"\n");
+        Config::parse(&text, Path::new("/etc/m/muster.toml"))
+    };
+    let someone = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p";
+    let good = config(&format!("[\"{someone}\"]")).unwrap();
+    assert_eq!(good.recipients.unwrap(), [someone]);
+    assert_eq!(good.identity_file.unwrap(), Path::new("/etc/m/id.age"));
+    assert!(config("[]").unwrap().recipients.unwrap().is_empty());
+    for bad in ["[\"age1x\"]".to_owned(), format!("[\"{someone}\", \"{someone}\"]")] {
+        let error = config(&bad).unwrap_err().to_string();
+        assert!(error.contains("recipients"), "{error}");
+    }
+}
+
+#[test]
 fn a_key_that_promises_what_this_version_cannot_do_is_refused() {
     for (key, text) in [
-        (
-            "recipients",
-            "[repository]\nurl = \"file:///r\"\nrecipients = [\"age1x\"]\n",
-        ),
         (
             "object_lock",
             "[repository]\nurl = \"file:///r\"\nobject_lock = { mode = \"compliance\", days = 35 }\n",

@@ -1,7 +1,7 @@
 //! Which exit code and which advice each library's errors give. One screen, so that nobody has to search for it.
 
 use muster_archive::object_store::{ErrorKind, StorageError};
-use muster_archive::{ArchiveError, layout};
+use muster_archive::{ArchiveError, IdentityError, layout};
 use muster_backup::BackupError;
 use muster_evidence::BundleError;
 use muster_policies::PolicyError;
@@ -38,6 +38,16 @@ impl From<ArchiveError> for CommandError {
                     "muster keys list".into(),
                     "muster init   (where the root key is at hand, it adds this host's keys)".into(),
                 ],
+            ),
+            ArchiveError::NoIdentity { recipients, .. } => (
+                Kind::Key,
+                vec![format!(
+                    "set [repository] identity_file to the file with the identity (AGE-SECRET-KEY-1…) of {}",
+                    match recipients.as_slice() {
+                        [] => "one of its recipients".to_owned(),
+                        some => some.join(" or "),
+                    }
+                )],
             ),
             ArchiveError::TooNew { .. } => (Kind::Failed, vec!["install a newer muster".into()]),
             // Never "muster backup": who asks for a lost point must not be led to save what is left of the store.
@@ -77,6 +87,14 @@ fn distrusted(error: &TrustError) -> Option<String> {
         TrustError::KeyDocument { epoch, .. } => Some(layout::key_document(*epoch)),
         TrustError::NoKeys => Some(layout::key_document(1)),
         _ => None,
+    }
+}
+
+impl From<IdentityError> for CommandError {
+    fn from(error: IdentityError) -> Self {
+        Self::new(Kind::Key, error)
+            .context("[repository] identity_file")
+            .hint("age-keygen -o FILE   (the form of an identity file)")
     }
 }
 

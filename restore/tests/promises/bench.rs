@@ -66,6 +66,7 @@ impl Bench {
             root: Some(&root),
             believed: root.public(),
             keys: vec![KeyEntry::new(Role::Writer, writer.public(), "test", &edge.now())],
+            recipients: Vec::new(),
             state_dir: &dir.path().join("state"),
         };
         let (repository, _) = runtime
