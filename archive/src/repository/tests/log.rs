@@ -168,6 +168,41 @@ fn the_last_bundle_says_what_is_newest_of_every_store_across_bundles_and_incarna
     assert_eq!(damaged.len(), 1, "only the manifest that never was: {damaged:?}");
 }
 
+#[test]
+fn a_writer_logs_each_key_document_before_the_first_snapshot_under_it() {
+    let world = World::new();
+    let (repository, _) = world.init().unwrap();
+    let tree = [("dir/a", vec![7; 1000])];
+    world.snapshot(&repository, "01K00000000000000000000001", 1, &tree);
+    world.snapshot(&repository, "01K00000000000000000000002", 2, &tree);
+    let second = World {
+        writer: muster_signing::SecretKey::generate([20; 32]),
+        objects: Arc::clone(&world.objects),
+        ..World::new()
+    };
+    second.init().unwrap();
+    let repository = world.open(Some(&world.root.public()), world.state.path()).unwrap();
+    assert_eq!(repository.keys().epoch, 2);
+    world.snapshot(&repository, "01K00000000000000000000003", 3, &tree);
+    let logs = world.runtime.block_on(repository.logs(Role::Writer)).unwrap();
+    let events = logs[0].parsed().map(|(_, entry)| match entry.event {
+        LogEvent::Keys { epoch, .. } => format!("keys {epoch}"),
+        LogEvent::Snapshot { sequence, .. } => format!("snapshot {sequence}"),
+        _ => "opened".to_owned(),
+    });
+    let events: Vec<String> = events.collect();
+    assert_eq!(
+        events,
+        ["opened", "keys 1", "snapshot 1", "snapshot 2", "keys 2", "snapshot 3"]
+    );
+    let checked = world.runtime.block_on(repository.check_ledger()).unwrap();
+    assert!(
+        checked.damaged.is_empty() && checked.snapshots == 3,
+        "{:?}",
+        checked.damaged
+    );
+}
+
 /// What a check says after the writer signed its newest log again, without what was the newest at `index`.
 fn after_leaving_out(index: usize, incarnations: usize) -> Vec<String> {
     let world = World::new();
