@@ -302,10 +302,10 @@ impl SnapshotWriter {
         (self.size, self.blocks, self.whole) = (0, 0, true);
         self.progress.files.fetch_add(1, Ordering::Relaxed);
         self.record = self.remembered(&entry.path);
-        let seen = self.seen.take().filter(|(path, _)| *path == entry.path);
+        let times = self.seen.take().filter(|(path, _)| *path == entry.path).map(|seen| seen.1);
         self.push(Item::Begin(Box::new(Begun {
-            ctime: seen.as_ref().map_or((0, 0), |(_, times)| times.ctime),
-            read_whole: seen.map_or(0, |_| self.now_ms / 1000),
+            ctime: times.map_or((0, 0), |times| times.ctime),
+            read_whole: times.map_or(0, |times| self.time_of_reading(&times)),
             entry,
         })))
     }

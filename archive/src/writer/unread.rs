@@ -18,6 +18,9 @@ const SETTLED_MS: i128 = 2000;
 /// After how long a file is read again whatever its times say.
 const READ_AGAIN_SECONDS: u64 = 7 * 24 * 3600;
 
+/// How long a time of reading is said again.
+const SAID_AGAIN_SECONDS: u64 = 24 * 3600;
+
 /// What a file system says of a file before it is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileTimes {
@@ -91,6 +94,22 @@ impl SnapshotWriter {
     /// Says that the open file changed, or could not be read whole: it is not passed over next time.
     pub fn distrust_file(&mut self) {
         self.whole = false;
+    }
+
+    /// When the file that begins is remembered to have been read whole. Where it was read within the last day and its times are as they
+    /// were, that is said again: so that reading alone does not change what is remembered.
+    pub(super) fn time_of_reading(&self, times: &FileTimes) -> u64 {
+        let now = self.now_ms / 1000;
+        let before = self
+            .record
+            .as_ref()
+            .filter(|record| (record.size, record.mtime, record.ctime) == (times.size, times.mtime, times.ctime))
+            .map_or(0, |record| record.read_whole);
+        if before > 0 && before <= now && now - before < SAID_AGAIN_SECONDS {
+            before
+        } else {
+            now
+        }
     }
 
     /// Whether everything that a remembered file is made of is there and may be leaned on.
