@@ -160,12 +160,12 @@ pub(crate) fn against(held: &BTreeMap<Place, Held>, kept: &[(Place, Checkpoint)]
     for ((key, incarnation), kept) in kept {
         let name = format!("ledger/{key}/{incarnation}");
         let size = kept.size;
-        let held = held
-            .get(&(key.clone(), incarnation.clone()))
-            .ok_or_else(|| format!("{name} is gone: it was kept with {size} entries"))?;
+        let held = held.get(&(key.clone(), incarnation.clone())).ok_or_else(|| {
+            format!("{name} is gone, or this bundle is older than the head that was kept, with {size} entries")
+        })?;
         if held.checkpoint.size < size {
             return Err(format!(
-                "{name} went back to {} entries: it was kept with {size}",
+                "{name} went back to {} entries, or this bundle is older than the head that was kept, with {size}",
                 held.checkpoint.size
             ));
         }

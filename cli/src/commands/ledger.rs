@@ -14,6 +14,7 @@ pub(crate) use prove::{read_pin_file, read_pins};
 use crate::context::Context;
 use crate::error::{CommandError, Kind};
 use crate::exit::Exit;
+use crate::ui::count;
 
 /// The transparency log
 #[derive(Debug, clap::Subcommand)]
@@ -49,4 +50,14 @@ fn key_name(repository: &Repository, key: &KeyId) -> String {
 fn write(path: &Path, bytes: &[u8]) -> Result<(), CommandError> {
     std::fs::write(path, bytes)
         .map_err(|error| CommandError::new(Kind::Failed, error).context(format!("write {}", path.display())))
+}
+
+/// So many of something.
+fn of(number: u64, what: &str) -> String {
+    let plural = match (number, what.strip_suffix('y')) {
+        (1, _) => what.to_owned(),
+        (_, Some(stem)) => format!("{stem}ies"),
+        (_, None) => format!("{what}s"),
+    };
+    format!("{} {plural}", count(number))
 }

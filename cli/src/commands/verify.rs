@@ -49,7 +49,7 @@ pub(crate) struct Verify {
     /// Verify the repository, one store or one recovery point instead of a bundle
     #[arg(long, value_name = "STORE[@POINT]", num_args = 0..=1, default_missing_value = "")]
     repository: Option<String>,
-    /// A file of log heads that was kept elsewhere: prove that each log grew out of its one
+    /// A file of log heads that was kept elsewhere, older than what is verified: prove that each log grew out of its one
     #[arg(long, value_name = "CHECKPOINT")]
     pin: Option<PathBuf>,
     /// An earlier bundle: prove that the logs grew out of the heads in it

@@ -3,7 +3,7 @@
 use muster_archive::{ArchiveError, LedgerCheck};
 use serde_json::{Value, json};
 
-use super::key_name;
+use super::{key_name, of};
 use crate::context::Context;
 use crate::error::{self, CommandError};
 use crate::exit::Exit;
@@ -68,11 +68,11 @@ pub(crate) fn run(context: &Context, _args: &Check) -> Result<Exit, CommandError
         context.ui.table(&table);
     }
     context.ui.say(format!(
-        "{} entries and {} tiles; {} manifests and {} scorecards as the entries name them",
-        count(found.entries),
-        count(found.tiles),
-        count(found.snapshots),
-        count(found.rehearsals)
+        "{} and {}; {} and {} as the entries name them",
+        of(found.entries, "entry"),
+        of(found.tiles, "tile"),
+        of(found.snapshots, "manifest"),
+        of(found.rehearsals, "scorecard")
     ));
     if found.unknown > 0 {
         context

@@ -6,7 +6,7 @@ use muster_archive::ledger::{Entry, LogEvent};
 use muster_archive::{LogView, Repository};
 use serde_json::{Value, json};
 
-use super::{key_name, write};
+use super::{key_name, of, write};
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::exit::Exit;
@@ -123,7 +123,7 @@ fn checkpoints(context: &Context, repository: &Repository, out: Option<PathBuf>)
             write(&path, text.as_bytes())?;
             context
                 .ui
-                .say(format!("{} heads in {}", count(logs.len() as u64), path.display()));
+                .say(format!("{} in {}", of(logs.len() as u64, "head"), path.display()));
             context.ui.note(format!(
                 "keep it where whoever can write to the repository cannot reach it; later: muster verify --repository --pin {}",
                 path.display()
@@ -165,7 +165,7 @@ fn speaks_of(event: &LogEvent, wanted: &str) -> bool {
 
 fn describe(event: &LogEvent) -> (&'static str, String, String) {
     match event {
-        LogEvent::Opened { seen } => ("opened", of(seen.len(), "head") + " seen", String::new()),
+        LogEvent::Opened { seen } => ("opened", of(seen.len() as u64, "head") + " seen", String::new()),
         LogEvent::Snapshot {
             store,
             snapshot,
@@ -185,14 +185,10 @@ fn describe(event: &LogEvent) -> (&'static str, String, String) {
         ),
         LogEvent::Audit { bundle } => ("audit", "bundle".to_owned(), bundle.to_string()),
         LogEvent::Keys { epoch, document } => ("keys", format!("epoch {epoch}"), document.to_string()),
-        LogEvent::Stores { stores } => ("stores", of(stores.len(), "store"), String::new()),
+        LogEvent::Stores { stores } => ("stores", of(stores.len() as u64, "store"), String::new()),
         LogEvent::Retention { object_lock, keep } => {
             ("retention", format!("lock {object_lock}, keep {keep}"), String::new())
         }
         LogEvent::Unknown => ("unknown", "an entry of a later version".to_owned(), String::new()),
     }
-}
-
-fn of(number: usize, what: &str) -> String {
-    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
