@@ -168,7 +168,7 @@ fn recipients_are_public_keys_of_age_each_named_once() {
     assert_eq!(good.identity_file.unwrap(), Path::new("/etc/m/id.age"));
     assert!(config("[]").unwrap().recipients.unwrap().is_empty());
     for bad in ["[\"age1x\"]".to_owned(), format!("[\"{someone}\", \"{someone}\"]")] {
-        let error = config(&bad).unwrap_err().to_string();
+        let error = config(&bad).unwrap_err().message();
         assert!(error.contains("recipients"), "{error}");
     }
 }
