@@ -268,7 +268,7 @@ fn lean_on(
             }
             Ok((parent, Some(manifest.tree.logical_bytes)))
         }
-        Err(error) if error.is_damage() => {
+        Err(error) if error.is_damage() || matches!(error, ArchiveError::NoIdentity { .. }) => {
             unusable(chain(&error));
             Ok((repository.lean_on_nothing(options, &request.handle)?, None))
         }

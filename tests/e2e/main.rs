@@ -7,6 +7,7 @@
 mod configuration;
 mod damage;
 mod demo;
+mod encryption;
 mod evidence;
 mod files;
 mod incremental;

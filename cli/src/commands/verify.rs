@@ -311,6 +311,12 @@ fn report(
     if depth == VerifyDepth::Inventory {
         not_shown.push("that the objects' bytes are right: --read-data reads them".to_owned());
     }
+    if found.sealed > 0 {
+        not_shown.push(format!(
+            "that {} encrypted snapshots decrypt and decode: [repository] identity_file is not at hand",
+            found.sealed
+        ));
+    }
     not_shown.push("that a store starts from them: muster rehearse".to_owned());
     let signers: Vec<Value> = repository
         .keys()
