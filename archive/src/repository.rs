@@ -213,25 +213,25 @@ impl Repository {
 
     /// The public list of a snapshot: every pack and tree object it needs, with its size.
     pub(crate) async fn objects_of(&self, manifest: &Manifest) -> Result<BTreeMap<(Named, Digest), u64>, ArchiveError> {
-        let mut listed = BTreeMap::new();
+        let mut listed: BTreeMap<(Named, Digest), u64> = BTreeMap::new();
+        let root = layout::list(&manifest.list.root);
         for (what, id, number) in self.read_list(&manifest.list.root, &manifest.snapshot).await? {
-            if listed.last_key_value().is_some_and(|(last, _)| *last >= (what, id)) {
-                return Err(ArchiveError::damaged(
-                    &layout::list(&manifest.list.root),
-                    "it is not sorted",
-                ));
-            }
-            if what == Named::List {
+            let (lines, object) = if what == Named::List {
+                let object = layout::list(&id);
                 let hunk = self.read_list(&id, &manifest.snapshot).await?;
                 if hunk.len() as u64 != number || hunk.iter().any(|line| line.0 == Named::List) {
-                    return Err(ArchiveError::damaged(
-                        &layout::list(&id),
-                        "it is not the hunk that its root describes",
-                    ));
+                    let reason = "it is not the hunk that its root describes";
+                    return Err(ArchiveError::damaged(&object, reason));
                 }
-                listed.extend(hunk.into_iter().map(|(what, id, bytes)| ((what, id), bytes)));
+                (hunk, object)
             } else {
-                listed.insert((what, id), number);
+                (vec![(what, id, number)], root.clone())
+            };
+            for (what, id, bytes) in lines {
+                if listed.last_key_value().is_some_and(|(last, _)| *last >= (what, id)) {
+                    return Err(ArchiveError::damaged(&object, "it is not sorted"));
+                }
+                listed.insert((what, id), bytes);
             }
         }
         let bytes = listed.values().fold(0u64, |sum, bytes| sum.saturating_add(*bytes));

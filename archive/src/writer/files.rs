@@ -188,20 +188,18 @@ impl TreeBuilder {
         let file = self.open.as_mut().ok_or_else(lost)?;
         let segment = &base.segment;
         file.size += segment.bytes;
-        let part = match base.leaf {
-            Some(leaf) => {
-                self.packs.extend(segment.packs.iter().map(|pack| pack.id));
-                self.maps.insert(leaf.map);
-                self.waiting += size_of::<Part>();
-                Part::Map(leaf)
-            }
-            None => {
-                let extents = segment.tree_extents().ok_or_else(lost)?;
-                self.waiting += extents.len() * size_of::<Extent>() + size_of_val(segment.prints());
-                Part::Extents(extents, segment.prints().to_vec())
-            }
-        };
-        file.pending.parts.push(part);
+        if let Some(leaf) = base.leaf {
+            self.packs.extend(segment.packs.iter().map(|pack| pack.id));
+            self.maps.insert(leaf.map);
+            self.waiting += size_of::<Part>();
+            file.pending.parts.push(Part::Map(leaf));
+            return Ok(());
+        }
+        // Whether few extents stand in the listing is decided when the file ends.
+        file.current = segment.tree_extents().ok_or_else(lost)?;
+        file.prints = segment.prints().to_vec();
+        file.bytes = segment.bytes;
+        self.waiting += file.current.len() * size_of::<Extent>() + size_of_val(segment.prints());
         Ok(())
     }
 

@@ -594,3 +594,32 @@ fn a_damaged_pack_is_told_once_and_an_ambiguous_id_is_not_a_missing_point() {
     let told = world.verify(&repository);
     assert_eq!(told.iter().filter(|error| error.contains(&pack)).count(), 1, "{told:?}");
 }
+
+#[test]
+fn a_public_list_of_many_hunks_is_read_whole_and_only_in_order() {
+    let world = World::new();
+    let (repository, _) = world.init().unwrap();
+    let mut manifest = world.snapshot(&repository, FIRST, 1, &[]);
+    let objects: std::collections::BTreeMap<_, _> = (0..9000u32)
+        .map(|n| ((list::Named::Pack, Digest::of(&n.to_le_bytes())), u64::from(n)))
+        .collect();
+    let hunks = list::encode(&objects);
+    assert!(hunks.len() > 2);
+    for (id, hunk) in &hunks {
+        world.replace(&layout::list(id), hunk);
+    }
+    manifest.list = ListRef {
+        root: hunks.last().unwrap().0,
+        objects: 9000,
+        bytes: objects.values().sum(),
+    };
+    let read = world.runtime.block_on(repository.objects_of(&manifest)).unwrap();
+    assert!(read == objects);
+    let root = String::from_utf8(hunks.last().unwrap().1.clone()).unwrap();
+    let mut lines: Vec<&str> = root.lines().collect();
+    lines[1..].reverse();
+    let turned = lines.join("\n") + "\n";
+    manifest.list.root = Digest::of(turned.as_bytes());
+    world.replace(&layout::list(&manifest.list.root), turned.as_bytes());
+    assert!(world.runtime.block_on(repository.objects_of(&manifest)).is_err());
+}

@@ -283,6 +283,37 @@ fn a_file_is_passed_over_only_where_nothing_says_that_it_may_have_changed() {
 }
 
 #[test]
+fn many_files_that_are_passed_over_make_the_same_tree_wherever_a_batch_ends() {
+    let mut world = remembering();
+    let times = |number: u32| FileTimes {
+        size: u64::from(number % 50) + 1,
+        mtime: (1_700_000_000, number),
+        ctime: (1_700_000_000, number),
+    };
+    let path = |number: u32| format!("{:02}/{number:05}", number / 1000);
+    let first = {
+        let mut writer = world.start(world.parent(), &Arc::default());
+        for number in 0..9000 {
+            writer.is_unchanged(path(number).as_bytes(), &times(number));
+            let pieces = [Piece::Noise(u8::try_from(number % 250).unwrap(), times(number).size)];
+            write_timed(&mut writer, &path(number), &times(number), &pieces, false);
+        }
+        world.commit(writer)
+    };
+    let second = {
+        let mut writer = world.start(world.parent(), &Arc::default());
+        for number in 0..9000 {
+            assert!(writer.is_unchanged(path(number).as_bytes(), &times(number)));
+            writer.reuse_file(timed(&path(number), &times(number))).unwrap();
+        }
+        world.commit(writer)
+    };
+    assert_eq!(first.tree, second.tree);
+    assert_eq!(first.list, second.list);
+    world.assert_verifies();
+}
+
+#[test]
 fn a_time_close_to_the_parents_beginning_is_not_believed() {
     let mut world = remembering();
     let begun = i64::try_from(world.edge.now_ms() / 1000).unwrap();
