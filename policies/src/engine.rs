@@ -10,7 +10,6 @@ mod operators;
 
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use regorus::utils::limits::ExecutionTimerConfig;
@@ -20,6 +19,7 @@ use time::OffsetDateTime;
 
 pub(crate) use modules::{Head, Module};
 
+use crate::builtins::{self, Notes};
 use crate::rego::{self, Dialect, Options, Pass};
 use crate::sources::{PolicyError, RegoVersion};
 
@@ -41,7 +41,7 @@ const STACK: usize = 512 << 20;
 pub(crate) struct Engine {
     inner: regorus::Engine,
     modules: Vec<Module>,
-    suppressed: Arc<Mutex<Option<String>>>,
+    notes: Notes,
 }
 
 /// What one evaluation gave.
@@ -87,35 +87,15 @@ impl Engine {
             limit: DEADLINE,
             check_interval: NonZeroU32::new(64).unwrap_or(NonZeroU32::MIN),
         });
-        let suppressed = Arc::new(Mutex::new(None));
+        let notes = Notes::default();
         let mut engine = Self {
             inner,
             modules: Vec::new(),
-            suppressed: Arc::clone(&suppressed),
+            notes: notes.clone(),
         };
         let now = i64::try_from(now.unix_timestamp_nanos()).map_err(|_| PolicyError::Clock)?;
-        engine.extend("time.now_ns", 0, move |_| Ok(regorus::Value::from(now)))?;
         operators::register(&mut engine)?;
-        engine.extend("opa.runtime", 0, |_| Ok(regorus::Value::new_object()))?;
-        engine.extend("yaml.is_valid", 1, |mut args| {
-            let text = args.pop().and_then(|value| value.as_string().ok().cloned());
-            Ok(regorus::Value::from(
-                text.is_some_and(|text| crate::input::parse_yaml(&text).is_ok()),
-            ))
-        })?;
-        engine.extend("yaml.unmarshal", 1, move |mut args| {
-            let text = args
-                .pop()
-                .and_then(|value| value.as_string().ok().cloned())
-                .unwrap_or_else(|| "".into());
-            match crate::input::parse_yaml(&text).map(|mut documents| documents.swap_remove(0)) {
-                Ok(document) => Ok(regorus::Value::from(document.value)),
-                Err(why) => {
-                    note(&suppressed, format!("yaml.unmarshal: {why}"));
-                    Ok(regorus::Value::Undefined)
-                }
-            }
-        })?;
+        builtins::register(&mut engine.inner, now, &notes)?;
         Ok(engine)
     }
 
@@ -199,7 +179,7 @@ impl Engine {
         Session {
             fresh: inner.clone(),
             inner,
-            suppressed: Arc::clone(&self.suppressed),
+            notes: self.notes.clone(),
         }
     }
 }
@@ -208,15 +188,16 @@ impl Engine {
 pub(crate) struct Session {
     inner: regorus::Engine,
     fresh: regorus::Engine,
-    suppressed: Arc<Mutex<Option<String>>>,
+    notes: Notes,
 }
 
 impl Session {
     /// Evaluates a reference like `data.main.deny`.
     pub(crate) fn evaluate(&mut self, reference: &str) -> Result<Evaluation, String> {
+        self.notes.begin(true);
         self.inner.set_strict_builtin_errors(true);
         let strict = self.run(reference);
-        let noted = self.suppressed.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let noted = self.notes.end();
         let (value, suppressed, prints) = match strict {
             Ok((value, prints)) => (value, noted, prints),
             // Lenient evaluation would swallow these inside functions, where they are errors to OPA too.
@@ -224,8 +205,10 @@ impl Session {
             Err(Failure { message, .. }) => {
                 self.inner = self.fresh.clone();
                 self.inner.set_strict_builtin_errors(false);
-                let (value, prints) = self.run(reference).map_err(|failure| failure.message)?;
-                self.suppressed.lock().unwrap_or_else(PoisonError::into_inner).take();
+                self.notes.begin(false);
+                let lenient = self.run(reference);
+                self.notes.end();
+                let (value, prints) = lenient.map_err(|failure| failure.message)?;
                 self.inner = self.fresh.clone();
                 (value, Some(message), prints)
             }
@@ -275,7 +258,13 @@ impl Session {
 }
 
 /// Errors that OPA does not suppress either.
-const FATAL: [&str; 4] = ["multiple outputs", "exceeded", "internal error", "panicked"];
+const FATAL: [&str; 5] = [
+    "multiple outputs",
+    "exceeded",
+    "internal error",
+    "panicked",
+    builtins::HALT,
+];
 
 struct Failure {
     fatal: bool,
@@ -284,13 +273,6 @@ struct Failure {
 
 fn json(value: &regorus::Value) -> Result<Value, String> {
     serde_json::to_value(value).map_err(|e| format!("the value has no JSON form: {e}"))
-}
-
-fn note(suppressed: &Mutex<Option<String>>, message: String) {
-    suppressed
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .get_or_insert(message);
 }
 
 fn refusal(path: &str, message: &str) -> PolicyError {

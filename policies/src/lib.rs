@@ -6,6 +6,7 @@
 //! Two front doors: [`check`] judges files by Conftest's conventions, [`evaluate_profile`] judges the facts that muster
 //! collects (`docs/format/facts.md`) by a profile compiled into the binary.
 
+mod builtins;
 mod check;
 mod engine;
 mod input;

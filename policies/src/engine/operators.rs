@@ -3,15 +3,11 @@
 //! OPA counts in decimal: `0.1 + 0.2` is 0.3. What is no number (or set) makes the expression undefined, and is noted as
 //! a suppressed error.
 
-use std::sync::{Arc, Mutex};
-
 use regorus::Value;
 
-use super::{Engine, note};
+use super::Engine;
 use crate::rego::operators::{DIVIDE, ELEMENTS, MINUS, PLUS, REMAINDER, TIMES};
 use crate::sources::PolicyError;
-
-type Suppressed = Arc<Mutex<Option<String>>>;
 
 /// Registers all of them.
 pub(super) fn register(engine: &mut Engine) -> Result<(), PolicyError> {
@@ -22,7 +18,7 @@ pub(super) fn register(engine: &mut Engine) -> Result<(), PolicyError> {
         (DIVIDE, "div", divide),
         (REMAINDER, "rem", remainder),
     ] {
-        let suppressed: Suppressed = Arc::clone(&engine.suppressed);
+        let notes = engine.notes.clone();
         engine.extend(name, 2, move |args: Vec<Value>| {
             let [lhs, rhs] = args.as_slice() else {
                 return Ok(Value::Undefined);
@@ -30,8 +26,11 @@ pub(super) fn register(engine: &mut Engine) -> Result<(), PolicyError> {
             match apply(lhs, rhs) {
                 Ok(value) => Ok(value),
                 Err(why) => {
-                    note(&suppressed, format!("{word}: {why}"));
-                    Ok(Value::Undefined)
+                    let why = format!("{word}: {why}");
+                    match notes.note(&why) {
+                        true => Err(std::io::Error::other(why).into()),
+                        false => Ok(Value::Undefined),
+                    }
                 }
             }
         })?;

@@ -1,0 +1,120 @@
+//! Types and their conversions, among them the names that version 1 of the language has done away with.
+
+use regorus::Value;
+
+use super::call::{Call, Num, Outcome, array, num, set, wrong};
+use super::{Failure, Family};
+
+pub(super) const FAMILY: Family = &[
+    ("all", |call| {
+        Ok(call.elements(0)?.iter().all(|item| **item == Value::Bool(true)).into())
+    }),
+    ("any", |call| {
+        Ok(call.elements(0)?.iter().any(|item| **item == Value::Bool(true)).into())
+    }),
+    ("cast_array", |call| Ok(array(call.elements(0)?.into_iter().cloned()))),
+    ("cast_set", |call| Ok(set(call.elements(0)?.into_iter().cloned()))),
+    ("cast_string", |call| {
+        same(call, "string", |value| matches!(value, Value::String(_)))
+    }),
+    ("cast_boolean", |call| {
+        same(call, "boolean", |value| matches!(value, Value::Bool(_)))
+    }),
+    ("cast_null", |call| {
+        same(call, "null", |value| matches!(value, Value::Null))
+    }),
+    ("cast_object", |call| {
+        same(call, "object", |value| matches!(value, Value::Object(_)))
+    }),
+    ("set_diff", set_diff),
+    ("to_number", to_number),
+    ("numbers.range_step", range_step),
+    ("trace", |call| call.string(0).map(|_| true.into())),
+    ("opa.runtime", |_| Ok(Value::new_object())),
+    ("time.now_ns", |call| Ok(call.clock_ns.into())),
+    ("time.parse_rfc3339_ns", parse_rfc3339),
+    ("uuid.parse", super::decoded::uuid),
+];
+
+fn same(call: &Call<'_>, wanted: &str, is: fn(&Value) -> bool) -> Outcome {
+    match call.any(0) {
+        value if is(value) => Ok(value.clone()),
+        other => Err(wrong(0, wanted, other)),
+    }
+}
+
+fn set_diff(call: &mut Call<'_>) -> Outcome {
+    match (call.any(0), call.any(1)) {
+        (Value::Set(one), Value::Set(other)) => Ok(one.difference(other).into_value()),
+        (Value::Set(_), other) => Err(wrong(1, "set", other)),
+        (other, _) => Err(wrong(0, "set", other)),
+    }
+}
+
+fn to_number(call: &mut Call<'_>) -> Outcome {
+    match call.any(0) {
+        Value::Null => Ok(0.into()),
+        Value::Bool(value) => Ok(i64::from(*value).into()),
+        Value::Number(_) => Ok(call.any(0).clone()),
+        Value::String(text) => {
+            // Go's ParseFloat, without the forms that JSON has not.
+            let shaped = text.chars().all(|c| c.is_ascii_digit() || "+-.eE".contains(c)) && !text.is_empty();
+            let read = text.trim_start_matches('+').parse::<f64>().ok().filter(|_| shaped);
+            match read {
+                Some(value) if value.is_finite() => Value::from_numeric_string(text).map_err(|e| e.to_string().into()),
+                _ => Err(format!("strconv.ParseFloat: parsing {text:?}: invalid syntax").into()),
+            }
+        }
+        other => Err(wrong(0, "null, boolean, number, string", other)),
+    }
+}
+
+/// The longest range that is made.
+const LONGEST: i128 = 10_000_000;
+
+fn range_step(call: &mut Call<'_>) -> Outcome {
+    let bound = |place: usize| -> Result<i128, Failure> {
+        match num(call.any(place)) {
+            Some(Num::Int(value)) => Ok(value.into()),
+            Some(Num::Big(digits)) => digits.parse().map_err(|_| "the number is too large".into()),
+            Some(Num::Float(value)) if value.fract() == 0.0 && value.abs() < 1e15 => {
+                let whole = format!("{value:.0}");
+                whole.parse().map_err(|_| "the number is too large".into())
+            }
+            Some(Num::Float(_)) => {
+                let place = place + 1;
+                Err(format!("operand {place} must be integer number but got floating-point number").into())
+            }
+            None => Err(wrong(place, "integer", call.any(place))),
+        }
+    };
+    let (from, to, step) = (bound(0)?, bound(1)?, bound(2)?);
+    if step <= 0 {
+        return Err("numbers.range_step: step must be a positive number above zero".into());
+    }
+    if (to - from).abs() / step > LONGEST {
+        return Err("the range is too long".into());
+    }
+    let way = if from <= to { step } else { -step };
+    let items = std::iter::successors(Some(from), |at| at.checked_add(way));
+    Ok(array(
+        items
+            .take_while(|at| if way > 0 { *at <= to } else { *at >= to })
+            .map(Value::from),
+    ))
+}
+
+fn parse_rfc3339(call: &mut Call<'_>) -> Outcome {
+    use time::OffsetDateTime;
+    use time::format_description::well_known::Rfc3339;
+    let text = call.string(0)?;
+    let parsed = OffsetDateTime::parse(text, &Rfc3339)
+        .ok()
+        // Go's layout wants the letters as they are.
+        .filter(|_| text.as_bytes().get(10) == Some(&b'T') && !text.ends_with('z'));
+    let Some(moment) = parsed else {
+        return Err(format!("parsing time {text:?} as \"2006-01-02T15:04:05Z07:00\": cannot parse").into());
+    };
+    let nanos = i64::try_from(moment.unix_timestamp_nanos()).map_err(|_| "time outside of valid range")?;
+    Ok(nanos.into())
+}

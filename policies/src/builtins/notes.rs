@@ -1,0 +1,41 @@
+//! Whether built-in errors end an evaluation, and the first one that did not.
+//!
+//! Clones of an engine share this, and each evaluates on a thread of its own: so it is kept by thread.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, ThreadId};
+
+/// Shared by an engine, its clones and the functions registered on them.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Notes(Arc<Mutex<HashMap<ThreadId, Note>>>);
+
+#[derive(Debug, Default)]
+struct Note {
+    strict: bool,
+    first: Option<String>,
+}
+
+impl Notes {
+    fn all(&self) -> MutexGuard<'_, HashMap<ThreadId, Note>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Begins an evaluation on this thread: nothing is noted, and errors end it or do not.
+    pub(crate) fn begin(&self, strict: bool) {
+        self.all().insert(thread::current().id(), Note { strict, first: None });
+    }
+
+    /// Takes note of a built-in error. True if it must end the evaluation.
+    pub(crate) fn note(&self, why: &str) -> bool {
+        let mut all = self.all();
+        let note = all.entry(thread::current().id()).or_default();
+        note.first.get_or_insert_with(|| why.to_owned());
+        note.strict
+    }
+
+    /// Ends an evaluation: the first error that was noted.
+    pub(crate) fn end(&self) -> Option<String> {
+        self.all().remove(&thread::current().id()).and_then(|note| note.first)
+    }
+}
