@@ -188,3 +188,62 @@ fn the_profile_sees_whether_archives_are_encrypted_in_both_directions() {
     env.ok("backup");
     assert_eq!(verdict(&env), "pass");
 }
+
+#[test]
+fn an_encrypted_database_is_rehearsed_where_an_identity_is_at_hand() {
+    let env = crate::sqlite::saves("wal", "");
+    let stores =
+        "[store.saves]\nkind = \"sqlite\"\npath = \"saves.db\"\nchecks = [\"select count(*) = 20000 from move\"]";
+    let [identity, recipient] = FIRST;
+    let lines = format!("url = \"file://{}\"\nrecipients = [{recipient:?}]", env.text("sealed"));
+    env.configure_repository(&lines, stores);
+    env.ok("init");
+    env.ok("backup");
+    env.run("rehearse")
+        .expect_code(12)
+        .expect_error_to_name(&["identity_file", recipient]);
+    env.write("recovery.age", identity);
+    env.configure_repository(&format!("{lines}\nidentity_file = \"recovery.age\""), stores);
+    let rehearsed = env.ok("rehearse --json").json();
+    assert_eq!(rehearsed["rehearsals"][0]["verdict"], "PASS");
+}
+
+#[test]
+fn an_object_that_another_stands_for_or_that_was_altered_is_named_and_never_restored_as_good() {
+    let env = writer();
+    backup(&env);
+    env.write("src/large", noise(20_000_000, 2));
+    backup(&env);
+    configure(&env, &[FIRST[1]], Some(FIRST[0]));
+    let restore = || {
+        let _ = fs::remove_dir_all(env.path("back"));
+        env.run("restore assets --to back")
+    };
+    let objects = files_beneath(&env.path("repo"));
+    for kind in ["packs/", "trees/", "runs/"] {
+        let of_kind: Vec<_> = objects.iter().filter(|object| object.starts_with(kind)).collect();
+        let (first, last) = (of_kind[0], of_kind[of_kind.len() - 1]);
+        assert_ne!(first, last);
+        for object in [first, last] {
+            let path = env.path("repo").join(object);
+            let good = fs::read(&path).unwrap();
+            let other = fs::read(env.path("repo").join(if object == first { last } else { first })).unwrap();
+            let mut flipped = good.clone();
+            flipped[good.len() / 2] ^= 1;
+            for bad in [flipped, other] {
+                fs::write(&path, bad).unwrap();
+                let name = object.rsplit('/').nth(usize::from(kind == "runs/")).unwrap();
+                let found = env.run("verify --repository --read-data").expect_code(7);
+                assert!(found.stdout.contains(name), "{object} is not named: {}", found.stdout);
+                let outcome = restore();
+                if outcome.code == 0 {
+                    assert_same(&env.path("src"), &env.path("back"));
+                } else {
+                    outcome.expect_code(7);
+                }
+            }
+            fs::write(&path, good).unwrap();
+        }
+    }
+    restore().expect_code(0);
+}

@@ -256,16 +256,20 @@ fn postgres_under_load_goes_round_the_whole_loop_on_a_local_disk() {
 }
 
 #[test]
-fn postgres_under_load_goes_round_the_whole_loop_on_s3() {
+fn postgres_under_load_goes_round_the_whole_loop_encrypted_on_s3() {
     let ceph = Ceph::server();
     let server = server(Options::default());
     let env = env();
     let url = ceph.fresh_url();
     let endpoint = ceph.endpoint();
+    let [identity, recipient] = crate::encryption::FIRST;
+    env.write("recovery.age", identity);
     configure(
         &env,
         &server,
-        &format!("url = \"{url}\"\nendpoint = \"{endpoint}\"\nregion = \"us-east-1\"\npath_style = true"),
+        &format!(
+            "url = \"{url}\"\nendpoint = \"{endpoint}\"\nregion = \"us-east-1\"\npath_style = true\nrecipients = [{recipient:?}]\nidentity_file = \"recovery.age\""
+        ),
     );
     let run = |line: &str| {
         let mut command = env.command();
@@ -288,6 +292,7 @@ fn postgres_under_load_goes_round_the_whole_loop_on_s3() {
         "packs/",
         "trees/",
         "lists/",
+        "runs/",
         "snapshots/",
         "rehearsals/",
         "ledger/",

@@ -44,9 +44,9 @@ Examples:
     List,
     /// Let the root sign the next key document: the recipients and keys that the configuration names
     #[command(
-        after_help = "Needs root.pem. From the next backup on, new archives are sealed to these recipients and to nobody
-else; what was written before stays readable for who could read it then, and for nobody who came later.
-No key is taken off the list: what it signed would count no more.
+        after_help = "Needs root.pem. From the next backup on, new archives are sealed to these recipients and to
+nobody else; what was written before stays readable for who could read it then, and for nobody
+who came later. No key is taken off the list: what it signed would count no more.
 
 Examples:
   muster keys rotate"

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use muster_archive::{Manifest, RehearsalPlace, Repository, Tool};
+use muster_archive::{ArchiveError, Manifest, RehearsalPlace, Repository, Tool};
 use muster_restore::rehearsal::{
     Engine, FromArchive, Objectives, Rehearsal, RehearsalPlan, Scorecard, Started, Verdict, rehearse,
 };
@@ -117,6 +117,11 @@ pub(crate) fn one(
     let (point, manifest) = open_point(context, repository, &target, |older| {
         format!("muster rehearse {} --point {}", older.store, older.snapshot)
     })?;
+    // A key that is not at hand says nothing of the backup; whatever else is wrong is the rehearsal's to judge.
+    let unlocked = context.wait(async { Ok::<_, CommandError>(repository.unlock(&manifest).await) })?;
+    if let Err(error @ ArchiveError::NoIdentity { .. }) = unlocked {
+        return Err(error.into());
+    }
     let objectives = Objectives {
         rto: store.objectives.rto.map(|objective| objective.as_secs_f64()),
         rpo: store.objectives.rpo.map(|objective| objective.as_secs_f64()),
