@@ -143,11 +143,7 @@ impl Printer {
                 self.put(" contains ");
                 self.expr(key);
             }
-            Some(key) => {
-                self.put("[");
-                self.expr(key);
-                self.put("]");
-            }
+            Some(key) => self.index(key),
             None => {}
         }
         self.value(head.value.as_ref());

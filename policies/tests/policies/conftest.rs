@@ -379,16 +379,18 @@ fn a_missing_field_makes_a_negated_expression_undefined_as_under_opa() {
         "not count(input.missing) == 0",
         "not \"a\" in input.missing",
         "not listed(input.missing)",
-        "not listed([input.missing])",
+        "not among([input.missing])",
         "not data.allowed[input.missing]",
         "not (input.missing + 1) * 2 == 4",
         "[y | some y in [1]; not startswith(input.missing, \"a\")] != []",
         "every y in [1] { y == 1; not startswith(input.missing, \"a\") }",
     ] {
         for policy in [
-            format!("package main\n\nimport rego.v1\n\nlisted(x) if x == 1\n\ndeny contains \"x\" if {body}\n"),
             format!(
-                "package main\n\nimport rego.v1\n\nlisted(x) if x == 1\n\ndeny contains \"x\" if {{\n  {body}\n  true\n}}\n"
+                "package main\n\nimport rego.v1\n\nlisted(x) if x == 1\n\namong(x) if x == [1]\n\ndeny contains \"x\" if {body}\n"
+            ),
+            format!(
+                "package main\n\nimport rego.v1\n\nlisted(x) if x == 1\n\namong(x) if x == [1]\n\ndeny contains \"x\" if {{\n  {body}\n  true\n}}\n"
             ),
         ] {
             let report = Bench::judge(&policy, "a: 1\n");
@@ -433,8 +435,14 @@ fn what_opa_refuses_is_refused_with_its_place_and_a_caret() {
             "f(input) = input.b { true }\n\ndeny[m] { f({}); m := \"a\" }\n",
             "p.rego:3: rego_compile_error: args must not shadow input",
         ),
-        ("deny[m] { m := y }\n", "p.rego:3: rego_unsafe_var_error: var y is unsafe"),
-        ("deny[m] { m := count([], 1, 2) }\n", "arity mismatch: it takes 1 arguments, not 3"),
+        (
+            "deny[m] { m := y }\n",
+            "p.rego:3: rego_unsafe_var_error: var y is unsafe",
+        ),
+        (
+            "deny[m] { m := count([], 1, 2) }\n",
+            "arity mismatch: it takes 1 arguments, not 3",
+        ),
         ("deny[m] { m := x; x := 1 }\n", "var x referenced above"),
         ("deny[m] { some x; m := 1 }\n", "declared var x unused"),
         ("a = 1\n\na(x) = 2\n", "conflicting rules data.main.a found"),

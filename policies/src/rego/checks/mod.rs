@@ -32,5 +32,5 @@ pub(crate) fn resolved(sources: &[Source], symbols: &Symbols) -> Result<(), (usi
     own(&|module| calls::check(module, symbols))?;
     own(&|module| safety::check(module))?;
     recursion::check(sources, symbols)?;
-    own(&|module| types::check(module, symbols))
+    types::check(sources, symbols)
 }

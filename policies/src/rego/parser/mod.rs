@@ -196,14 +196,13 @@ impl Parser {
 
     /// A path of names; further parts may be keywords.
     fn path(&mut self, of: &str) -> Result<Vec<String>, Fault> {
-        if !self.is_name() && !matches!(self.lexeme().token, Token::Text(_)) {
+        if !self.is_name() {
             return Err(self.unexpected(&format!("expected a path after {of}")));
         }
         let start = self.span();
         let term = self.term()?;
         let refuse = |what: &str| Fault::new(Class::Parse, start, format!("{of}: {what}"));
         let path = match &term.kind {
-            Kind::String(text) if of == "package" => vec![text.clone()],
             Kind::Var(_) | Kind::Ref(..) => match term.prefix() {
                 Some((path, true)) => path.iter().map(|part| (*part).to_owned()).collect(),
                 _ => return Err(refuse("the path must be constant")),
