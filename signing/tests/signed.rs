@@ -520,7 +520,7 @@ fn a_key_document_that_demands_encryption_says_who_can_decrypt() {
     ] {
         let refused = with(encryption, recipients.clone()).unwrap_err();
         assert!(
-            matches!(refused, muster_signing::TrustError::Inconsistent { .. }),
+            matches!(refused, TrustError::Inconsistent { .. }),
             "{encryption} {recipients:?}"
         );
     }
