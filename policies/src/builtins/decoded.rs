@@ -26,7 +26,7 @@ pub(super) const FAMILY: Family = &[
     ("hex.decode", hex_decode),
 ];
 
-const STANDARD: GeneralPurpose = GeneralPurpose::new(
+pub(super) const STANDARD: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
     GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true),
 );
@@ -80,12 +80,13 @@ pub(super) fn uuid(call: &mut Call<'_>) -> Outcome {
     let digits: String = match bare.len() {
         36 if [8, 13, 18, 23].iter().all(|at| bare.as_bytes()[*at] == b'-') => bare.replace('-', ""),
         32 => bare.to_owned(),
-        _ => return Err("invalid UUID length".into()),
+        // OPA's answer to what is no UUID is no error.
+        _ => return Ok(Value::Undefined),
     };
-    let value = u128::from_str_radix(&digits, 16)
-        .ok()
-        .filter(|_| digits.len() == 32 && digits.bytes().all(|byte| byte.is_ascii_hexdigit()))
-        .ok_or("invalid UUID format")?;
+    let plain = digits.len() == 32 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let Some(value) = u128::from_str_radix(&digits, 16).ok().filter(|_| plain) else {
+        return Ok(Value::Undefined);
+    };
     let bytes = value.to_be_bytes();
     let version = i64::from(bytes[6] >> 4);
     let variant = match bytes[8] {

@@ -11,9 +11,11 @@ mod decoded;
 mod format;
 mod hashes;
 mod jwt;
+mod keys;
 mod net;
 mod notes;
 mod objects;
+mod order;
 mod regexes;
 mod schema;
 mod signature;
@@ -39,7 +41,7 @@ pub(crate) const HALT: &str = "cannot be called here";
 type Apply = fn(&mut Call<'_>) -> Outcome;
 type Family = &'static [(&'static str, Apply)];
 
-const FAMILIES: [Family; 16] = [
+const FAMILIES: [Family; 17] = [
     casts::FAMILY,
     config::FAMILY,
     decoded::FAMILY,
@@ -48,6 +50,7 @@ const FAMILIES: [Family; 16] = [
     jwt::FAMILY,
     net::FAMILY,
     objects::FAMILY,
+    order::FAMILY,
     regexes::FAMILY,
     schema::FAMILY,
     strings::FAMILY,

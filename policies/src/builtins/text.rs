@@ -63,6 +63,11 @@ fn list<'a>(items: impl Iterator<Item = &'a Value>, (open, close): (char, char),
     out.push(close);
 }
 
+/// A value as JSON on one line.
+pub(super) fn json_text(value: &Value) -> String {
+    json(value, None)
+}
+
 /// How JSON is laid out: what begins a line, and what each level adds.
 struct Layout<'a> {
     prefix: &'a str,
