@@ -34,7 +34,9 @@ pub use error::ArchiveError;
 pub use frame::{FrameDecoder, FrameError};
 pub use index::IndexKey;
 pub use limit::RateLimit;
-pub use manifest::{Encryption, IndexRef, ListRef, Manifest, ParentRef, RunRef, Tool, TreeRef, Unreadable, UnreadablePath};
+pub use manifest::{
+    Encryption, IndexRef, ListRef, Manifest, ParentRef, RunRef, Tool, TreeRef, Unreadable, UnreadablePath,
+};
 pub use repository::{Commit, InitOptions, Point, RehearsalPlace, Repository, TreeIndex};
 pub use seal::{Identities, IdentityError, RunId, RunSeal, SealError, SealedAt, is_recipient};
 pub use state::LocalState;

@@ -3,11 +3,11 @@
 //! Invariant: over any stretch of time no more than its length times the rate has passed, and one tenth of a second's worth besides.
 //! Whoever wants to pass waits until what it brings is paid for, so that a large body holds the rate as well as a small one.
 
+use std::fmt;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
-
-use tokio::time::Instant;
+use std::time::{Duration, Instant};
 
 /// How much may be saved up while nobody passes.
 const SAVED: Duration = Duration::from_millis(100);
@@ -39,18 +39,50 @@ impl Meter {
     }
 }
 
+/// What waits: durations alone, no date.
+pub(crate) trait Clock: Send + Sync {
+    /// The time since some beginning; never goes back.
+    fn now(&self) -> Duration;
+    /// Ends when so much time is past.
+    fn sleep(&self, length: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+}
+
+/// The machine's own.
+struct Monotonic(Instant);
+
+impl Clock for Monotonic {
+    fn now(&self) -> Duration {
+        self.0.elapsed()
+    }
+
+    fn sleep(&self, length: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(tokio::time::sleep(length))
+    }
+}
+
 /// A limit that many threads and tasks share.
-#[derive(Debug)]
 pub struct RateLimit {
-    began: Instant,
+    clock: Box<dyn Clock>,
     meter: Mutex<Meter>,
+}
+
+impl fmt::Debug for RateLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RateLimit")
+            .field("meter", &self.meter)
+            .finish_non_exhaustive()
+    }
 }
 
 impl RateLimit {
     /// At most so many bytes per second; none is taken as one.
     pub fn new(bytes_per_second: u64) -> Self {
+        Self::on(bytes_per_second, Box::new(Monotonic(Instant::now())))
+    }
+
+    pub(crate) fn on(bytes_per_second: u64, clock: Box<dyn Clock>) -> Self {
         Self {
-            began: Instant::now(),
+            clock,
             meter: Mutex::new(Meter::new(bytes_per_second)),
         }
     }
@@ -59,7 +91,7 @@ impl RateLimit {
     pub async fn pass(&self, bytes: u64) {
         let wait = self.take(bytes);
         if wait > Duration::ZERO {
-            tokio::time::sleep(wait).await;
+            self.clock.sleep(wait).await;
         }
     }
 
@@ -74,11 +106,55 @@ impl RateLimit {
     }
 
     fn take(&self, bytes: u64) -> Duration {
-        let now = self.began.elapsed();
+        let now = self.clock.now();
         self.meter
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take(now, bytes)
+    }
+}
+
+/// A clock that moves only while everybody waits for it.
+#[cfg(test)]
+pub(crate) mod fake {
+    use std::collections::BTreeSet;
+    use std::sync::Arc;
+    use std::task::{Context, Poll, Waker};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    pub(crate) struct FakeClock(Arc<Mutex<(Duration, BTreeSet<Duration>)>>);
+
+    impl Clock for FakeClock {
+        fn now(&self) -> Duration {
+            self.0.lock().unwrap().0
+        }
+
+        fn sleep(&self, length: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+            let clock = self.clone();
+            let until = clock.now() + length;
+            clock.0.lock().unwrap().1.insert(until);
+            Box::pin(std::future::poll_fn(move |_| match clock.now() >= until {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
+            }))
+        }
+    }
+
+    impl FakeClock {
+        /// Runs `future` to its end; says how long it took.
+        pub(crate) fn time<T>(&self, future: impl Future<Output = T>) -> (T, f64) {
+            let began = self.now();
+            let mut future = std::pin::pin!(future);
+            loop {
+                if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                    return (output, (self.now() - began).as_secs_f64());
+                }
+                let mut clock = self.0.lock().unwrap();
+                clock.0 = clock.1.pop_first().expect("somebody waits for time to pass");
+            }
+        }
     }
 }
 

@@ -28,7 +28,7 @@ pub use trees::TreeIndex;
 
 use crate::list::{self, HUNK_MAX, Named};
 use crate::manifest::{MANIFEST_MAX, Manifest};
-use crate::object_store::ObjectStore;
+use crate::object_store::{Capabilities, ObjectStore};
 use crate::seal::{Keyring, RunId, SealedAt};
 use crate::{ArchiveError, LocalState, layout};
 
@@ -113,7 +113,7 @@ impl Repository {
             state,
             keyring: Keyring::default(),
         };
-        opened.store.rely_on_conditional_create(opened.conditional_create());
+        opened.store.rely_on(opened.capabilities());
         Ok(opened)
     }
 
@@ -157,13 +157,14 @@ impl Repository {
         &self.store
     }
 
+    /// What the server was seen to honour, as the root signed it.
+    pub fn capabilities(&self) -> Capabilities {
+        Capabilities::recorded(&self.keys.capabilities)
+    }
+
     /// Whether the server was seen to honour conditional creates when the repository was made.
     pub fn conditional_create(&self) -> bool {
-        self.keys
-            .capabilities
-            .get("conditional_create")
-            .and_then(serde_json::Value::as_bool)
-            .unwrap_or(false)
+        self.capabilities().conditional_create
     }
 
     /// The verified manifest of a recovery point, and its envelope's bytes.

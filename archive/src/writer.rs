@@ -302,7 +302,11 @@ impl SnapshotWriter {
         (self.size, self.blocks, self.whole) = (0, 0, true);
         self.progress.files.fetch_add(1, Ordering::Relaxed);
         self.record = self.remembered(&entry.path);
-        let times = self.seen.take().filter(|(path, _)| *path == entry.path).map(|seen| seen.1);
+        let times = self
+            .seen
+            .take()
+            .filter(|(path, _)| *path == entry.path)
+            .map(|seen| seen.1);
         self.push(Item::Begin(Box::new(Begun {
             ctime: times.map_or((0, 0), |times| times.ctime),
             read_whole: times.map_or(0, |times| self.time_of_reading(&times)),

@@ -71,6 +71,7 @@ impl World {
                 .map(|role| KeyEntry::new(role, key(role).public(), "host", DAY))
                 .to_vec(),
             recipients: Vec::new(),
+            lock: None,
             state_dir: state.path(),
         };
         let (repository, _) = runtime.block_on(Repository::init(Arc::clone(&store), options, &*edge))?;

@@ -3,13 +3,17 @@
 //! The contract is executable (`tests/kit/src/contract.rs`) and every place passes it: a `Create` never replaces, a write is whole
 //! or absent, a listing is complete and sorted, and an error says whether the data is wrong or could only not be had now.
 
+mod capabilities;
 mod error;
+mod holding;
 mod key;
+mod limited;
 mod local;
 mod memory;
 mod meta;
 mod open;
 mod probe;
+mod recovering;
 mod s3;
 
 use std::fmt::Debug;
@@ -18,13 +22,17 @@ use std::ops::Range;
 use async_trait::async_trait;
 use bytes::Bytes;
 
+pub use capabilities::Capabilities;
 pub use error::{ErrorKind, StorageError};
+pub use holding::{HoldingStore, LockPolicy};
 pub use key::{check_key, is_key};
+pub use limited::{LimitedStore, Limits};
 pub use local::LocalStore;
 pub use memory::MemoryStore;
 pub use meta::{ListPage, ListQuery, LockMode, ObjectHead, ObjectMeta, ObjectVersion, PutMode, PutOptions, Retention};
 pub use open::open;
-pub use probe::probe_conditional_create;
+pub use probe::{probe, probe_conditional_create};
+pub use recovering::RecoveringStore;
 pub use s3::{Credentials, Patience, S3Options};
 
 /// The longest object that is written or read whole: twice the longest pack.
@@ -123,6 +131,16 @@ pub trait ObjectStore: Debug + Send + Sync {
     /// Says whether the place was seen to honour conditional create ([`probe_conditional_create`]). Until it is told so, a place
     /// that cannot know looks before it writes, which is right for one writer and not for two at once.
     fn rely_on_conditional_create(&self, proven: bool);
+
+    /// Tells the place what it was seen to honour, so that it leans on that and on nothing else.
+    fn rely_on(&self, proven: Capabilities) {
+        self.rely_on_conditional_create(proven.conditional_create);
+    }
+
+    /// Tries what else the place honours, with objects whose keys begin with `key` and which it removes where it may.
+    async fn try_out(&self, key: &str) -> Result<Capabilities, StorageError> {
+        check_key(key).map(|()| Capabilities::default())
+    }
 }
 
 fn no_versions(url: String, key: &str, version: &str) -> StorageError {

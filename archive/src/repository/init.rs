@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::Repository;
 use crate::edge::Edge;
-use crate::object_store::{ObjectStore, PutOptions, probe_conditional_create};
+use crate::object_store::{Capabilities, LockMode, ObjectStore, PutOptions, probe};
 use crate::{ArchiveError, layout};
 
 /// What a new repository is made of.
@@ -24,6 +24,8 @@ pub struct InitOptions<'a> {
     /// Who is to be able to decrypt what is written to a new repository; with nobody it is plain. A present one keeps its own until
     /// [`Repository::rotate`].
     pub recipients: Vec<String>,
+    /// The lock that the configuration asks for; a place that does not hold it is refused.
+    pub lock: Option<LockMode>,
     /// Where local state lies.
     pub state_dir: &'a std::path::Path,
 }
@@ -56,10 +58,8 @@ impl Repository {
         {
             let mut first = KeyDocument::first(&repository, &edge.now(), options.keys.clone());
             first.set_recipients(options.recipients.clone());
-            let proven = probe_conditional_create(&*store, &random_hex(edge, 16)).await?;
-            first
-                .capabilities
-                .insert("conditional_create".to_owned(), Value::Bool(proven));
+            let proven = probe(&*store, &random_hex(edge, 16), options.lock, &edge.now()).await?;
+            first.capabilities.extend(proven.record());
             put_document(&store, &first, &options).await?;
             wrote = true;
         }
@@ -110,10 +110,18 @@ impl Repository {
         let (mut now, mut then) = (opened.keys.recipients.clone(), recipients.clone());
         now.sort_unstable();
         then.sort_unstable();
-        if lacking.is_empty() && now == then {
+        let proven = Capabilities::recorded(&opened.keys.capabilities);
+        let unproven = options.lock.filter(|_| !proven.object_lock);
+        if lacking.is_empty() && now == then && unproven.is_none() {
             return Ok((opened, false));
         }
         let mut next = KeyDocument::next(&opened.keys, &edge.now());
+        if unproven.is_some() {
+            let found = probe(&**store, &random_hex(edge, 16), unproven, &edge.now()).await?;
+            // What was proven once is kept to: a server that honours less now is told by the first write that leans on it.
+            next.capabilities
+                .extend(found.record().into_iter().filter(|(_, yes)| *yes == Value::Bool(true)));
+        }
         next.keys.extend(lacking);
         next.set_recipients(recipients);
         put_document(store, &next, options).await?;

@@ -76,6 +76,7 @@ impl World {
             believed: self.root.public(),
             keys,
             recipients: Vec::new(),
+            lock: None,
             state_dir: self.state.path(),
         };
         self.runtime

@@ -136,6 +136,7 @@ impl World {
                 "2026-01-01T00:00:00Z",
             )],
             recipients: Vec::new(),
+            lock: None,
             state_dir: state.path(),
         };
         let (repository, _) = runtime.block_on(Repository::init(objects, options, &*edge)).unwrap();

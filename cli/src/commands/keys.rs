@@ -118,6 +118,7 @@ fn rotate(context: &Context) -> Result<Exit, CommandError> {
             .recipients
             .clone()
             .unwrap_or_else(|| before.keys().recipients.clone()),
+        lock: None,
         state_dir: &config.state,
     };
     let objects = context.objects(&config.repository)?;

@@ -67,6 +67,7 @@ impl Bench {
             believed: root.public(),
             keys: vec![KeyEntry::new(Role::Writer, writer.public(), "test", &edge.now())],
             recipients: Vec::new(),
+            lock: None,
             state_dir: &dir.path().join("state"),
         };
         let (repository, _) = runtime

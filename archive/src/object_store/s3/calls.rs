@@ -1,15 +1,15 @@
 //! One request and its answer each, without retries. Whatever a server sends is checked against what was asked.
 
-use std::ops::Range;
-
-use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::{BucketLocationConstraint, CreateBucketConfiguration};
-use bytes::{Bytes, BytesMut};
+use aws_sdk_s3::types::{BucketLocationConstraint, ChecksumMode, CreateBucketConfiguration, ObjectLockMode};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use muster_signing::Digest;
 
 use super::S3Store;
 use super::failure::Failure;
 use crate::object_store::key::is_key;
-use crate::object_store::{ErrorKind, ListQuery, ObjectHead, ObjectMeta};
+use crate::object_store::{ErrorKind, ListQuery, ObjectHead, ObjectMeta, Retention};
 
 /// One page of a listing.
 pub(super) struct Page {
@@ -23,79 +23,70 @@ pub(super) struct Page {
 /// Entries of a page, at most, by S3's own rule.
 const PAGE: i32 = 1_000;
 
+/// The SHA-256 of a body, as a header says it.
+pub(super) fn sha256(body: &[u8]) -> String {
+    STANDARD.encode(Digest::of(body).as_bytes())
+}
+
+/// How an object is written.
+#[derive(Debug, Default)]
+pub(super) struct How {
+    /// Only where there is none.
+    pub(super) only_new: bool,
+    /// Only over the object with this tag.
+    pub(super) only_over: Option<String>,
+    /// Base64 of what the server is to compare the bytes with, and to keep.
+    pub(super) sha256: Option<String>,
+    /// The lock that comes with it.
+    pub(super) retention: Option<Retention>,
+}
+
+fn digest(base64: &str) -> Option<Digest> {
+    let bytes = STANDARD.decode(base64).ok()?;
+    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    Digest::from_hex(&hex).ok()
+}
+
 fn moment(at: &aws_sdk_s3::primitives::DateTime) -> Option<time::OffsetDateTime> {
     time::OffsetDateTime::from_unix_timestamp_nanos(at.as_nanos()).ok()
 }
 
 impl S3Store {
-    fn full(&self, key: &str) -> String {
+    pub(super) fn full(&self, key: &str) -> String {
         format!("{}{key}", self.prefix)
     }
 
-    pub(super) async fn put_once(&self, key: &str, body: Bytes, only_new: bool) -> Result<(), Failure> {
+    /// Writes; says under which version, where there are any.
+    pub(super) async fn put_once(&self, key: &str, body: Bytes, how: &How) -> Result<Option<String>, Failure> {
         let length = body.len() as u64;
         let request = self.client.put_object().bucket(&self.bucket).key(self.full(key));
+        let (mode, until) = how.retention.map(super::versions::asked).unzip();
         let request = request
             .body(super::frames::body(body))
-            .set_if_none_match(only_new.then(|| "*".to_owned()));
-        self.within(length, request.send()).await?.map_err(Failure::from_sdk)?;
-        Ok(())
-    }
-
-    /// The whole object or exactly a range of it, never more than `max` bytes.
-    pub(super) async fn get_once(&self, key: &str, range: Option<Range<u64>>, max: u64) -> Result<Bytes, Failure> {
-        let request = self.client.get_object().bucket(&self.bucket).key(self.full(key));
-        let request = request.set_range(
-            range
-                .as_ref()
-                .map(|range| format!("bytes={}-{}", range.start, range.end - 1)),
-        );
-        let answer = self.within(0, request.send()).await?.map_err(Failure::from_sdk)?;
-
-        let announced = answer.content_length().and_then(|length| u64::try_from(length).ok());
-        let wanted = match &range {
-            None => announced,
-            Some(range) if range.start > 0 && answer.content_range().is_none() => {
-                return Err(Failure::new(ErrorKind::Other).hint("the server ignores ranges"));
-            }
-            Some(range) => Some(range.end - range.start),
+            .set_if_none_match(how.only_new.then(|| "*".to_owned()))
+            .set_if_match(how.only_over.clone())
+            .set_checksum_sha256(how.sha256.clone())
+            .set_object_lock_mode(mode)
+            .set_object_lock_retain_until_date(until);
+        let answer = self.within(length, request.send()).await?.map_err(Failure::from_sdk);
+        let answer = match how.retention {
+            Some(_) => answer.map_err(Failure::of_a_lock),
+            None => answer,
         };
-        let most = wanted.unwrap_or(max).min(max);
-        match announced {
-            Some(length) if length > most && range.is_some() => {
-                return Err(Failure::new(ErrorKind::Other).hint("the server ignores ranges"));
-            }
-            Some(length) if length > most => {
-                return Err(Failure::new(ErrorKind::TooLarge).hint(format!("it has {length} bytes")));
-            }
-            Some(length) if Some(length) < wanted => return Err(Failure::new(ErrorKind::Truncated)),
-            _ => {}
-        }
-        let body = self.within(most, self.collect(answer.body, announced, most)).await??;
-        match wanted {
-            Some(wanted) if (body.len() as u64) < wanted => Err(Failure::broken("the body broke off")),
-            _ => Ok(body),
-        }
+        Ok(answer?.version_id().map(str::to_owned))
     }
 
-    async fn collect(&self, mut stream: ByteStream, announced: Option<u64>, most: u64) -> Result<Bytes, Failure> {
-        let expected = usize::try_from(announced.unwrap_or(0)).unwrap_or(0);
-        let mut body = BytesMut::with_capacity(expected);
-        while let Some(part) = self.within(0, stream.next()).await? {
-            let part = part.map_err(Failure::broken)?;
-            if (body.len() + part.len()) as u64 > most {
-                return Err(Failure::new(ErrorKind::TooLarge));
-            }
-            if part.len() == expected {
-                return Ok(part); // it came in one piece
-            }
-            body.extend_from_slice(&part);
-        }
-        Ok(body.freeze())
-    }
-
-    pub(super) async fn head_once(&self, key: &str) -> Result<ObjectHead, Failure> {
+    /// `checksum`: the server is asked for the checksum that it keeps.
+    pub(super) async fn head_once(
+        &self,
+        key: &str,
+        version: Option<&str>,
+        checksum: bool,
+    ) -> Result<ObjectHead, Failure> {
         let request = self.client.head_object().bucket(&self.bucket).key(self.full(key));
+        let request = request
+            .set_version_id(version.map(str::to_owned))
+            .set_checksum_mode(checksum.then_some(ChecksumMode::Enabled));
         let answer = self.within(0, request.send()).await?.map_err(Failure::from_sdk)?;
         let length = answer.content_length().and_then(|length| u64::try_from(length).ok());
         let Some(size) = length else {
@@ -103,9 +94,12 @@ impl S3Store {
         };
         Ok(ObjectHead {
             size,
-            sha256: None,
+            sha256: answer.checksum_sha256().and_then(digest),
             version: answer.version_id().map(str::to_owned),
-            retention: None,
+            retention: super::versions::lock(
+                answer.object_lock_mode().map(ObjectLockMode::as_str),
+                answer.object_lock_retain_until_date(),
+            ),
             modified: answer.last_modified().and_then(moment),
         })
     }

@@ -1,7 +1,7 @@
 //! From a configuration to a client: who asks, where, and in which style.
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 
 use aws_config::environment::EnvironmentVariableRegionProvider;
 use aws_config::meta::region::RegionProviderChain;
@@ -12,6 +12,7 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region};
 use aws_sdk_s3::config::{RequestChecksumCalculation, ResponseChecksumValidation};
 
+use super::retry::Budget;
 use super::{S3Options, S3Store};
 use crate::object_store::key::is_key;
 use crate::object_store::{ErrorKind, ObjectStore, StorageError};
@@ -50,7 +51,8 @@ pub(in crate::object_store) async fn open(
         prefix,
         location: location.filter(|region| !own_endpoint && region != ANY_REGION),
         patience: options.patience,
-        conditional_create: AtomicBool::new(false),
+        relies: Mutex::default(),
+        budget: Budget::default(),
         answered: AtomicBool::new(false),
     }))
 }

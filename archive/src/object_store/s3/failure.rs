@@ -16,6 +16,10 @@ pub(super) struct Failure {
     pub(super) again: bool,
     /// Whether a server answered at all.
     pub(super) answered: bool,
+    /// Whether some of what was asked for came before it broke off.
+    pub(super) progressed: bool,
+    /// What the server calls it; empty where it did not say.
+    code: String,
     /// How long the server asks to wait.
     pub(super) pause: Option<Duration>,
     hint: Option<String>,
@@ -46,6 +50,8 @@ impl Failure {
             kind,
             again: false,
             answered: true,
+            progressed: false,
+            code: String::new(),
             pause: None,
             hint: None,
             source: None,
@@ -55,6 +61,27 @@ impl Failure {
     pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
+    }
+
+    /// Some of what was asked for came before it, or nothing did.
+    pub(super) fn after_progress(self, progressed: bool) -> Self {
+        Self { progressed, ..self }
+    }
+
+    pub(super) fn as_kind(self, kind: ErrorKind) -> Self {
+        Self { kind, ..self }
+    }
+
+    pub(super) fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    pub(super) fn code(&self) -> &str {
+        &self.code
+    }
+
+    pub(super) fn has_hint(&self) -> bool {
+        self.hint.is_some()
     }
 
     /// No answer, or not the rest of it, in all this time.
@@ -100,6 +127,7 @@ impl Failure {
                     request: header("x-amz-request-id"),
                 };
                 let mut failure = Self::from_answer(&answer, region.as_deref());
+                failure.code.clone_from(&answer.code);
                 failure.pause = pause.and_then(|seconds| seconds.parse().ok()).map(Duration::from_secs);
                 failure.source = Some(Box::new(answer));
                 failure

@@ -5,13 +5,17 @@
 
 mod calls;
 mod connect;
+mod download;
 mod failure;
 mod frames;
+mod probe;
 mod retry;
+mod versions;
 
 use std::fmt;
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -21,9 +25,12 @@ use bytes::Bytes;
 use super::error::{ErrorKind, StorageError};
 use super::key::{check_key, check_prefix};
 use super::{
-    ListPage, ListQuery, MAX_OBJECT, ObjectHead, ObjectStore, PutMode, PutOptions, cannot_hold, check_length,
-    check_range,
+    Capabilities, ListPage, ListQuery, MAX_OBJECT, ObjectHead, ObjectStore, ObjectVersion, PutMode, PutOptions,
+    Retention, check_length, check_range,
 };
+use calls::How;
+use download::Want;
+use retry::Budget;
 
 pub(super) use connect::open;
 
@@ -102,7 +109,8 @@ struct S3Store {
     /// For a bucket that must be made; none where the server has its own idea.
     location: Option<String>,
     patience: Patience,
-    conditional_create: AtomicBool,
+    relies: Mutex<Capabilities>,
+    budget: Budget,
     answered: AtomicBool,
 }
 
@@ -117,35 +125,53 @@ impl ObjectStore for S3Store {
     async fn put(&self, key: &str, body: Bytes, options: PutOptions) -> Result<(), StorageError> {
         check_key(key)?;
         check_length(key, &body)?;
-        if options.retention.is_some() {
-            return Err(cannot_hold(self.url(), key));
-        }
-        let mode = options.mode;
         let attempt = format!("write {key} in {}", self.url());
-        let conditional = self.conditional_create.load(Ordering::Relaxed);
-        if mode == PutMode::Create && !conditional && self.is_there(key).await? {
+        let relies = self.relies();
+        let create = options.mode == PutMode::Create;
+        if create && !relies.conditional_create && self.is_there(key).await? {
             return Err(StorageError::new(ErrorKind::AlreadyExists, key, attempt));
         }
-        let only_new = mode == PutMode::Create && conditional;
+        let how = How {
+            only_new: create && relies.conditional_create,
+            only_over: None,
+            // Amazon takes no lock without it.
+            sha256: (relies.checksum || options.retention.is_some()).then(|| calls::sha256(&body)),
+            retention: options.retention,
+        };
         let mut tries = 0;
         let written = self
-            .retry(key, &attempt, &mut tries, || self.put_once(key, body.clone(), only_new))
+            .retry(key, &attempt, &mut tries, || self.put_once(key, body.clone(), &how))
             .await;
-        match written {
+        let version = match written {
             Err(error) if error.kind == ErrorKind::AlreadyExists && tries > 1 => {
                 // Who may not read what is there cannot tell, and then the name is taken.
-                let ours = self.get_limited(key, MAX_OBJECT).await.is_ok_and(|found| found == body);
-                if ours { Ok(()) } else { Err(error) }
+                if !self.get_limited(key, MAX_OBJECT).await.is_ok_and(|found| found == body) {
+                    return Err(error);
+                }
+                self.head(key).await?.version
             }
-            written => written,
+            written => written?,
+        };
+        match options.retention {
+            None => Ok(()),
+            Some(wanted) => self.read_back(key, version, wanted).await.map(|_| ()),
         }
     }
 
     async fn get_limited(&self, key: &str, max: u64) -> Result<Bytes, StorageError> {
         check_key(key)?;
         let attempt = format!("read {key} in {}", self.url());
-        self.retry(key, &attempt, &mut 0, || self.get_once(key, None, max.min(MAX_OBJECT)))
-            .await
+        let (version, range, max) = (None, None, max.min(MAX_OBJECT));
+        self.fetch(
+            &Want {
+                key,
+                version,
+                range,
+                max,
+            },
+            &attempt,
+        )
+        .await
     }
 
     async fn get_range(&self, key: &str, range: Range<u64>) -> Result<Bytes, StorageError> {
@@ -161,16 +187,26 @@ impl ObjectStore for S3Store {
                 Ok(Bytes::new())
             };
         }
-        self.retry(key, &attempt, &mut 0, || {
-            self.get_once(key, Some(range.clone()), MAX_OBJECT)
-        })
+        let (version, range, max) = (None, Some(range), MAX_OBJECT);
+        self.fetch(
+            &Want {
+                key,
+                version,
+                range,
+                max,
+            },
+            &attempt,
+        )
         .await
     }
 
     async fn head(&self, key: &str) -> Result<ObjectHead, StorageError> {
         check_key(key)?;
         let attempt = format!("look at {key} in {}", self.url());
-        self.retry(key, &attempt, &mut 0, || self.head_once(key)).await
+        self.retry(key, &attempt, &mut 0, || {
+            self.head_once(key, None, self.relies().checksum)
+        })
+        .await
     }
 
     async fn list_page(&self, query: ListQuery<'_>) -> Result<ListPage, StorageError> {
@@ -211,6 +247,62 @@ impl ObjectStore for S3Store {
         }
     }
 
+    async fn versions(&self, key: &str) -> Result<Vec<ObjectVersion>, StorageError> {
+        check_key(key)?;
+        let attempt = format!("list the versions of {key} in {}", self.url());
+        self.retry(key, &attempt, &mut 0, || self.versions_once(key)).await
+    }
+
+    async fn get_version(&self, key: &str, version: &str, max: u64) -> Result<Bytes, StorageError> {
+        check_key(key)?;
+        let attempt = format!("read version {version} of {key} in {}", self.url());
+        let (version, range, max) = (Some(version), None, max.min(MAX_OBJECT));
+        self.fetch(
+            &Want {
+                key,
+                version,
+                range,
+                max,
+            },
+            &attempt,
+        )
+        .await
+    }
+
+    async fn head_version(&self, key: &str, version: &str) -> Result<ObjectHead, StorageError> {
+        check_key(key)?;
+        let attempt = format!("look at version {version} of {key} in {}", self.url());
+        self.retry(key, &attempt, &mut 0, || {
+            self.head_once(key, Some(version), self.relies().checksum)
+        })
+        .await
+    }
+
+    async fn delete_version(&self, key: &str, version: &str) -> Result<(), StorageError> {
+        check_key(key)?;
+        let attempt = format!("delete version {version} of {key} in {}", self.url());
+        self.retry(key, &attempt, &mut 0, || self.delete_version_once(key, version))
+            .await
+    }
+
+    async fn hold(&self, key: &str, retention: Retention) -> Result<Retention, StorageError> {
+        let head = self.head(key).await?;
+        match head.retention {
+            Some(held) if held.covers(&retention) => return Ok(held),
+            _ => {}
+        }
+        let attempt = format!("lock {key} in {}", self.url());
+        let Some(version) = head.version else {
+            let error = StorageError::new(ErrorKind::NotHeld, key, attempt);
+            return Err(
+                error.hint("the bucket keeps no versions: `object_lock` needs one that was made with object lock")
+            );
+        };
+        self.retry(key, &attempt, &mut 0, || self.retain_once(key, &version, retention))
+            .await?;
+        self.read_back(key, Some(version), retention).await
+    }
+
     fn url(&self) -> String {
         format!("s3://{}/{}", self.bucket, self.prefix)
             .trim_end_matches('/')
@@ -239,11 +331,55 @@ impl ObjectStore for S3Store {
     }
 
     fn rely_on_conditional_create(&self, proven: bool) {
-        self.conditional_create.store(proven, Ordering::Relaxed);
+        self.relies
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .conditional_create = proven;
+    }
+
+    fn rely_on(&self, proven: Capabilities) {
+        *self.relies.lock().unwrap_or_else(PoisonError::into_inner) = proven;
+    }
+
+    async fn try_out(&self, key: &str) -> Result<Capabilities, StorageError> {
+        self.try_headers(key).await
     }
 }
 
 impl S3Store {
+    fn relies(&self) -> Capabilities {
+        *self.relies.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the server says that it holds; what it was told proves nothing.
+    async fn read_back(
+        &self,
+        key: &str,
+        version: Option<String>,
+        wanted: Retention,
+    ) -> Result<Retention, StorageError> {
+        let attempt = format!("lock {key} in {}", self.url());
+        let refused = |hint: &str| StorageError::new(ErrorKind::NotHeld, key, attempt.clone()).hint(hint);
+        let Some(version) = version else {
+            return Err(refused(
+                "the server took the lock and named no version that it could belong to",
+            ));
+        };
+        let told = self.head_version(key, &version).await?.retention;
+        let found = match told {
+            Some(found) => Some(found),
+            None => {
+                self.retry(key, &attempt, &mut 0, || self.retention_once(key, &version))
+                    .await?
+            }
+        };
+        match found {
+            Some(found) if found.covers(&wanted) => Ok(found),
+            Some(_) => Err(refused("the server took the lock and keeps a weaker one")),
+            None => Err(refused("the server took the lock and keeps none")),
+        }
+    }
+
     async fn is_there(&self, key: &str) -> Result<bool, StorageError> {
         match self.head(key).await {
             Ok(_) => Ok(true),

@@ -1,7 +1,7 @@
 //! When to ask again, and for how long.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::atomic::Ordering;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
@@ -34,6 +34,7 @@ impl S3Store {
             *tries += 1;
             let failure = match call().await {
                 Ok(value) => {
+                    self.budget.earn();
                     self.answered.store(true, Ordering::Relaxed);
                     return Ok(value);
                 }
@@ -41,6 +42,9 @@ impl S3Store {
             };
             if failure.answered {
                 self.answered.store(true, Ordering::Relaxed);
+            }
+            if failure.progressed {
+                (failing_since, *tries) = (None, 1);
             }
             let since = *failing_since.get_or_insert_with(Instant::now);
             let reached = self.answered.load(Ordering::Relaxed);
@@ -51,6 +55,10 @@ impl S3Store {
             };
             let pause = failure.pause.unwrap_or_else(|| pause(key, *tries)).min(LONGEST_PAUSE);
             if !failure.again || since.elapsed() + pause > patience {
+                return Err(failure.of(key, attempt, *tries));
+            }
+            if !self.budget.spend() {
+                let failure = failure.hint("most requests to this server fail: it was not asked again");
                 return Err(failure.of(key, attempt, *tries));
             }
             tracing::debug!(attempt, tries, ?pause, failure = ?failure, "trying again");
@@ -65,12 +73,37 @@ impl S3Store {
     }
 }
 
-/// Twice as long each time. Spread by key and process, so that those that were thrown back together do not return together.
+/// What retries may still cost. A server that fails now and then is asked again at once; one that fails most requests is not asked ever
+/// more by everybody who waits for it.
+#[derive(Debug)]
+pub(super) struct Budget(AtomicU32);
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self(AtomicU32::new(Self::MOST))
+    }
+}
+
+impl Budget {
+    const MOST: u32 = 500;
+    const RETRY: u32 = 5;
+
+    fn spend(&self) -> bool {
+        let left = |left: u32| left.checked_sub(Self::RETRY);
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, left).is_ok()
+    }
+
+    fn earn(&self) {
+        let more = |left: u32| (left < Self::MOST).then_some(left + 1);
+        let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+    }
+}
+
+/// Anything up to a bound that doubles each time (full jitter), so that those that were thrown back together do not return together.
 fn pause(key: &str, tries: u32) -> Duration {
-    let mut spread = DefaultHasher::new();
-    (key, tries, std::process::id()).hash(&mut spread);
-    let whole = FIRST_PAUSE.saturating_mul(1 << tries.min(10)).min(LONGEST_PAUSE);
-    whole.mul_f64(0.5 + (spread.finish() % 512) as f64 / 1024.0)
+    let most = FIRST_PAUSE.saturating_mul(1 << tries.min(10)).min(LONGEST_PAUSE);
+    // The hasher's keys differ from process to process and from call to call.
+    most.mul_f64((RandomState::new().hash_one((key, tries)) % 1_024) as f64 / 1_023.0)
 }
 
 #[cfg(test)]
@@ -78,15 +111,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_grow_and_end_growing() {
-        let spread: Vec<_> = (1..40).map(|tries| pause("packs/ab/x", tries)).collect();
-        assert!(spread[0] <= FIRST_PAUSE * 2);
-        assert!(
-            spread
-                .iter()
-                .all(|pause| *pause >= FIRST_PAUSE && *pause <= LONGEST_PAUSE),
-            "{spread:?}"
+    fn pauses_are_spread_over_all_of_a_bound_that_grows_and_ends_growing() {
+        let among = |tries| (0..200).map(|_| pause("packs/ab/x", tries)).collect::<Vec<_>>();
+        for (tries, most) in [(1, FIRST_PAUSE * 2), (3, FIRST_PAUSE * 8), (30, LONGEST_PAUSE)] {
+            let spread = among(tries);
+            assert!(spread.iter().all(|pause| *pause <= most), "{tries}");
+            assert!(spread.iter().any(|pause| *pause < most / 4), "{tries}");
+            assert!(spread.iter().any(|pause| *pause > most * 3 / 4), "{tries}");
+        }
+    }
+
+    #[test]
+    fn a_server_that_fails_everything_is_not_asked_for_ever() {
+        let budget = Budget::default();
+        let retries = (0..10_000).filter(|_| budget.spend()).count();
+        assert_eq!(retries, 100);
+        (0..20).for_each(|_| budget.earn());
+        assert_eq!(
+            (0..10).filter(|_| budget.spend()).count(),
+            4,
+            "what succeeds pays for what fails"
         );
-        assert!(spread[30] >= LONGEST_PAUSE / 2);
+        (0..10_000).for_each(|_| budget.earn());
+        assert_eq!(
+            (0..10_000).filter(|_| budget.spend()).count(),
+            100,
+            "and is not saved without end"
+        );
     }
 }

@@ -547,6 +547,7 @@ fn a_key_that_is_asked_for_in_another_role_is_refused() {
         believed: world.root.public(),
         keys: vec![KeyEntry::new(Role::Auditor, world.writer.public(), "x", "t")],
         recipients: Vec::new(),
+        lock: None,
         state_dir: world.state.path(),
     };
     assert!(
