@@ -15,7 +15,7 @@ use toml::de::DeTable;
 
 #[cfg(test)]
 pub(crate) use keys::refused as refused_keys;
-pub(crate) use values::{duration, duration_text, size};
+pub(crate) use values::{duration, duration_text, rate, size};
 
 use crate::error::{CommandError, Kind, config as wrong};
 
@@ -44,6 +44,10 @@ pub(crate) struct Config {
     pub(crate) trust_root: PathBuf,
     pub(crate) state: PathBuf,
     pub(crate) memory: u64,
+    /// Bytes per second that are read: of a source in a backup, of the repository in a restore.
+    pub(crate) limit_read: Option<u64>,
+    /// Bytes per second that are written to the repository.
+    pub(crate) limit_upload: Option<u64>,
     pub(crate) stores: Vec<StoreConfig>,
 }
 
@@ -160,6 +164,8 @@ struct RawState {
 #[derive(Default, Deserialize)]
 struct RawLimits {
     memory: Option<String>,
+    read: Option<String>,
+    upload: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -293,6 +299,13 @@ fn resolve(raw: RawConfig, path: &Path) -> Result<Config, CommandError> {
             "[limits] memory: {memory} bytes are too few, the least is 64MiB"
         )));
     }
+    let limit = |key: &str, text: Option<&String>| {
+        text.map(|text| rate(text))
+            .transpose()
+            .map_err(|error| wrong(format!("[limits] {key}: {error}")))
+    };
+    let limit_read = limit("read", raw.limits.read.as_ref())?;
+    let limit_upload = limit("upload", raw.limits.upload.as_ref())?;
     if let Some(recipients) = &raw.repository.recipients {
         check_recipients(recipients)?;
     }
@@ -316,6 +329,8 @@ fn resolve(raw: RawConfig, path: &Path) -> Result<Config, CommandError> {
         trust_root: raw.trust.root.map_or_else(|| beside("root.pub"), place),
         state: raw.state.dir.map_or_else(|| directory.join(".muster"), place),
         memory,
+        limit_read,
+        limit_upload,
         stores,
     })
 }

@@ -5,8 +5,8 @@ use std::future::Future;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
-use muster_archive::{Identities, Repository};
-use muster_archive::object_store::{self, ObjectStore, S3Options};
+use muster_archive::object_store::{self, LimitedStore, Limits, ObjectStore, S3Options};
+use muster_archive::{Identities, RateLimit, Repository};
 use muster_restore::Session;
 use muster_signing::PublicKey;
 use tokio::runtime::{Builder, Handle, Runtime};
@@ -104,7 +104,22 @@ impl Context {
         config: &Config,
         root: Option<PublicKey>,
     ) -> Result<Repository, CommandError> {
-        let objects = self.objects(&config.repository)?;
+        self.repository_at(config, root, None)
+    }
+
+    /// The same, read no faster than so many bytes per second. How fast it is written to, the configuration says.
+    pub(crate) fn repository_at(
+        &self,
+        config: &Config,
+        root: Option<PublicKey>,
+        limit_read: Option<u64>,
+    ) -> Result<Repository, CommandError> {
+        let limit = |rate: Option<u64>| rate.map(|rate| Arc::new(RateLimit::new(rate)));
+        let limits = Limits {
+            upload: limit(config.limit_upload),
+            download: limit(limit_read),
+        };
+        let objects = LimitedStore::before(self.objects(&config.repository)?, limits);
         let url = objects.url();
         match self.wait(Repository::open(objects, root.as_ref(), &config.state)) {
             Ok(repository) => {

@@ -23,6 +23,14 @@ pub enum RestoreError {
         /// It carries the mark of a restore that did not finish: it may be removed and restored again.
         unfinished: bool,
     },
+    /// The target was left unfinished by another restore than the one that is to go on.
+    #[error("{target} was left unfinished by {}", .found.as_ref().map_or_else(|| "something else than a restore of this user".to_owned(), |found| format!("a restore of {}@{}{}", found.store, found.snapshot, if found.include.is_empty() { String::new() } else { format!(" --include {}", found.include.join(" --include ")) })))]
+    AnotherRestore {
+        /// The directory.
+        target: PathBuf,
+        /// What its journal says.
+        found: Option<Box<crate::Journal>>,
+    },
     /// The target's file system has too little room; nothing was written.
     #[error("{target} needs {needed} bytes and its file system has {free} left")]
     NoRoom {

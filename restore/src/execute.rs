@@ -6,6 +6,7 @@
 
 mod later;
 mod produce;
+mod resume;
 mod work;
 
 use std::path::{Path, PathBuf};
@@ -50,6 +51,10 @@ pub struct RestoreReport {
     pub notes: Vec<String>,
     /// Device nodes that this user or this machine does not make.
     pub not_made: u64,
+    /// Whether an unfinished restore went on.
+    pub resumed: bool,
+    /// Logical bytes that it had written before, proven and not read again from the repository.
+    pub kept_bytes: u64,
 }
 
 impl RestoreReport {
@@ -64,7 +69,7 @@ impl RestoreReport {
     }
 }
 
-/// Carries out a plan into `to`, which must be empty or absent.
+/// Carries out a plan into `to`, which must be empty or absent, or, to go on, what the same restore left unfinished.
 ///
 /// # Errors
 /// Where the target is not empty, has no room or fails; where the run is cancelled. What the archive does not give is in the report.
@@ -76,11 +81,21 @@ pub fn execute(session: &Session<'_>, plan: &RestorePlan, to: &Path) -> Result<R
     };
     begin(&mut timeline, "prepare");
     session.check()?;
-    let text = format!("muster restore of {}@{} has not finished\n", plan.store, plan.snapshot);
-    let target = Target::prepare(to, &plan.marker, &text)?;
+    let journal = plan.journal(session.repository.id());
+    let target = Target::prepare(to, &plan.marker, &journal, plan.options.resume)?;
+    if let Some(journal) = target.journal() {
+        timeline.keep_in(journal);
+    }
     let free = target.free()?;
-    if free < plan.needed_bytes {
-        target.finish(false)?;
+    let there = if free < plan.needed_bytes && target.is_resumed() {
+        resume::room_taken(session, plan, &target)?
+    } else {
+        0
+    };
+    if free.saturating_add(there) < plan.needed_bytes {
+        if !target.is_resumed() {
+            target.finish(false)?;
+        }
         return Err(RestoreError::NoRoom {
             target: to.to_owned(),
             needed: plan.needed_bytes,
@@ -94,6 +109,11 @@ pub fn execute(session: &Session<'_>, plan: &RestorePlan, to: &Path) -> Result<R
     let later = run.move_bytes()?;
     begin(&mut timeline, "attributes");
     run.finish_names(later)?;
+    let whole = plan.options.include.is_empty() && (run.losses.is_empty() || plan.options.allow_loss);
+    if let Some(options) = plan.options.finish.filter(|_| whole) {
+        // Before the mark goes: what was killed here is still known to be unfinished.
+        crate::finish::finish(&plan.kind, to, &plan.consistency_point, options)?;
+    }
     begin(&mut timeline, "sync");
     target.sync()?;
     target.finish(plan.kind == "postgres")?;
@@ -115,6 +135,8 @@ pub fn execute(session: &Session<'_>, plan: &RestorePlan, to: &Path) -> Result<R
         lost_bytes,
         notes: run.applier.take_notes(),
         not_made: run.applier.count_not_made(),
+        resumed: target.is_resumed(),
+        kept_bytes: run.kept.load(Ordering::Relaxed),
     })
 }
 
@@ -130,6 +152,8 @@ struct Run<'a> {
     stopped: AtomicBool,
     done: AtomicU64,
     files: AtomicU64,
+    /// Logical bytes that were there already.
+    kept: AtomicU64,
     /// Reads in a row that the storage did not answer.
     unanswered: AtomicU32,
     /// Frames that a second look found damaged as well.
@@ -149,6 +173,7 @@ impl<'a> Run<'a> {
             stopped: AtomicBool::new(false),
             done: AtomicU64::new(0),
             files: AtomicU64::new(0),
+            kept: AtomicU64::new(0),
             unanswered: AtomicU32::new(0),
             confirmed: AtomicU32::new(0),
         }

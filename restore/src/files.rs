@@ -1,11 +1,12 @@
 //! Files on their way: made at their first byte, finished at their last, with a bounded number of them open.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::fs::File;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use muster_archive::BLOCK;
+use rustix::fs::FileType;
 use rustix::io::Errno;
 
 use crate::attributes::Attributes;
@@ -27,6 +28,8 @@ pub(crate) struct FileTask {
     refused: AtomicBool,
     /// The digest to compare with when it is written, where its extents did not tell.
     expected: OnceLock<[u8; 32]>,
+    /// An earlier run of this restore made it: what it holds counts where its hashes are right.
+    adopted: AtomicBool,
     handle: Mutex<Handle>,
 }
 
@@ -48,6 +51,7 @@ impl FileTask {
             lost: AtomicBool::new(false),
             refused: AtomicBool::new(false),
             expected: OnceLock::new(),
+            adopted: AtomicBool::new(false),
             handle: Mutex::default(),
         }
     }
@@ -94,6 +98,10 @@ impl FileTask {
         self.refused.load(Ordering::Relaxed)
     }
 
+    pub(crate) fn is_adopted(&self) -> bool {
+        self.adopted.load(Ordering::Relaxed)
+    }
+
     /// Lets go of the open file; whoever writes at the moment keeps it a little longer.
     fn close(&self) {
         self.handle().file = None;
@@ -109,6 +117,8 @@ pub(crate) struct OpenFiles<'a> {
     target: &'a Target,
     most: usize,
     opened: Mutex<VecDeque<Weak<FileTask>>>,
+    /// Files that were taken over: none by two entries.
+    adopted: Mutex<HashSet<u64>>,
 }
 
 impl<'a> OpenFiles<'a> {
@@ -117,6 +127,7 @@ impl<'a> OpenFiles<'a> {
             target,
             most,
             opened: Mutex::default(),
+            adopted: Mutex::default(),
         }
     }
 
@@ -153,7 +164,40 @@ impl<'a> OpenFiles<'a> {
         Ok(file)
     }
 
+    /// Takes over what an earlier run of this restore made of the file, if it did.
+    pub(crate) fn adopt(&self, task: &Arc<FileTask>) -> Result<(), Errno> {
+        match self.target.look_at(task.place()) {
+            Err(Errno::NOENT) => Ok(()),
+            Err(error) => Err(error),
+            Ok(_) => {
+                task.adopted.store(true, Ordering::Relaxed);
+                self.open(task).map(drop)
+            }
+        }
+    }
+
+    fn take_over(&self, task: &FileTask) -> Result<File, Errno> {
+        let file = match self.target.reopen(task.place()) {
+            Err(Errno::ACCESS) => {
+                self.target.unlock(task.place())?;
+                self.target.reopen(task.place())?
+            }
+            opened => opened?,
+        };
+        let status = rustix::fs::fstat(&file)?;
+        let regular = FileType::from_raw_mode(status.st_mode) == FileType::RegularFile;
+        let mut adopted = self.adopted.lock().unwrap_or_else(PoisonError::into_inner);
+        if !regular || !adopted.insert(status.st_ino) {
+            return Err(Errno::EXIST);
+        }
+        file.set_len(task.size).map_err(|error| errno(&error))?;
+        Ok(file)
+    }
+
     fn create(&self, task: &FileTask) -> Result<File, Errno> {
+        if task.is_adopted() {
+            return self.take_over(task);
+        }
         let file = match self.target.create(task.place()) {
             Err(Errno::NOENT) => {
                 self.target.make_parents(task.place())?;

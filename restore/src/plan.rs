@@ -14,6 +14,7 @@ use muster_stores::files::Patterns;
 use serde::Serialize;
 
 use crate::attributes::Owners;
+use crate::journal::Journal;
 use crate::loss::{LossKind, Lost, with_causes};
 use crate::reading;
 use crate::session::Session;
@@ -38,6 +39,10 @@ pub struct RestoreOptions {
     pub allow_loss: bool,
     /// Threads that decode and write; `None`: one per core.
     pub workers: Option<usize>,
+    /// Go on with what the same restore left unfinished in the target. One that was never begun begins.
+    pub resume: bool,
+    /// Make the restored store startable, where all of it was brought back; `None`: leave that to the caller.
+    pub finish: Option<crate::FinishOptions>,
 }
 
 /// A restore that was planned and not yet executed.
@@ -66,6 +71,8 @@ pub struct RestorePlan {
     pub(crate) root: Digest,
     #[serde(skip)]
     pub(crate) options: RestoreOptions,
+    #[serde(skip)]
+    pub(crate) consistency_point: serde_json::Value,
     #[serde(skip)]
     pub(crate) marker: String,
     #[serde(skip)]
@@ -110,6 +117,7 @@ pub fn plan(
         hash_key: index.hash_key,
         root: manifest.tree.root,
         options: options.clone(),
+        consistency_point: manifest.consistency_point.clone(),
         marker: UNFINISHED.to_owned(),
         phase: Phase {
             name: "plan".to_owned(),
@@ -187,6 +195,17 @@ impl RestorePlan {
     /// The entry as it will be restored; `None` when it is not taken.
     pub(crate) fn select(&self, entry: TreeEntry) -> Option<TreeEntry> {
         self.selection.take(entry)
+    }
+
+    /// Which restore this is.
+    pub(crate) fn journal(&self, repository: &str) -> Journal {
+        Journal::new(
+            repository,
+            &self.store,
+            &self.snapshot,
+            self.root.hex(),
+            &self.options.include,
+        )
     }
 
     /// The name of the whole listing in the repository.

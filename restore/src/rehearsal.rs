@@ -287,13 +287,7 @@ impl<'a> Run<'a> {
     }
 
     /// The bytes that were restored, before anything touches them, beside the signed manifest.
-    fn compare(
-        &mut self,
-        plan: &RestorePlan,
-        place: &Place,
-        deadline: Instant,
-        not_made: u64,
-    ) -> Result<(), Ended> {
+    fn compare(&mut self, plan: &RestorePlan, place: &Place, deadline: Instant, not_made: u64) -> Result<(), Ended> {
         let found = self.within(deadline, |session| {
             tree_digest_of_directory(&place.data(), &plan.hash_key, session.cancel)
         });

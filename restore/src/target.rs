@@ -6,14 +6,15 @@
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::Write as _;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, Dir, Mode, OFlags, ResolveFlags};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use crate::RestoreError;
+use crate::journal::Journal;
 
 /// Begins the name of the file that marks a target as unfinished.
 pub const UNFINISHED: &str = ".muster-restore-unfinished";
@@ -27,11 +28,14 @@ pub(crate) struct Target {
     mode: u32,
     marker: String,
     beneath: bool,
+    /// An unfinished restore goes on: what is there already may be taken over.
+    resumed: bool,
 }
 
 impl Target {
-    /// Refuses what is not empty; else makes the directory, takes it private and marks it with `text`.
-    pub(crate) fn prepare(path: &Path, marker: &str, text: &str) -> Result<Self, RestoreError> {
+    /// Refuses what is not empty; else makes the directory, takes it private and marks it with the journal. With `resume` the target
+    /// of the same restore, unfinished, is taken as it is.
+    pub(crate) fn prepare(path: &Path, marker: &str, journal: &Journal, resume: bool) -> Result<Self, RestoreError> {
         let attempt = |what: &str| format!("{what} {}", path.display());
         if !path.exists() {
             if let Some(parent) = path.parent() {
@@ -48,17 +52,26 @@ impl Target {
         )
         .map_err(|error| RestoreError::local(attempt("open the directory"), error))?;
         let names = names_in(&root).map_err(|error| RestoreError::local(attempt("list"), error))?;
-        if !names.is_empty() {
+        let status = rustix::fs::fstat(&root).map_err(|error| RestoreError::local(attempt("look at"), error))?;
+        let mut resumed = false;
+        if resume && names.iter().any(|name| name == marker.as_bytes()) {
+            let mine = status.st_uid == rustix::process::geteuid().as_raw();
+            let found = Journal::read(&root, marker.as_bytes()).filter(|_| mine);
+            if found.as_ref() != Some(journal) {
+                return Err(RestoreError::AnotherRestore {
+                    target: path.to_owned(),
+                    found: found.map(Box::new),
+                });
+            }
+            resumed = true;
+        } else if !names.is_empty() {
             let unfinished = names.iter().any(|name| name.starts_with(UNFINISHED.as_bytes()));
             return Err(RestoreError::NotEmpty {
                 target: path.to_owned(),
                 unfinished,
             });
         }
-        let mode = rustix::fs::fstat(&root)
-            .map_err(|error| RestoreError::local(attempt("look at"), error))?
-            .st_mode
-            & 0o7777;
+        let mode = status.st_mode & 0o7777;
         rustix::fs::fchmod(&root, Mode::RWXU).map_err(|error| RestoreError::local(attempt("take private"), error))?;
         let beneath = rustix::fs::openat2(&root, ".", OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve()).is_ok();
         let target = Self {
@@ -67,17 +80,51 @@ impl Target {
             mode,
             marker: marker.to_owned(),
             beneath,
+            resumed,
         };
+        if resumed {
+            return Ok(target);
+        }
         target
             .create(marker.as_bytes())
             .map_err(std::io::Error::from)
-            .and_then(|mut file| file.write_all(text.as_bytes()))
+            .and_then(|mut file| file.write_all(journal.text().as_bytes()))
             .map_err(|error| RestoreError::local(attempt("mark as unfinished"), error))?;
         Ok(target)
     }
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Whether an unfinished restore goes on in it.
+    pub(crate) fn is_resumed(&self) -> bool {
+        self.resumed
+    }
+
+    /// The journal, to be added to.
+    pub(crate) fn journal(&self) -> Option<File> {
+        let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        self.open(self.marker.as_bytes(), flags, Mode::empty())
+            .ok()
+            .map(File::from)
+    }
+
+    /// Lets its owner use what an earlier run of this restore gave its final mode already.
+    pub(crate) fn unlock(&self, path: &[u8]) -> Result<(), Errno> {
+        let node = self.open(path, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+        let mode = match FileType::from_raw_mode(rustix::fs::fstat(&node)?.st_mode) {
+            FileType::Directory => Mode::RWXU,
+            FileType::RegularFile => Mode::RUSR | Mode::WUSR,
+            _ => return Err(Errno::LOOP),
+        };
+        rustix::fs::chmod(format!("/proc/self/fd/{}", node.as_raw_fd()), mode)
+    }
+
+    /// What lies at a path, which is not followed.
+    pub(crate) fn look_at(&self, path: &[u8]) -> Result<rustix::fs::Stat, Errno> {
+        let (parent, name) = self.parent_of(path)?;
+        rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)
     }
 
     /// Bytes that the file system still takes.
@@ -214,8 +261,12 @@ mod tests {
 
     use super::*;
 
+    fn journal(snapshot: &str) -> Journal {
+        Journal::new("id", "store", snapshot, String::new(), &[])
+    }
+
     fn prepared(dir: &Path) -> Target {
-        Target::prepare(dir, UNFINISHED, "test\n").unwrap()
+        Target::prepare(dir, UNFINISHED, &journal("a"), false).unwrap()
     }
 
     #[test]
@@ -224,13 +275,13 @@ mod tests {
         let at = dir.path().join("deep/er");
         drop(prepared(&at));
         assert!(matches!(
-            Target::prepare(&at, UNFINISHED, ""),
+            Target::prepare(&at, UNFINISHED, &journal("a"), false),
             Err(RestoreError::NotEmpty { unfinished: true, .. })
         ));
         fs::remove_file(at.join(UNFINISHED)).unwrap();
         fs::write(at.join("precious"), "x").unwrap();
         assert!(matches!(
-            Target::prepare(&at, UNFINISHED, ""),
+            Target::prepare(&at, UNFINISHED, &journal("a"), false),
             Err(RestoreError::NotEmpty { unfinished: false, .. })
         ));
         assert_eq!(fs::read(at.join("precious")).unwrap(), b"x");
@@ -270,5 +321,32 @@ mod tests {
         assert!(!dir.path().join(UNFINISHED).exists());
         prepared(dir.path()).finish(true).unwrap();
         assert_eq!(mode(), 0o700);
+    }
+
+    #[test]
+    fn only_the_same_restore_goes_on_in_an_unfinished_target() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(
+            !Target::prepare(dir.path(), UNFINISHED, &journal("a"), true)
+                .unwrap()
+                .is_resumed()
+        );
+        assert!(
+            Target::prepare(dir.path(), UNFINISHED, &journal("a"), true)
+                .unwrap()
+                .is_resumed()
+        );
+        let other = Target::prepare(dir.path(), UNFINISHED, &journal("b"), true);
+        assert!(matches!(
+            other,
+            Err(RestoreError::AnotherRestore { found: Some(_), .. })
+        ));
+        fs::remove_file(dir.path().join(UNFINISHED)).unwrap();
+        fs::write(dir.path().join("precious"), "x").unwrap();
+        let unmarked = Target::prepare(dir.path(), UNFINISHED, &journal("a"), true);
+        assert!(matches!(
+            unmarked,
+            Err(RestoreError::NotEmpty { unfinished: false, .. })
+        ));
     }
 }

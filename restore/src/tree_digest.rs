@@ -34,11 +34,7 @@ const READ: OFlags = OFlags::RDONLY
 ///
 /// # Errors
 /// Where something cannot be read, or changes while it is; [`RestoreError::Cancelled`].
-pub fn tree_digest_of_directory(
-    directory: &Path,
-    key: &HashKey,
-    cancel: &AtomicBool,
-) -> Result<Digest, RestoreError> {
+pub fn tree_digest_of_directory(directory: &Path, key: &HashKey, cancel: &AtomicBool) -> Result<Digest, RestoreError> {
     let root = Root::open(directory, key)?;
     let mut walk = Walk {
         root: &root,

@@ -70,7 +70,7 @@ impl Window {
     /// Takes an extent that begins at `offset` of its file.
     pub(crate) fn add(&mut self, file: &Arc<FileTask>, offset: u64, extent: &Extent) {
         let Some(location) = extent.location else {
-            if !file.sparse {
+            if !file.sparse || file.is_adopted() {
                 self.add_zeros(file, offset, extent.length);
             }
             return;
@@ -105,6 +105,11 @@ impl Window {
             length,
             file: Arc::clone(file),
         });
+    }
+
+    /// Lets `sieve` take out the pieces that are not needed from the repository.
+    pub(crate) fn sieve(&mut self, sieve: impl FnOnce(Vec<Piece>) -> Vec<Piece>) {
+        self.pieces = sieve(std::mem::take(&mut self.pieces));
     }
 
     /// Takes a file that waits for no bytes.

@@ -18,6 +18,7 @@ mod postgres;
 mod recover;
 mod red;
 mod rehearsal;
+mod resume;
 mod scheduling;
 mod sqlite;
 mod trust;

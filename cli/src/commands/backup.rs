@@ -4,12 +4,12 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use muster_archive::{IndexKey, Indexing, Manifest, Repository, WriteProgress, WriterOptions};
+use muster_archive::{IndexKey, Indexing, Manifest, RateLimit, Repository, WriteProgress, WriterOptions};
 use muster_backup::{Event, Plan, Request, SnapshotReport};
 use muster_signing::{Role, SecretKey};
 use serde_json::{Value, json};
 
-use crate::config::{Config, StoreConfig, duration};
+use crate::config::{Config, StoreConfig, duration, rate};
 use crate::context::Context;
 use crate::edge::Edge;
 use crate::error::CommandError;
@@ -39,6 +39,12 @@ pub(crate) struct Backup {
     /// Wait so long for a run of the same store that is still busy
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration, hide_default_value = true)]
     lock_wait: Duration,
+    /// Read the stores no faster than so many bytes per second, like 50MiB [default: limits.read]
+    #[arg(long, value_name = "RATE", value_parser = rate)]
+    limit_read: Option<u64>,
+    /// Write to the repository no faster than so many bytes per second [default: limits.upload]
+    #[arg(long, value_name = "RATE", value_parser = rate)]
+    limit_upload: Option<u64>,
 }
 
 /// How the backup of one store ended.
@@ -58,7 +64,9 @@ pub(crate) struct Backed {
 }
 
 pub(crate) fn run(context: &Context, args: Backup) -> Result<Exit, CommandError> {
-    let config = context.config()?;
+    let mut config = context.config()?;
+    config.limit_read = args.limit_read.or(config.limit_read);
+    config.limit_upload = args.limit_upload.or(config.limit_upload);
     let selected = config.select(&args.stores)?;
     let repository = context.repository(&config)?;
     super::keys::check_recipients(context, &config, &repository)?;
@@ -125,6 +133,7 @@ pub(crate) fn back_up(
             key,
             options: WriterOptions {
                 memory: config.memory,
+                read_limit: config.limit_read.map(|rate| Arc::new(RateLimit::new(rate))),
                 index: (!dry_run).then(|| indexing(config, store)).transpose()?,
                 ..WriterOptions::default()
             },

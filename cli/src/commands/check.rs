@@ -1,11 +1,13 @@
 //! `muster check`: policies over files, by Conftest's conventions. Needs no configuration, key, repository or network.
 
+mod base;
+
 use std::collections::BTreeMap;
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
-use muster_policies::{CheckOptions, Finding, Namespaces, RegoVersion, Report, Status, Verdict};
+use muster_policies::{CheckOptions, Finding, Form, Namespaces, RegoVersion, Report, Status, Verdict};
 
 use crate::context::Context;
 use crate::edge;
@@ -16,7 +18,7 @@ use crate::ui::{Table, Tone, Ui, printable};
 /// The largest document on standard input.
 const MAX_STDIN: u64 = 64 << 20;
 
-/// Judge JSON and YAML files by Rego policies
+/// Judge configuration files by Rego policies
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Policies follow Conftest's conventions: sets named deny, violation or warn (also deny_…), of
@@ -27,6 +29,8 @@ Examples:
   muster check deployment.yaml                             by the policies in ./policy
   muster check k8s/ --policy policy/ --namespace kubernetes
   terraform show -json plan.out | muster check - --policy policy/ --all-namespaces --json
+  muster check infra/ --base origin/main --output github   only what this change brings counts
+  muster check 'k8s/**/*.yaml' --waivers waivers.toml --output sarif --out check.sarif
   muster check facts.json --profile dr-baseline            facts from an evidence bundle"
 )]
 pub(crate) struct Check {
@@ -60,6 +64,24 @@ pub(crate) struct Check {
     /// How to print the verdicts
     #[arg(long, short, value_enum, value_name = "FORMAT", default_value = "table")]
     output: Output,
+    /// Write the report there instead of standard output
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// The format of every input, whatever the files are called (yaml, json, hcl2, dockerfile, …)
+    #[arg(long, value_name = "NAME")]
+    parser: Option<String>,
+    /// Judge all files together: `input` is a list of {path, contents}
+    #[arg(long)]
+    combine: bool,
+    /// Leave out paths in folders that match this regular expression
+    #[arg(long, value_name = "REGEX")]
+    ignore: Option<String>,
+    /// Who answers for what does not hold, and until when
+    #[arg(long, value_name = "FILE")]
+    waivers: Option<PathBuf>,
+    /// Judge this git revision too; only what is new since then counts
+    #[arg(long, value_name = "REF")]
+    base: Option<String>,
     /// A verdict that leaned on a suppressed error of a built-in function is an error
     #[arg(long)]
     strict: bool,
@@ -87,6 +109,24 @@ impl From<Rego> for RegoVersion {
 enum Output {
     Table,
     Json,
+    Tap,
+    Junit,
+    Github,
+    Sarif,
+    Markdown,
+}
+
+impl Output {
+    fn form(self) -> Option<Form> {
+        Some(match self {
+            Self::Table | Self::Json => return None,
+            Self::Tap => Form::Tap,
+            Self::Junit => Form::Junit,
+            Self::Github => Form::Github,
+            Self::Sarif => Form::Sarif,
+            Self::Markdown => Form::Markdown,
+        })
+    }
 }
 
 pub(crate) fn run(context: &Context, args: Check) -> Result<Exit, CommandError> {
@@ -110,6 +150,10 @@ pub(crate) fn run(context: &Context, args: Check) -> Result<Exit, CommandError> 
     };
     options.rego_version = args.rego_version.into();
     options.strict = args.strict;
+    options.parser = args.parser;
+    options.combine = args.combine;
+    options.ignore = args.ignore;
+    options.waivers = args.waivers;
     if args.paths.iter().any(|path| path.as_os_str() == "-") {
         let failed = |error| CommandError::new(Kind::CouldNotRun, error).context("read standard input");
         std::io::stdin()
@@ -124,18 +168,48 @@ pub(crate) fn run(context: &Context, args: Check) -> Result<Exit, CommandError> 
             ));
         }
     }
-    let report = muster_policies::check(&args.paths, &options)?;
-    let ui = if args.output == Output::Json {
-        context.ui.as_json()
-    } else {
-        context.ui.clone()
-    };
-    for line in &report.prints {
-        ui.note(printable(line.as_bytes()));
+    let mut report = muster_policies::check(&args.paths, &options)?;
+    if let Some(revision) = &args.base {
+        report.compare(&base::report(revision, &args.paths, &options)?);
     }
-    ui.document(&report);
-    show(&ui, &report);
+    for line in &report.prints {
+        context.ui.note(printable(line.as_bytes()));
+    }
+    print(context, args.output, args.out.as_deref(), &report)?;
     Ok(exit(&report))
+}
+
+fn print(context: &Context, output: Output, out: Option<&Path>, report: &Report) -> Result<(), CommandError> {
+    let json = output == Output::Json || (output == Output::Table && context.ui.is_json());
+    let text = match output.form() {
+        Some(form) => muster_policies::render(report, form, env!("CARGO_PKG_VERSION")),
+        None if out.is_none() => {
+            let ui = if json { context.ui.as_json() } else { context.ui.clone() };
+            ui.document(report);
+            show(&ui, report);
+            return Ok(());
+        }
+        None if json => {
+            let failed = |error| CommandError::new(Kind::Failed, error).context("write the report as JSON");
+            format!("{}\n", serde_json::to_string_pretty(report).map_err(failed)?)
+        }
+        None => {
+            return Err(usage(
+                "--out needs a form for files: add --output json, tap, junit, github, sarif or markdown",
+            ));
+        }
+    };
+    match out {
+        None => context.ui.product(&text),
+        Some(file) => {
+            let failed = |error| {
+                CommandError::new(Kind::Failed, error).context(format!("write the report to {}", file.display()))
+            };
+            std::fs::write(file, text).map_err(failed)?;
+            show(&context.ui, report);
+        }
+    }
+    Ok(())
 }
 
 /// What the whole report means to a script.

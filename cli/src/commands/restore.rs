@@ -30,6 +30,7 @@ Examples:
   muster restore accounts --to /var/lib/postgresql/15/restored
   muster restore assets@01JD0 --to /srv/back --include 'maps/**'
   muster restore assets --to /srv/back --include castle.map      one file, wherever it lies
+  muster restore accounts --to /srv/back --resume                go on after a kill or a power cut
   muster restore accounts --to /srv/back --dry-run"
 )]
 pub(crate) struct Restore {
@@ -45,6 +46,12 @@ pub(crate) struct Restore {
     /// Show the plan and change nothing
     #[arg(long)]
     dry_run: bool,
+    /// Go on with the restore that was interrupted in this directory; what it wrote is compared, not fetched again
+    #[arg(long)]
+    resume: bool,
+    /// Let a restored PostgreSQL stay read-only at its target until somebody promotes it
+    #[arg(long)]
+    pause: bool,
     /// Leave a database startable although parts of it are lost
     #[arg(long)]
     allow_loss: bool,
@@ -54,8 +61,15 @@ pub(crate) struct Restore {
 }
 
 pub(crate) fn run(context: &Context, args: Restore) -> Result<Exit, CommandError> {
-    let target = Target::parse(&args.target)?;
+    let mut target = Target::parse(&args.target)?;
     let to = directory(&args.to)?;
+    if args.resume
+        && target.point.is_none()
+        && let Some(journal) = muster_restore::unfinished(&to)?.filter(|journal| journal.store == target.store)
+    {
+        // The latest point may be another one by now: what was begun is what is finished.
+        target.point = Some(journal.snapshot);
+    }
     let config = context.config()?;
     let anyway = |error: CommandError| match error.kind() {
         Kind::Key => error.hint(format!(
@@ -69,7 +83,7 @@ pub(crate) fn run(context: &Context, args: Restore) -> Result<Exit, CommandError
         true => None,
         false => Some(believed(&config).map_err(anyway)?),
     };
-    let repository = context.repository_under(&config, root).map_err(anyway)?;
+    let repository = context.repository_at(&config, root, config.limit_read).map_err(anyway)?;
     known(context, &config, &repository, &target.store)?;
     let (point, manifest) = open_point(context, &repository, &target, |point| {
         format!(
@@ -93,6 +107,8 @@ pub(crate) fn run(context: &Context, args: Restore) -> Result<Exit, CommandError
     let options = RestoreOptions {
         include: args.include,
         allow_loss: args.allow_loss,
+        resume: args.resume,
+        finish: Some(FinishOptions { pause: args.pause }),
         ..RestoreOptions::default()
     };
     let plan = muster_restore::plan(&session, &manifest, &options).map_err(|error| match error {
@@ -114,14 +130,6 @@ pub(crate) fn run(context: &Context, args: Restore) -> Result<Exit, CommandError
         other => other.into(),
     })?;
     drop(progress);
-    if options.include.is_empty() && (report.lost.is_empty() || args.allow_loss) {
-        muster_restore::finish(
-            &manifest.kind,
-            &to,
-            &manifest.consistency_point,
-            FinishOptions::default(),
-        )?;
-    }
     let exit = show(context, &report, &manifest, repository.is_anchored(), args.allow_loss);
     if exit != Exit::Done {
         context.ui.advise(&format!(

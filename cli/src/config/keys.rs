@@ -55,7 +55,7 @@ const KNOWN: &[Known] = &[
     },
     Known {
         table: "limits",
-        keys: &["memory"],
+        keys: &["memory", "read", "upload"],
         later: &[],
     },
     Known {

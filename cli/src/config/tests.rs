@@ -110,9 +110,15 @@ fn the_template_is_a_configuration_and_so_is_what_it_comments_out() {
         .lines()
         .filter(|line| !line.starts_with("# url = \"s3") && !line.starts_with("# endpoint"))
         .filter(|line| {
-            !["# region", "# path_style", "# profile", "# recipients", "# identity_file"]
-                .iter()
-                .any(|key| line.starts_with(key))
+            ![
+                "# region",
+                "# path_style",
+                "# profile",
+                "# recipients",
+                "# identity_file",
+            ]
+            .iter()
+            .any(|key| line.starts_with(key))
         })
         .map(|line| match line.strip_prefix("# ") {
             Some(code) if code.starts_with('[') || code.contains(" = ") => format!("{code}\n"),

@@ -60,6 +60,29 @@ pub(crate) fn size(text: &str) -> Result<u64, String> {
         .ok_or_else(|| format!("\"{text}\" is too large a size"))
 }
 
+/// Reads bytes per second: a size with or without `/s`, whole or with a decimal fraction, like `10MiB`, `1.5MB/s`.
+pub(crate) fn rate(text: &str) -> Result<u64, String> {
+    let wrong = || format!("\"{text}\" is not a rate: write bytes per second, like 10MiB or 1.5MB/s");
+    let plain = text.strip_suffix("/s").unwrap_or(text);
+    let split = plain
+        .find(|character: char| !character.is_ascii_digit() && character != '.')
+        .unwrap_or(plain.len());
+    let (number, unit) = plain.split_at(split);
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
+    if fraction.is_empty() || fraction.len() > 9 || fraction.contains('.') || whole.is_empty() {
+        return Err(wrong());
+    }
+    let one = size(&format!("1{unit}")).map_err(|_| wrong())?;
+    let whole: u64 = whole.parse().map_err(|_| wrong())?;
+    let part: u64 = fraction.parse().map_err(|_| wrong())?;
+    let scale = 10u128.pow(u32::try_from(fraction.len()).unwrap_or(0));
+    let bytes = u128::from(whole) * u128::from(one) + u128::from(part) * u128::from(one) / scale;
+    match u64::try_from(bytes) {
+        Ok(0) | Err(_) => Err(wrong()),
+        Ok(bytes) => Ok(bytes),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -108,5 +131,33 @@ mod tests {
         assert_eq!(size("256 MiB").unwrap(), 268_435_456);
         assert_eq!(size("1GB").unwrap(), 1_000_000_000);
         assert_eq!(size("4096").unwrap(), 4096);
+    }
+
+    #[test]
+    fn rates_of_every_form_are_read_and_nonsense_is_refused() {
+        for (text, bytes) in [
+            ("10MiB", 10 << 20),
+            ("1.5MB/s", 1_500_000),
+            ("0.25GiB/s", 1 << 28),
+            ("4096", 4096),
+            ("1 KiB/s", 1024),
+        ] {
+            assert_eq!(rate(text).unwrap(), bytes, "{text}");
+        }
+        for text in [
+            "",
+            "0",
+            "0.1B",
+            "MiB",
+            "1.MiB",
+            ".5MiB",
+            "1.2.3MiB",
+            "-1",
+            "10Mbit/s",
+            "10MiB/m",
+            "99999999999TiB",
+        ] {
+            assert!(rate(text).is_err(), "{text}");
+        }
     }
 }

@@ -158,7 +158,10 @@ impl From<RestoreError> for CommandError {
             RestoreError::Store(error) => error.into(),
             RestoreError::NotEmpty { ref target, unfinished } => {
                 let hint = if unfinished {
-                    format!("remove {} and restore again", target.display())
+                    format!(
+                        "muster restore … --to {} --resume   (goes on; or remove it and restore again)",
+                        target.display()
+                    )
                 } else {
                     format!(
                         "muster restore … --to {}-restored   (nothing is written over)",

@@ -2,6 +2,7 @@
 //! without which a database does not start.
 
 use std::os::fd::AsFd as _;
+use std::sync::Arc;
 
 use muster_archive::tree::{NodeKind, TreeEntry};
 use rustix::fs::{AtFlags, FileType, Mode};
@@ -10,6 +11,7 @@ use rustix::io::Errno;
 use super::Run;
 use crate::RestoreError;
 use crate::attributes::Attributes;
+use crate::files::FileTask;
 use crate::loss::{LossKind, Lost, shown};
 
 /// Ends the name of a file that gets its own only when everything else is right.
@@ -104,6 +106,15 @@ impl Run<'_> {
             found => found?,
         };
         let node = |kind, mode, device| rustix::fs::mknodat(&directory, name, kind, Mode::from_raw_mode(mode), device);
+        if self.target.is_resumed() && self.is_made(entry)? {
+            if !matches!(entry.kind, NodeKind::HardLink { .. }) {
+                let link = matches!(entry.kind, NodeKind::Symlink { .. });
+                let attributes = Attributes::of(entry);
+                self.applier
+                    .to_name(directory.as_fd(), name, &entry.path, &attributes, link);
+            }
+            return Ok(());
+        }
         match &entry.kind {
             NodeKind::HardLink { to } => {
                 let (old, old_name) = self.target.parent_of(to)?;
@@ -139,6 +150,52 @@ impl Run<'_> {
         self.applier
             .to_name(directory.as_fd(), name, &entry.path, &Attributes::of(entry), link);
         Ok(())
+    }
+
+    /// Whether an earlier run of this restore made exactly this.
+    fn is_made(&self, entry: &TreeEntry) -> Result<bool, Errno> {
+        let found = match self.target.look_at(&entry.path) {
+            Err(Errno::NOENT) => return Ok(false),
+            found => found?,
+        };
+        let kind = FileType::from_raw_mode(found.st_mode);
+        Ok(match &entry.kind {
+            NodeKind::HardLink { to } => {
+                let first = self.target.look_at(to)?;
+                (first.st_dev, first.st_ino) == (found.st_dev, found.st_ino)
+            }
+            NodeKind::Symlink { target } => {
+                let (directory, name) = self.target.parent_of(&entry.path)?;
+                kind == FileType::Symlink
+                    && rustix::fs::readlinkat(directory, name, Vec::new())?.to_bytes() == target.as_slice()
+            }
+            NodeKind::Fifo => kind == FileType::Fifo,
+            NodeKind::Device { block, major, minor } => {
+                let wanted = if *block {
+                    FileType::BlockDevice
+                } else {
+                    FileType::CharacterDevice
+                };
+                kind == wanted && found.st_rdev == rustix::fs::makedev(*major, *minor)
+            }
+            NodeKind::File { .. } | NodeKind::Directory => false,
+        })
+    }
+
+    /// Takes over what an earlier run of this restore made of a file: one that got its name too early is withheld again.
+    pub(super) fn take_up(&self, file: &Arc<FileTask>) -> Result<(), Errno> {
+        if let Some(staged) = &file.staged
+            && matches!(self.target.look_at(staged), Err(Errno::NOENT))
+        {
+            for named in [file.path.clone(), [file.path.as_slice(), DAMAGED].concat()] {
+                match self.target.rename(&named, staged) {
+                    Ok(()) => break,
+                    Err(Errno::NOENT) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        self.open.adopt(file)
     }
 
     /// Gives a withheld file its name, or makes sure that nobody takes what is left for a whole store.

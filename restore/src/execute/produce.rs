@@ -113,6 +113,10 @@ impl Producer<'_> {
     fn directory(&mut self, entry: TreeEntry) -> Result<(), RestoreError> {
         let target = self.run.target;
         let made = match target.make_directory(&entry.path) {
+            // An earlier run of this restore may have given it its mode.
+            Err(Errno::EXIST) if target.is_resumed() => target
+                .unlock(&entry.path)
+                .and_then(|()| target.open_directory(&entry.path).map(drop)),
             Err(Errno::NOENT) => target
                 .make_parents(&entry.path)
                 .and_then(|()| target.make_directory(&entry.path)),
@@ -157,6 +161,11 @@ impl Producer<'_> {
         };
         let staged = self.later.stage(&self.run.plan.kind, &path, &attributes);
         let task = Arc::new(FileTask::new(path, staged, size, sparse, attributes));
+        if self.run.target.is_resumed()
+            && let Err(error) = self.run.take_up(&task)
+        {
+            self.run.target_failed(&task, error);
+        }
         let mut check = ContentCheck::new(&self.run.plan.hash_key, size);
         let mut whole = true;
         match content {
@@ -258,6 +267,10 @@ impl Producer<'_> {
     }
 
     fn send_window(&mut self) -> Result<(), RestoreError> {
+        if self.run.target.is_resumed() {
+            let run = self.run;
+            self.window.sieve(|pieces| run.sieve(pieces));
+        }
         for job in self.window.take_jobs() {
             if self.run.is_stopped() {
                 return Err(RestoreError::Cancelled);

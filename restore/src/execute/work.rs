@@ -37,7 +37,11 @@ pub(super) struct Worker<'a> {
 
 impl<'a> Worker<'a> {
     pub(super) fn new(run: &'a Run<'a>) -> Result<Self, RestoreError> {
-        let decoder = run.session.repository.frame_decoder().map_err(|error| RestoreError::local("prepare to decompress", error))?;
+        let decoder = run
+            .session
+            .repository
+            .frame_decoder()
+            .map_err(|error| RestoreError::local("prepare to decompress", error))?;
         Ok(Self {
             run,
             decoder,
@@ -61,7 +65,7 @@ impl<'a> Worker<'a> {
                     pack, start, pieces, ..
                 } => self.read(&pack, start, &pieces, fetched),
                 Job::Zeros(runs) => runs.iter().for_each(|zeros| self.zeros(zeros)),
-                Job::Finish(files) => files.iter().for_each(|file| self.finish(file)),
+                Job::Finish(files) => files.iter().for_each(|file| self.run.finish_file(file)),
             }
         }
     }
@@ -182,12 +186,12 @@ impl<'a> Worker<'a> {
                 self.run.target_failed(&piece.file, error);
             }
         }
-        self.piece_done(&piece.file);
+        self.run.piece_done(&piece.file);
     }
 
     fn give_up(&self, piece: &Piece, reason: &str, kind: LossKind) {
         self.run.pack_lost(piece, reason, kind);
-        self.piece_done(&piece.file);
+        self.run.piece_done(&piece.file);
     }
 
     fn zeros(&self, zeros: &Zeros) {
@@ -196,42 +200,44 @@ impl<'a> Worker<'a> {
                 .run
                 .open
                 .open(&zeros.file)
-                .and_then(|file| write_zeros(&file, zeros.offset, zeros.length));
+                .and_then(|file| write_zeros(&file, zeros));
             if let Err(error) = written {
                 self.run.target_failed(&zeros.file, error);
             }
         }
         self.run.progress(zeros.length);
-        self.piece_done(&zeros.file);
+        self.run.piece_done(&zeros.file);
     }
+}
 
-    fn piece_done(&self, file: &Arc<FileTask>) {
+impl Run<'_> {
+    /// One piece less to wait for.
+    pub(super) fn piece_done(&self, file: &Arc<FileTask>) {
         if file.piece_done() {
-            self.finish(file);
+            self.finish_file(file);
         }
     }
 
     /// All bytes of a file are there, or given up.
-    fn finish(&self, file: &Arc<FileTask>) {
+    fn finish_file(&self, file: &Arc<FileTask>) {
         if file.is_refused() {
             return;
         }
-        let finished = self.run.open.finish(file).and_then(|open| {
+        let finished = self.open.finish(file).and_then(|open| {
             if let Some(expected) = file.expected().filter(|_| !file.is_lost())
-                && digest_of(&open, &self.run.plan.hash_key, file.size).map_err(|error| errno(&error))? != *expected
+                && digest_of(&open, &self.plan.hash_key, file.size).map_err(|error| errno(&error))? != *expected
             {
                 let reason = "the listing contradicts itself: its extents do not make up the file's digest";
-                self.run
-                    .lose_file(file, self.run.plan.listing(), reason, LossKind::Damaged);
+                self.lose_file(file, self.plan.listing(), reason, LossKind::Damaged);
             }
-            self.run.applier.to_open(open.as_fd(), &file.path, &file.attributes);
+            self.applier.to_open(open.as_fd(), &file.path, &file.attributes);
             Ok(())
         });
         match finished {
             Ok(()) => {
-                self.run.files.fetch_add(1, Ordering::Relaxed);
+                self.files.fetch_add(1, Ordering::Relaxed);
             }
-            Err(error) => self.run.target_failed(file, error),
+            Err(error) => self.target_failed(file, error),
         }
     }
 }
@@ -242,8 +248,15 @@ enum Wrong {
 }
 
 /// Zeros that take room, as they did at the source.
-fn write_zeros(file: &std::fs::File, offset: u64, length: u64) -> Result<(), Errno> {
-    match rustix::fs::fallocate(file, FallocateFlags::empty(), offset, length) {
+fn write_zeros(file: &std::fs::File, zeros: &Zeros) -> Result<(), Errno> {
+    let (offset, length) = (zeros.offset, zeros.length);
+    let how = match (zeros.file.is_adopted(), zeros.file.sparse) {
+        (false, _) => FallocateFlags::empty(),
+        // An earlier run may have left something else there.
+        (true, false) => FallocateFlags::ZERO_RANGE,
+        (true, true) => FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE,
+    };
+    match rustix::fs::fallocate(file, how, offset, length) {
         Err(Errno::NOTSUP | Errno::NOSYS | Errno::INVAL) => {}
         done => return done,
     }

@@ -177,10 +177,7 @@ fn a_cluster_with_losses_has_no_control_file_unless_it_is_wanted() {
     let (whole, broken, kept) = (bench.path("whole"), bench.path("broken"), bench.path("kept"));
     bench.restore_whole(&manifest, &whole);
     assert!(fs::read(whole.join("global/pg_control")).unwrap() == control);
-    assert_eq!(
-        bench.digest(&manifest, &whole),
-        manifest.tree.digest
-    );
+    assert_eq!(bench.digest(&manifest, &whole), manifest.tree.digest);
 
     bench
         .faults

@@ -25,10 +25,7 @@ fn a_tree_with_everything_comes_back_to_the_byte_and_to_the_attribute() {
     let names: Vec<_> = report.phases.iter().map(|phase| phase.name.as_str()).collect();
     assert_eq!(names, ["plan", "prepare", "data", "attributes", "sync"]);
     assert!(!back.join(UNFINISHED).exists());
-    assert_eq!(
-        bench.digest(&manifest, &back),
-        manifest.tree.digest
-    );
+    assert_eq!(bench.digest(&manifest, &back), manifest.tree.digest);
 }
 
 #[test]
@@ -93,10 +90,7 @@ fn large_files_with_maps_come_back_with_one_thread_and_with_many() {
             fs::metadata(back.join("large")).unwrap().blocks() * 512 >= 40_000_000,
             "zeros take room"
         );
-        assert_eq!(
-            bench.digest(&manifest, &back),
-            manifest.tree.digest
-        );
+        assert_eq!(bench.digest(&manifest, &back), manifest.tree.digest);
         fs::remove_dir_all(&back).unwrap();
     }
 }
