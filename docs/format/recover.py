@@ -100,8 +100,7 @@ class Body:  # a decoded object, read from front to back and never past its end
             one.size, _blake3 = self.uv(2**45), self.take(32); one.content = self.several(self.id) if one.flags & 2 else self.extents(packs)
         elif one.kind in (SYMLINK, HARD_LINK): one.target = self.sized(4096)
         elif one.kind in (CHARACTER, BLOCK): one.device = os.makedev(self.uv(2**32 - 1), self.uv(2**32 - 1))
-        self.sized(65536)  # extension
-        return one
+        self.sized(65536); return one  # the extension is skipped
 
 class Repository:
     reading, damaged = "", set()

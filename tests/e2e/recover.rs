@@ -192,3 +192,9 @@ fn an_encrypted_tree_comes_back_with_an_identity_of_age_and_without_the_binary()
     .expect_code(0);
     assert_same(&env.path("src"), &env.path("back"));
 }
+
+#[test]
+fn the_reader_without_the_binary_stays_short_enough_to_be_read() {
+    let source = include_str!("../../docs/format/recover.py");
+    assert!(source.lines().count() <= 300);
+}
