@@ -4,6 +4,8 @@
 mod local;
 #[path = "contract/s3.rs"]
 mod s3;
+#[path = "contract/sim.rs"]
+mod sim;
 
 use std::sync::Arc;
 

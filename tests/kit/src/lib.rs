@@ -12,5 +12,7 @@ pub mod faulty;
 pub mod postgres;
 #[cfg(feature = "faults")]
 pub mod recording;
+#[cfg(feature = "faults")]
+pub mod sim;
 pub mod trees;
 pub mod wire;

@@ -1,0 +1,152 @@
+//! The scheduler: clients that run at once, and one seed that decides whose call is next.
+//!
+//! All of them run on one thread. Before each call a client waits for its turn, and no turn is given while any of them could still come to
+//! a call of its own; so the order of calls is the seed's alone, and a race that went wrong goes wrong again.
+
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use super::{Process, mixed};
+
+/// A client that is held still from one of its calls on until all others are done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stall {
+    /// Which of the racers, from 0.
+    pub racer: usize,
+    /// How many calls it makes before.
+    pub after: u64,
+}
+
+/// The turns of one client. Outside of a race every call has its turn at once.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Turns {
+    queue: Arc<Mutex<Queue>>,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    racing: bool,
+    next: u64,
+    given: u64,
+    waiting: VecDeque<(u64, Option<Waker>)>,
+}
+
+impl Turns {
+    pub(super) async fn wait(&self) {
+        let ticket = {
+            let mut queue = self.queue();
+            if !queue.racing {
+                return;
+            }
+            queue.next += 1;
+            let ticket = queue.next;
+            queue.waiting.push_back((ticket, None));
+            ticket
+        };
+        poll_fn(|context: &mut Context<'_>| {
+            let mut queue = self.queue();
+            if queue.given >= ticket || !queue.racing {
+                return Poll::Ready(());
+            }
+            if let Some(entry) = queue.waiting.iter_mut().find(|entry| entry.0 == ticket) {
+                entry.1 = Some(context.waker().clone());
+            }
+            Poll::Pending
+        })
+        .await;
+    }
+
+    fn is_waiting(&self) -> bool {
+        !self.queue().waiting.is_empty()
+    }
+
+    fn race(&self, on: bool) {
+        let mut queue = self.queue();
+        queue.racing = on;
+        for (_, waker) in queue.waiting.drain(..) {
+            waker.iter().for_each(Waker::wake_by_ref);
+        }
+    }
+
+    fn give(&self) {
+        let mut queue = self.queue();
+        if let Some((ticket, waker)) = queue.waiting.pop_front() {
+            queue.given = ticket;
+            waker.iter().for_each(Waker::wake_by_ref);
+        }
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct Racer<'a, T> {
+    process: &'a Process,
+    run: Pin<Box<dyn Future<Output = T> + 'a>>,
+    outcome: Option<T>,
+    turns: u64,
+}
+
+impl<T> Racer<'_, T> {
+    /// Whether it is over, or waits for its turn.
+    fn is_settled(&self) -> bool {
+        self.outcome.is_some() || self.process.turns().is_waiting()
+    }
+}
+
+/// Runs these at once, each over the store of its process, in an order of calls that `seed` decides. Returns what each returned.
+///
+/// Await it on one thread, within a runtime that has timers. No racer may wait for another one except through the store.
+pub async fn race<'a, T>(
+    seed: u64,
+    stall: Option<Stall>,
+    racers: Vec<(&'a Process, Pin<Box<dyn Future<Output = T> + 'a>>)>,
+) -> Vec<T> {
+    let mut racers: Vec<Racer<'a, T>> = racers
+        .into_iter()
+        .map(|(process, run)| Racer {
+            process,
+            run,
+            outcome: None,
+            turns: 0,
+        })
+        .collect();
+    for racer in &racers {
+        racer.process.turns().race(true);
+    }
+    let mut dice = seed;
+    poll_fn(|context: &mut Context<'_>| step(&mut racers, stall, &mut dice, context)).await;
+    for racer in &racers {
+        racer.process.turns().race(false);
+    }
+    racers.into_iter().filter_map(|racer| racer.outcome).collect()
+}
+
+/// Lets everybody go as far as they come without a turn, then gives one turn, again and again.
+fn step<T>(racers: &mut [Racer<'_, T>], stall: Option<Stall>, dice: &mut u64, context: &mut Context<'_>) -> Poll<()> {
+    loop {
+        for racer in racers.iter_mut().filter(|racer| racer.outcome.is_none()) {
+            if let Poll::Ready(outcome) = racer.run.as_mut().poll(context) {
+                racer.outcome = Some(outcome);
+            }
+        }
+        if racers.iter().all(|racer| racer.outcome.is_some()) {
+            return Poll::Ready(());
+        }
+        if !racers.iter().all(Racer::is_settled) {
+            return Poll::Pending; // somebody sleeps or computes elsewhere, and wakes this task
+        }
+        let running: Vec<usize> = (0..racers.len()).filter(|at| racers[*at].outcome.is_none()).collect();
+        let held = |at: &usize| stall.is_some_and(|stall| stall.racer == *at && racers[*at].turns >= stall.after);
+        let free: Vec<usize> = running.iter().copied().filter(|at| !held(at)).collect();
+        let choice = if free.is_empty() { &running } else { &free };
+        *dice = mixed(*dice);
+        let chosen = &mut racers[choice[usize::try_from(*dice % choice.len() as u64).expect("an index")]];
+        chosen.turns += 1;
+        chosen.process.turns().give();
+    }
+}
