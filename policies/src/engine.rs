@@ -161,6 +161,8 @@ impl Engine {
                 .map_err(|e| refusal(&path, &e.to_string()))?;
         }
         self.inner.set_input(regorus::Value::new_object());
+        // Set once: a session that sets it would copy all that was compiled.
+        self.inner.set_strict_builtin_errors(true);
         match self.inner.eval_query("true".to_owned(), false) {
             Ok(_) => Ok(()),
             Err(e) => Err(refusal("policies", &e.to_string())),
@@ -195,7 +197,6 @@ impl Session {
     /// Evaluates a reference like `data.main.deny`.
     pub(crate) fn evaluate(&mut self, reference: &str) -> Result<Evaluation, String> {
         self.notes.begin(true);
-        self.inner.set_strict_builtin_errors(true);
         let strict = self.run(reference);
         let noted = self.notes.end();
         let (value, suppressed, prints) = match strict {
@@ -223,11 +224,22 @@ impl Session {
     fn run(&mut self, reference: &str) -> Result<(Option<Value>, Vec<String>), Failure> {
         let inner = &mut self.inner;
         let outcome = catch_unwind(AssertUnwindSafe(|| {
-            let results = inner.eval_query(reference.to_owned(), false);
-            (results, inner.take_prints().unwrap_or_default())
+            // A rule is asked for itself: a query makes regorus look at every module first.
+            let value = match inner.eval_rule(reference.to_owned()) {
+                Err(e) if e.to_string().contains(NO_RULE) => {
+                    let results = inner.eval_query(reference.to_owned(), false);
+                    results.map(|results| {
+                        let first = results.result.into_iter().next();
+                        let value = first.and_then(|result| result.expressions.into_iter().next());
+                        value.map_or(regorus::Value::Undefined, |expression| expression.value)
+                    })
+                }
+                value => value,
+            };
+            (value, inner.take_prints().unwrap_or_default())
         }));
-        let (results, prints) = match outcome {
-            Ok((Ok(results), prints)) => (results, prints),
+        let (value, prints) = match outcome {
+            Ok((Ok(value), prints)) => (value, prints),
             Ok((Err(e), _)) => {
                 self.inner = self.fresh.clone();
                 let fatal = e.downcast_ref::<LimitError>().is_some() || FATAL.iter().any(|m| e.to_string().contains(m));
@@ -244,18 +256,16 @@ impl Session {
                 });
             }
         };
-        let value = results
-            .result
-            .first()
-            .and_then(|result| result.expressions.first())
-            .map(|e| e.value.clone());
         let value = match value {
-            None | Some(regorus::Value::Undefined) => None,
-            Some(value) => Some(json(&value).map_err(|message| Failure { fatal: true, message })?),
+            regorus::Value::Undefined => None,
+            value => Some(json(&value).map_err(|message| Failure { fatal: true, message })?),
         };
         Ok((value, prints))
     }
 }
+
+/// What regorus says when a reference is no rule's whole path.
+const NO_RULE: &str = "not a valid rule path";
 
 /// Errors that OPA does not suppress either.
 const FATAL: [&str; 5] = [

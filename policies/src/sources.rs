@@ -82,14 +82,6 @@ impl PolicyError {
             why,
         }
     }
-
-    /// The line at fault, if one is known.
-    pub(crate) fn line(&self) -> Option<u32> {
-        match self {
-            Self::Refused { line, .. } => *line,
-            _ => None,
-        }
-    }
 }
 
 /// Loads every `.rego` file beneath the paths; tests only when they are asked for.

@@ -10,14 +10,14 @@ pub(super) fn run(module: &mut Module) {
     let rules = std::mem::take(&mut module.rules);
     for mut rule in rules {
         let more = std::mem::take(&mut rule.more);
-        let mut again = more.is_empty().then_some(None).unwrap_or_else(|| Some(rule.clone()));
+        let again = (!more.is_empty()).then(|| rule.clone());
         module.rules.push(rule);
         for (span, body) in more {
-            let Some(rule) = &mut again else { continue };
+            let Some(mut rule) = again.clone() else { continue };
             rule.span = span;
             rule.body = Some(body);
-            unplace_head(rule);
-            module.rules.push(rule.clone());
+            unplace_head(&mut rule);
+            module.rules.push(rule);
         }
     }
 }
