@@ -148,7 +148,7 @@ fn expected(case: &Case) -> Answer {
 fn sorted(value: &Value) -> Value {
     match value {
         Value::Array(items) => {
-            let mut items: Vec<Value> = items.iter().map(|item| sorted(item)).collect();
+            let mut items: Vec<Value> = items.iter().map(sorted).collect();
             items.sort_by_key(Value::to_string);
             Value::Array(items)
         }
