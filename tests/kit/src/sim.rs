@@ -16,7 +16,7 @@ use bytes::Bytes;
 use muster_archive::object_store::ObjectStore;
 
 pub use process::{Fate, Process};
-pub use race::{Stall, race};
+pub use race::{Run, Stall, race};
 use versions::Objects;
 
 /// What the network and the server do to calls, each as so many of a thousand.

@@ -84,9 +84,12 @@ impl Turns {
     }
 }
 
+/// What one of the racers does.
+pub type Run<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
+
 struct Racer<'a, T> {
     process: &'a Process,
-    run: Pin<Box<dyn Future<Output = T> + 'a>>,
+    run: Run<'a, T>,
     outcome: Option<T>,
     turns: u64,
 }
@@ -104,7 +107,7 @@ impl<T> Racer<'_, T> {
 pub async fn race<'a, T>(
     seed: u64,
     stall: Option<Stall>,
-    racers: Vec<(&'a Process, Pin<Box<dyn Future<Output = T> + 'a>>)>,
+    racers: Vec<(&'a Process, Run<'a, T>)>,
 ) -> Vec<T> {
     let mut racers: Vec<Racer<'a, T>> = racers
         .into_iter()
