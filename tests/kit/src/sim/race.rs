@@ -104,11 +104,7 @@ impl<T> Racer<'_, T> {
 /// Runs these at once, each over the store of its process, in an order of calls that `seed` decides. Returns what each returned.
 ///
 /// Await it on one thread, within a runtime that has timers. No racer may wait for another one except through the store.
-pub async fn race<'a, T>(
-    seed: u64,
-    stall: Option<Stall>,
-    racers: Vec<(&'a Process, Run<'a, T>)>,
-) -> Vec<T> {
+pub async fn race<'a, T>(seed: u64, stall: Option<Stall>, racers: Vec<(&'a Process, Run<'a, T>)>) -> Vec<T> {
     let mut racers: Vec<Racer<'a, T>> = racers
         .into_iter()
         .map(|(process, run)| Racer {
