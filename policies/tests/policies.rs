@@ -9,8 +9,6 @@
 
 #[path = "policies/cases.rs"]
 mod cases;
-#[path = "policies/conformance.rs"]
-mod conformance;
 #[path = "policies/conftest.rs"]
 mod conftest;
 #[path = "policies/hostile.rs"]
