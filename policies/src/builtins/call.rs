@@ -46,7 +46,11 @@ impl Memory {
         if let Some(known) = self.patterns.get(text) {
             return Ok(known.clone());
         }
-        let made = compile(text).map_err(|e| format!("error parsing regexp: {e}"))?;
+        let made = compile(text).map_err(|e| {
+            let why = e.to_string();
+            let last = why.lines().next_back().unwrap_or_default();
+            format!("parsing regexp: {}", last.trim_start_matches("error: "))
+        })?;
         if self.patterns.len() >= MOST_PATTERNS {
             self.patterns.clear();
         }
@@ -112,7 +116,7 @@ impl<'a> Call<'a> {
 
     pub(super) fn number(&self, place: usize) -> Result<f64, Failure> {
         match self.any(place) {
-            value @ Value::Number(_) => value.as_f64().map_err(|e| Failure::Error(e.to_string())),
+            value @ Value::Number(_) => nearest(value).ok_or_else(|| "the number is too large".into()),
             other => Err(wrong(place, "number", other)),
         }
     }
@@ -154,6 +158,11 @@ pub(super) fn num(value: &Value) -> Option<Num> {
     }
     let digits = number.format_decimal();
     Some(digits.parse().map_or(Num::Big(digits), Num::Int))
+}
+
+/// The nearest float: regorus gives none for whole numbers that it would have to round.
+pub(super) fn nearest(value: &Value) -> Option<f64> {
+    value.as_number().ok()?.format_decimal().parse().ok()
 }
 
 /// A number's value if it is written as a whole number that fits.

@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use regorus::Value;
 
-use super::call::{Call, Outcome, array};
+use super::call::{Call, Outcome, array, nearest};
 use super::decoded::{URL, base64_bytes};
 use super::hashes::hex;
 use super::keys::{ALGORITHMS, Key, read, web_keys};
@@ -173,10 +173,10 @@ impl Constraints {
                 "alg" => all.algorithm = text()?,
                 "iss" => all.issuer = text()?,
                 "aud" => all.audience = text()?,
-                "time" => match value.as_f64() {
-                    Ok(time) if time >= 0.0 => all.time_ns = Some(time),
-                    Ok(_) => return Err("token time constraint: must not be negative".into()),
-                    Err(_) => return Err("token time constraint: must be a number".into()),
+                "time" => match nearest(value) {
+                    Some(time) if time >= 0.0 => all.time_ns = Some(time),
+                    Some(_) => return Err("token time constraint: must not be negative".into()),
+                    None => return Err("token time constraint: must be a number".into()),
                 },
                 unknown => return Err(format!("unknown token validation constraint: {unknown}").into()),
             }
@@ -251,7 +251,7 @@ fn claims(payload: &Value, constraints: &Constraints, now: f64) -> Result<bool, 
     };
     let moment = |name: &str| match &payload[name] {
         Value::Undefined => Ok(None),
-        value @ Value::Number(_) => Ok(value.as_f64().ok()),
+        value @ Value::Number(_) => Ok(nearest(value)),
         _ => Err(Failure::Error(format!("{name} value must be a number"))),
     };
     if !meant {

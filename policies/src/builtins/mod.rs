@@ -92,3 +92,6 @@ pub(crate) fn register(engine: &mut regorus::Engine, clock_ns: i64, notes: &Note
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -55,3 +55,26 @@ fn every_case_is_answered_as_opa_does_or_is_listed_with_the_reason() {
         surprises.join("\n")
     );
 }
+
+#[test]
+fn the_published_page_tells_every_reason_and_how_often_it_holds() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = std::fs::read_to_string(folder.join("../docs/rego-conformance.md")).unwrap();
+    for (id, reason) in selftest::known() {
+        let id = id.replace('|', "\\|");
+        let row = page.lines().find(|line| line.starts_with(&format!("| {reason} |")));
+        assert!(
+            row.is_some_and(|row| row.contains(&format!("`{id}`"))),
+            "{id}: {reason}"
+        );
+    }
+    let unmet = std::fs::read_to_string(folder.join("cases/conformance.txt")).unwrap();
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for reason in unmet.lines().filter_map(|line| Some(line.split_once('\t')?.1)) {
+        *counts.entry(reason).or_default() += 1;
+    }
+    assert!(!counts.is_empty());
+    for (reason, count) in counts {
+        assert!(page.contains(&format!("| {count} | {reason} |")), "{count} × {reason}");
+    }
+}
