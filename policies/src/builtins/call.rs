@@ -4,6 +4,7 @@
 //! that leaned on it can say so. A halt ends the evaluation in either mode.
 
 use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use regex::Regex;
 use regorus::Value;
@@ -31,10 +32,10 @@ impl From<&str> for Failure {
 
 pub(crate) type Outcome = Result<Value, Failure>;
 
-/// Compiled patterns, kept from call to call.
+/// Compiled patterns, kept from call to call and shared by all clones of an engine: each document is judged by a clone.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Memory {
-    patterns: HashMap<String, Regex>,
+    patterns: Arc<Mutex<HashMap<String, Regex>>>,
 }
 
 /// How large a compiled pattern may become: OPA sets no limit, and `\w{1,255}` needs some megabytes.
@@ -42,8 +43,9 @@ const PATTERN_BYTES: usize = 64 << 20;
 const MOST_PATTERNS: usize = 1_000;
 
 impl Memory {
-    pub(super) fn pattern(&mut self, text: &str) -> Result<Regex, Failure> {
-        if let Some(known) = self.patterns.get(text) {
+    pub(super) fn pattern(&self, text: &str) -> Result<Regex, Failure> {
+        let mut patterns = self.patterns.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = patterns.get(text) {
             return Ok(known.clone());
         }
         let made = compile(text).map_err(|e| {
@@ -51,10 +53,10 @@ impl Memory {
             let last = why.lines().next_back().unwrap_or_default();
             format!("parsing regexp: {}", last.trim_start_matches("error: "))
         })?;
-        if self.patterns.len() >= MOST_PATTERNS {
-            self.patterns.clear();
+        if patterns.len() >= MOST_PATTERNS {
+            patterns.clear();
         }
-        self.patterns.insert(text.to_owned(), made.clone());
+        patterns.insert(text.to_owned(), made.clone());
         Ok(made)
     }
 }
@@ -73,8 +75,8 @@ pub(crate) struct Call<'a> {
     pub(super) args: &'a [Value],
     /// The pinned clock.
     pub(super) clock_ns: i64,
-    /// What earlier calls of the same function left.
-    pub(super) memory: &'a mut Memory,
+    /// What earlier calls left.
+    pub(super) memory: &'a Memory,
 }
 
 impl<'a> Call<'a> {

@@ -63,16 +63,17 @@ const FAMILIES: [Family; 17] = [
 
 /// Registers all of them on an engine. A built-in error is left in `notes`, and ends the evaluation where that is strict.
 pub(crate) fn register(engine: &mut regorus::Engine, clock_ns: i64, notes: &Notes) -> Result<(), PolicyError> {
+    let memory = Memory::default();
     for (name, apply) in FAMILIES.into_iter().flatten() {
         let arity = signature(name).map_or(0, |found| found.args.len());
         let arity = u8::try_from(arity).unwrap_or(u8::MAX);
         let notes = notes.clone();
-        let mut memory = Memory::default();
+        let memory = memory.clone();
         let extension = move |args: Vec<Value>| {
             let mut call = Call {
                 args: &args,
                 clock_ns,
-                memory: &mut memory,
+                memory: &memory,
             };
             match apply(&mut call) {
                 Ok(value) => Ok(value),

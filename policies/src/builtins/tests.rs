@@ -1,7 +1,5 @@
 //! What the cases of OPA do not ask: what must not be called, what may replace it, and spellings of patterns.
 
-#![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
-
 use serde_json::{Value, json};
 
 use super::regexes::as_go_reads;
