@@ -4,7 +4,7 @@
 //! round brackets, strings on one line. What a pass made has no line and is printed where the printer stands; what
 //! would have to go up is an error, so that no pass can move a line unnoticed.
 
-use super::ast::{Body, Dialect, Else, Expr, Head, Kind, Module, Rule, Sign, Span, Statement, What};
+use super::ast::{Body, Dialect, Else, Expr, Head, Kind, Module, Operator, Rule, Sign, Span, Statement, What};
 
 /// A node that could only be printed below the line that it came from: this line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -187,6 +187,8 @@ impl Printer {
             self.put("not ");
         }
         match &statement.what {
+            // `{ a | b }` is a comprehension.
+            What::Expr(expr) if matches!(expr.kind, Kind::Infix(Operator::Or, ..)) => self.operand(expr),
             What::Expr(expr) => self.expr(expr),
             What::Assign(lhs, rhs) => self.pair(lhs, " := ", rhs),
             What::Unify(lhs, rhs) => self.pair(lhs, " = ", rhs),

@@ -109,6 +109,9 @@ impl Parser {
                 Kind::String(text)
             }
             Token::Number(text) => {
+                if text.parse::<f64>().is_ok_and(f64::is_infinite) {
+                    return Err(self.fault(format!("the number {text} is too large to be evaluated")));
+                }
                 self.advance()?;
                 Kind::Number(text)
             }
