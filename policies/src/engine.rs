@@ -18,6 +18,7 @@ use serde_json::Value;
 use time::OffsetDateTime;
 
 pub(crate) use modules::{Head, Module};
+pub(crate) use operators::{plus, times};
 
 use crate::builtins::{self, Notes};
 use crate::rego::{self, Dialect, Options, Pass};

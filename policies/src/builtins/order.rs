@@ -1,13 +1,16 @@
-//! The order of all values, which regorus has otherwise for objects and sets: arrays, then objects, then sets.
+//! Many values made one: by OPA's order of all values (arrays, then objects, then sets), and by its decimal arithmetic.
 
 use std::cmp::Ordering;
 
 use regorus::Value;
 
 use super::Family;
-use super::call::{Call, array};
+use super::call::{Call, Outcome, array};
+use crate::engine::{plus, times};
 
 pub(super) const FAMILY: Family = &[
+    ("product", |call| total(call, 1, times)),
+    ("sum", |call| total(call, 0, plus)),
     ("sort", |call| Ok(array(sorted(call)?.into_iter().cloned()))),
     ("max", |call| {
         Ok(sorted(call)?.last().map_or(Value::Undefined, |last| (*last).clone()))
@@ -21,6 +24,14 @@ fn sorted<'a>(call: &Call<'a>) -> Result<Vec<&'a Value>, super::Failure> {
     let mut items = call.elements(0)?;
     items.sort_by(|one, other| compare(one, other));
     Ok(items)
+}
+
+fn total(call: &Call<'_>, begin: i64, step: fn(&Value, &Value) -> Result<Value, String>) -> Outcome {
+    let mut all = Value::from(begin);
+    for item in call.elements(0)? {
+        all = step(&all, item)?;
+    }
+    Ok(all)
 }
 
 fn rank(value: &Value) -> u8 {

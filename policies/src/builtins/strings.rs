@@ -43,6 +43,9 @@ fn upper(letter: char) -> char {
 }
 
 fn lower(letter: char) -> char {
+    if letter == 'İ' {
+        return 'i';
+    }
     single(letter.to_lowercase(), letter)
 }
 

@@ -149,3 +149,16 @@ fn yaml_is_written_as_opa_writes_it() {
         json!("a:\n- b: 1\n  c: []\nd: 'x: y'\ne: \"1\"\nf: |\n  two\n  lines\n")
     );
 }
+
+#[test]
+fn sums_and_products_are_decimal() {
+    assert_eq!(
+        value("t := [sum([0.1, 0.2]) == 0.3, product([0.1, 3]), sum([]), product(set())]"),
+        json!([true, 0.3, 0, 1])
+    );
+    assert_eq!(value("t := json.unmarshal(`{\"a\": 1, \"a\": 2}`)"), json!({"a": 2}));
+    assert_eq!(
+        value("t := [lower(`İ`), sprintf(`%v %v %d`, [1000000.5, 0.00001, 1])]"),
+        json!(["i", "1.0000005e+06 1e-05 1"])
+    );
+}

@@ -46,7 +46,8 @@ pub(super) fn register(engine: &mut Engine) -> Result<(), PolicyError> {
 
 type Apply = fn(&Value, &Value) -> Result<Value, String>;
 
-fn plus(lhs: &Value, rhs: &Value) -> Result<Value, String> {
+/// The sum of two numbers.
+pub(crate) fn plus(lhs: &Value, rhs: &Value) -> Result<Value, String> {
     numbers(lhs, rhs, "number")?;
     match decimals(lhs, rhs) {
         Some((a, b)) => sum(a, b).ok_or_else(range),
@@ -65,7 +66,8 @@ fn minus(lhs: &Value, rhs: &Value) -> Result<Value, String> {
     }
 }
 
-fn times(lhs: &Value, rhs: &Value) -> Result<Value, String> {
+/// The product of two numbers.
+pub(crate) fn times(lhs: &Value, rhs: &Value) -> Result<Value, String> {
     numbers(lhs, rhs, "number")?;
     match decimals(lhs, rhs) {
         Some((a, b)) => {
