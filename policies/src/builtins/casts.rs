@@ -93,7 +93,7 @@ fn range_step(call: &mut Call<'_>) -> Outcome {
         return Err("numbers.range_step: step must be a positive number above zero".into());
     }
     if (to - from).abs() / step > LONGEST {
-        return Err("the range is too long".into());
+        return Err(Failure::Halt("the range is longer than ten million numbers".to_owned()));
     }
     let way = if from <= to { step } else { -step };
     let items = std::iter::successors(Some(from), |at| at.checked_add(way));

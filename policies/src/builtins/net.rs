@@ -106,7 +106,9 @@ fn intersects(call: &mut Call<'_>) -> Outcome {
 fn expand(call: &mut Call<'_>) -> Outcome {
     let block = block(call.string(0)?)?;
     if block.last - block.first >= MOST_ADDRESSES {
-        return Err("the block holds more addresses than can be listed".into());
+        return Err(Failure::Halt(
+            "the block holds more than a million addresses".to_owned(),
+        ));
     }
     Ok(set(
         (block.first..=block.last).map(|value| shown(block.v6, value).into())

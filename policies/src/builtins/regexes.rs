@@ -230,9 +230,12 @@ fn template_match(call: &mut Call<'_>) -> Outcome {
     Ok(call.memory.pattern(&pattern)?.is_match(text).into())
 }
 
+/// Letters from the first to the last.
+type Span = (char, char);
+
 /// One place in a glob: the letters that it takes, `None` for all, and how often.
 struct Place {
-    letters: Option<BTreeSet<char>>,
+    letters: Option<Vec<Span>>,
     skip: bool,
     again: bool,
 }
@@ -260,7 +263,7 @@ fn globs_match(call: &mut Call<'_>) -> Outcome {
             continue;
         };
         let meet = match (&first.letters, &second.letters) {
-            (Some(one), Some(other)) => !one.is_disjoint(other),
+            (Some(one), Some(other)) => one.iter().any(|(a, b)| other.iter().any(|(c, d)| a <= d && c <= b)),
             _ => true,
         };
         if meet {
@@ -285,7 +288,7 @@ fn places(glob: &str) -> Result<Vec<Place>, Failure> {
             '\\' => {
                 at += 1;
                 let escaped = letters.get(at).ok_or_else(|| wrong("ends in an escape"))?;
-                Some(BTreeSet::from([*escaped]))
+                Some(vec![(*escaped, *escaped)])
             }
             '[' => {
                 let length = letters[at..]
@@ -297,7 +300,7 @@ fn places(glob: &str) -> Result<Vec<Place>, Failure> {
                 Some(class(set).ok_or_else(|| wrong("invalid range in a set"))?)
             }
             ']' | '*' | '+' => return Err(wrong("a flag or a closing bracket out of place")),
-            other => Some(BTreeSet::from([other])),
+            other => Some(vec![(other, other)]),
         };
         at += 1;
         let flag = letters.get(at).filter(|flag| matches!(flag, '*' | '+'));
@@ -311,18 +314,18 @@ fn places(glob: &str) -> Result<Vec<Place>, Failure> {
     Ok(out)
 }
 
-fn class(set: &[char]) -> Option<BTreeSet<char>> {
-    let mut out = BTreeSet::new();
+fn class(set: &[char]) -> Option<Vec<Span>> {
+    let mut out = Vec::new();
     let mut at = 0;
     while at < set.len() {
         match (set.get(at + 1), set.get(at + 2)) {
             (Some('-'), Some(last)) if set[at] <= *last => {
-                out.extend(set[at]..=*last);
+                out.push((set[at], *last));
                 at += 3;
             }
             (Some('-'), _) => return None,
             _ => {
-                out.insert(set[at]);
+                out.push((set[at], set[at]));
                 at += 1;
             }
         }

@@ -3,6 +3,8 @@
 //! A keyword that is not checked here halts by name: a document that passed because a demand was not understood would
 //! be a lie.
 
+use std::cell::Cell;
+
 use regorus::Value;
 use serde_json::{Map, Value as Json};
 
@@ -15,6 +17,8 @@ pub(super) const FAMILY: Family = &[
 ];
 
 const DEEPEST: usize = 128;
+/// How many times one call asks a schema about a value: references may branch without end.
+const MOST_CHECKS: u32 = 1 << 22;
 const TYPES: [&str; 7] = ["array", "boolean", "integer", "number", "null", "object", "string"];
 /// Says something to people, or is found by reference.
 const SILENT: [&str; 11] = [
@@ -80,7 +84,11 @@ fn match_schema(call: &mut Call<'_>) -> Outcome {
     let (document, schema) = (operand(call, 0)?, operand(call, 1)?);
     understood(&schema, 0)?;
     let mut findings = Vec::new();
-    Validator { root: &schema }.check(&document, &schema, "(Root)", &mut findings, 0)?;
+    Validator {
+        root: &schema,
+        checks: Cell::new(0),
+    }
+    .check(&document, &schema, "(Root)", &mut findings, 0)?;
     let rows = findings.iter().map(|finding| {
         let fields = [
             ("desc", finding.what.clone()),
@@ -102,7 +110,7 @@ fn understood(schema: &Json, depth: usize) -> Result<(), Failure> {
         };
     };
     if depth > DEEPEST {
-        return Err("jsonschema: nested too deeply".into());
+        return Err(Failure::Halt("the schema is nested too deeply".to_owned()));
     }
     for (keyword, value) in keywords {
         if !CHECKED.contains(&keyword.as_str()) && !SILENT.contains(&keyword.as_str()) {
@@ -147,6 +155,7 @@ struct Finding {
 
 struct Validator<'a> {
     root: &'a Json,
+    checks: Cell<u32>,
 }
 
 type Findings = Vec<Finding>;
@@ -154,7 +163,11 @@ type Findings = Vec<Finding>;
 impl Validator<'_> {
     fn check(&self, value: &Json, schema: &Json, field: &str, out: &mut Findings, depth: usize) -> Result<(), Failure> {
         if depth > DEEPEST {
-            return Err("jsonschema: references go round".into());
+            return Err(Failure::Halt("the schema's references go round".to_owned()));
+        }
+        self.checks.set(self.checks.get() + 1);
+        if self.checks.get() > MOST_CHECKS {
+            return Err(Failure::Halt("the schema branches for too long".to_owned()));
         }
         let mut say = |kind, what: String| {
             out.push(Finding {

@@ -126,7 +126,9 @@ fn format_int(call: &mut Call<'_>) -> Outcome {
     // Toward zero, as Go's big floats become integers.
     let value = match super::call::num(call.any(0)) {
         Some(super::call::Num::Int(value)) => i128::from(value),
-        Some(super::call::Num::Big(digits)) => digits.parse().map_err(|_| "operand 1 is too large")?,
+        Some(super::call::Num::Big(digits)) => digits
+            .parse()
+            .map_err(|_| super::Failure::Halt("operand 1 has more than 128 bits".to_owned()))?,
         #[expect(clippy::cast_possible_truncation, reason = "toward zero is what is asked for")]
         Some(super::call::Num::Float(value)) => value as i128,
         None => return Err(wrong(0, "number", call.any(0))),

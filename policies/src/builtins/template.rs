@@ -15,6 +15,8 @@ pub(super) const FAMILY: Family = &[("strings.render_template", render)];
 
 /// How deep actions nest.
 const DEEPEST: usize = 64;
+/// How many parts one call renders, loops counted as often as they run.
+const MOST_STEPS: u32 = 1 << 20;
 
 enum Part<'a> {
     Text(&'a str),
@@ -31,6 +33,7 @@ fn render(call: &mut Call<'_>) -> Outcome {
         variables: HashMap::new(),
         out: String::new(),
         depth: 0,
+        steps: 0,
     };
     let dot = state.root.clone();
     let (at, end) = state.run(0, &dot, true)?;
@@ -75,6 +78,7 @@ struct State<'a> {
     variables: HashMap<String, Value>,
     out: String,
     depth: usize,
+    steps: u32,
 }
 
 impl<'a> State<'a> {
@@ -86,6 +90,10 @@ impl<'a> State<'a> {
         }
         while let Some(part) = self.parts.get(at) {
             at += 1;
+            self.steps += 1;
+            if self.steps > MOST_STEPS {
+                return Err(Failure::Halt("the template goes on for too long".to_owned()));
+            }
             match part {
                 Part::Text(text) if live => self.out.push_str(text),
                 Part::Text(_) => {}

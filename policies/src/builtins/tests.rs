@@ -162,3 +162,22 @@ fn sums_and_products_are_decimal() {
         json!(["i", "1.0000005e+06 1e-05 1"])
     );
 }
+
+#[test]
+fn what_would_never_end_or_fill_the_memory_ends_the_evaluation() {
+    let round = "{\"anyOf\": [{\"$ref\": \"#\"}, {\"$ref\": \"#\"}], \"type\": \"object\"}";
+    for call in [
+        format!("json.match_schema({{}}, {round})"),
+        format!(
+            "strings.render_template(`{}x{}`, {{\"l\": numbers.range(1, 40)}})",
+            "{{range $.l}}".repeat(30),
+            "{{end}}".repeat(30)
+        ),
+        "numbers.range_step(0, 100000000000, 1)".to_owned(),
+        "net.cidr_expand(\"10.0.0.0/8\")".to_owned(),
+    ] {
+        let got = asked(&format!("t := {call}"), false);
+        assert!(matches!(got, Answer::Error(_)), "{call}: {got:?}");
+    }
+    assert_eq!(value("t := regex.globs_match(`[a-c]+x`, `b.`)"), json!(true));
+}
