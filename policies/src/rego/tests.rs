@@ -208,7 +208,11 @@ fn strict_mode_refuses_what_is_assigned_or_imported_and_not_used() {
 }
 
 /// What no case speaks of, with OPA's answer.
-const MORE: [(&str, &str); 2] = [
+const MORE: [(&str, &str); 3] = [
+    (
+        "t := [v.a | some i, v in walk({\"a\": {\"a\": 1}}); i == 1]",
+        "[{\"a\": 1}, 1]",
+    ),
     ("t := y if yaml.unmarshal(\"a: 1\", y)", "{\"a\": 1}"),
     ("as.foo := 1\n\nt := [as.foo, data.p.as]", "[1, {\"foo\": 1}]"),
 ];
@@ -231,6 +235,7 @@ fn each_pass_left_out_turns_a_case_red() {
         .iter()
         .filter(|case| selftest::agree(&case.opa, &answer(case, None)))
         .collect();
+    assert!(MORE.iter().all(|(id, _)| met.iter().any(|case| case.id == *id)));
     let needless: Vec<String> = super::all_passes()
         .filter(|pass| {
             met.iter()

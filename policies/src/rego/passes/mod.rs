@@ -118,7 +118,7 @@ impl Pass {
             Self::Heads => heads::run(module, context),
             Self::Arithmetic => arithmetic::run(module),
             Self::Outputs => outputs::run(module, context),
-            Self::Relations => relations::run(module),
+            Self::Relations => relations::run(module, context),
             Self::Values => values::run(module, context),
             Self::Negation => negation::run(module, context),
             Self::Own => own::run(module, context),
