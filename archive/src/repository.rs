@@ -3,6 +3,7 @@
 //! Invariant: no byte is handed out that was not compared with a signature or with a digest that something signed named.
 
 mod commit;
+mod hold;
 mod init;
 mod logs;
 mod points;
@@ -173,7 +174,12 @@ impl Repository {
     /// [`ArchiveError::Missing`], [`ArchiveError::Damaged`], [`ArchiveError::Untrusted`].
     pub async fn manifest(&self, point: &Point) -> Result<(Verified<Manifest>, Bytes), ArchiveError> {
         let object = layout::manifest(&point.store, &point.snapshot);
-        let bytes = self.get(&object, MANIFEST_MAX, "the log").await?;
+        let mut bytes = self.get(&object, MANIFEST_MAX, "the log").await?;
+        if Digest::of(&bytes) != point.manifest
+            && let Some(older) = self.version_with(&object, &point.manifest, MANIFEST_MAX).await
+        {
+            bytes = older;
+        }
         let manifest: Verified<Manifest> = self.open_document(&object, &bytes, payload::MANIFEST)?;
         if manifest.schema != "muster.manifest/1" {
             return Err(ArchiveError::damaged(&object, "its schema is not muster.manifest/1"));

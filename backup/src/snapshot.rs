@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use muster_archive::object_store::LockPolicy;
 use muster_archive::{
     ArchiveError, Edge, Manifest, Parent, Point, Repository, SnapshotWriter, Tool, Unreadable, WriterOptions,
 };
@@ -26,6 +27,8 @@ pub struct Request<'a> {
     pub key: &'a SecretKey,
     /// How the archive is written.
     pub options: WriterOptions,
+    /// How what the snapshot needs is locked; the repository's place must do it.
+    pub lock: Option<LockPolicy>,
     /// muster's version, for the manifest.
     pub version: &'a str,
     /// Wall clock and random source.
@@ -149,7 +152,8 @@ pub fn snapshot(
         journal: Some(journal.clone()),
         ..request.options.clone()
     };
-    let (parent, parent_bytes) = lean_on(repository, request, &options, parent, on_event).map_err(archive)?;
+    let (parent, leaned) = lean_on(repository, request, &options, parent, on_event).map_err(archive)?;
+    let parent_bytes = leaned.as_ref().map(|manifest| manifest.tree.logical_bytes);
     let writer = SnapshotWriter::start(
         repository.clone(),
         parent,
@@ -190,6 +194,13 @@ pub fn snapshot(
     };
     on_event(Event::Committing);
     let written = writer.finish().map_err(archive)?;
+    let retain_until = match &request.lock {
+        None => None,
+        Some(policy) => {
+            let held = repository.hold_leaned(leaned.as_ref(), policy, &started);
+            Some(request.handle.block_on(held).map_err(archive)?)
+        }
+    };
     let encode =
         |error: serde_json::Error| archive(ArchiveError::Invalid(format!("encode what the source said: {error}")));
     let manifest = Manifest {
@@ -219,7 +230,7 @@ pub fn snapshot(
             name: "muster".to_owned(),
             version: request.version.to_owned(),
         },
-        retain_until: None,
+        retain_until,
     };
     let commit = request
         .handle
@@ -242,7 +253,7 @@ fn lean_on(
     options: &WriterOptions,
     point: Option<Point>,
     on_event: &dyn Fn(Event),
-) -> Result<(Parent, Option<u64>), ArchiveError> {
+) -> Result<(Parent, Option<Verified<Manifest>>), ArchiveError> {
     let Some(point) = point else {
         return Ok((repository.lean_on_nothing(options, &request.handle)?, None));
     };
@@ -266,7 +277,7 @@ fn lean_on(
                     "{lost} of its packs are missing or cut, {first} among them: what they hold is stored again"
                 ));
             }
-            Ok((parent, Some(manifest.tree.logical_bytes)))
+            Ok((parent, Some(manifest)))
         }
         Err(error) if error.is_damage() || matches!(error, ArchiveError::NoIdentity { .. }) => {
             unusable(chain(&error));

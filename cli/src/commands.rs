@@ -144,7 +144,7 @@ mod tests {
         let (message, hints) = refused("muster resotre accounts");
         assert_eq!(message, "unrecognized subcommand 'resotre'");
         assert_eq!(hints, ["a similar subcommand exists: 'restore'", "muster --help"]);
-        let (message, hints) = refused("muster check x --output sarif");
+        let (message, hints) = refused("muster check x --output yamlx");
         assert!(message.contains("possible values: table, json"), "{message}");
         assert_eq!(hints, ["muster --help"]);
     }

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use muster_archive::object_store::{LockMode, LockPolicy};
 use serde::Deserialize;
 use toml::de::DeTable;
 
@@ -61,6 +62,8 @@ pub(crate) struct Location {
     /// `None`: wherever an endpoint is given.
     pub(crate) path_style: Option<bool>,
     pub(crate) profile: Option<String>,
+    /// What is written is locked like this.
+    pub(crate) object_lock: Option<LockPolicy>,
 }
 
 /// The secret keys of this host.
@@ -141,6 +144,14 @@ struct RawRepository {
     profile: Option<String>,
     recipients: Option<Vec<String>>,
     identity_file: Option<PathBuf>,
+    object_lock: Option<RawLock>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawLock {
+    mode: String,
+    days: u32,
 }
 
 #[derive(Default, Deserialize)]
@@ -385,13 +396,39 @@ fn location(raw: RawRepository, directory: &Path) -> Result<Location, CommandErr
             "[repository]: endpoint, region, path_style and profile belong to an s3:// URL",
         ));
     }
+    let object_lock = raw.object_lock.map(|lock| object_lock(&lock, &url)).transpose()?;
     Ok(Location {
         url,
         endpoint: raw.endpoint,
         region: raw.region,
         path_style: raw.path_style,
         profile: raw.profile,
+        object_lock,
     })
+}
+
+fn object_lock(raw: &RawLock, url: &str) -> Result<LockPolicy, CommandError> {
+    if !url.starts_with("s3://") {
+        return Err(wrong(
+            "[repository] object_lock needs an s3:// URL: a directory has no locks",
+        ));
+    }
+    let mode = match raw.mode.as_str() {
+        "governance" => LockMode::Governance,
+        "compliance" => LockMode::Compliance,
+        other => {
+            return Err(wrong(format!(
+                "[repository] object_lock: mode is \"governance\" or \"compliance\", not \"{other}\""
+            )));
+        }
+    };
+    if !(1..=36_500).contains(&raw.days) {
+        return Err(wrong(format!(
+            "[repository] object_lock: days is 1 to 36500, not {}",
+            raw.days
+        )));
+    }
+    Ok(LockPolicy { mode, days: raw.days })
 }
 
 fn resolve_store(

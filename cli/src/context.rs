@@ -5,7 +5,7 @@ use std::future::Future;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
-use muster_archive::object_store::{self, LimitedStore, Limits, ObjectStore, S3Options};
+use muster_archive::object_store::{self, HoldingStore, LimitedStore, Limits, ObjectStore, RecoveringStore, S3Options};
 use muster_archive::{Identities, RateLimit, Repository};
 use muster_restore::Session;
 use muster_signing::PublicKey;
@@ -89,8 +89,14 @@ impl Context {
             profile: location.profile.clone(),
             ..S3Options::default()
         };
-        self.wait(object_store::open(&location.url, &options))
-            .map_err(|error| CommandError::new(Kind::Config, error.message()).context("[repository] url"))
+        let store = self
+            .wait(object_store::open(&location.url, &options))
+            .map_err(|error| CommandError::new(Kind::Config, error.message()).context("[repository] url"))?;
+        if !location.url.starts_with("s3://") {
+            return Ok(store);
+        }
+        let held = HoldingStore::before(store, location.object_lock, Arc::new(Edge));
+        Ok(RecoveringStore::before(held))
     }
 
     /// Opens the repository under the root key that the configuration names.

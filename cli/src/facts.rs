@@ -253,7 +253,7 @@ fn repository_facts(
         "scheme": if local { "file" } else { "s3" },
         "same_host": same_host(&config.repository),
         "encrypted": encrypted,
-        "object_lock": null,
+        "object_lock": object_lock(config, repository),
         "conditional_create": repository.conditional_create(),
         "key_epoch": keys.epoch,
         "roles": roles,
@@ -262,6 +262,14 @@ fn repository_facts(
         "snapshots": points.values().map(Vec::len).sum::<usize>(),
         "copies": 0,
     }))
+}
+
+/// How what is written is locked: only where the server was seen to hold a lock.
+fn object_lock(config: &Config, repository: &Repository) -> Value {
+    match config.repository.object_lock {
+        Some(lock) if repository.capabilities().object_lock => json!({"mode": lock.mode.as_str(), "days": lock.days}),
+        _ => Value::Null,
+    }
 }
 
 /// Whether a repository lies on this host; `None` where its name has no address.

@@ -13,7 +13,9 @@ use serde_json::Value;
 use crate::files::assets;
 
 fn figure(document: &Value, key: &str) -> u64 {
-    document["stores"][0][key].as_u64().unwrap_or_else(|| panic!("{key} in {document}"))
+    document["stores"][0][key]
+        .as_u64()
+        .unwrap_or_else(|| panic!("{key} in {document}"))
 }
 
 /// Waits until what was written last is old enough for its times to be believed.
@@ -29,7 +31,12 @@ fn one_page_written_with_its_times_put_back_is_in_the_next_snapshot() {
     let old = std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
     let put_back = || {
         let times = FileTimes::new().set_modified(old).set_accessed(old);
-        File::options().write(true).open(&path).unwrap().set_times(times).unwrap();
+        File::options()
+            .write(true)
+            .open(&path)
+            .unwrap()
+            .set_times(times)
+            .unwrap();
     };
     put_back();
     settle();
@@ -60,7 +67,10 @@ fn the_index_key_is_the_hosts_own_and_losing_it_costs_time_alone() {
     fs::remove_file(&key).unwrap();
     fs::remove_dir_all(env.path(".muster")).unwrap();
     let second = env.ok("backup assets --json").json();
-    assert!(figure(&second, "added_bytes") < 100_000, "a plain parent is found by its hashes: {second}");
+    assert!(
+        figure(&second, "added_bytes") < 100_000,
+        "a plain parent is found by its hashes: {second}"
+    );
     env.ok("restore assets --to back");
     assert_same(&env.path("src"), &env.path("back"));
     env.ok("verify --repository --read-data");
@@ -81,7 +91,10 @@ fn a_backup_that_was_killed_is_gone_on_with() {
         .unwrap();
     let packs = || files_beneath(&env.path("repo/packs")).len();
     while packs() < 4 {
-        assert!(child.try_wait().unwrap().is_none(), "it ended before it could be killed: make the work larger");
+        assert!(
+            child.try_wait().unwrap().is_none(),
+            "it ended before it could be killed: make the work larger"
+        );
         std::thread::sleep(Duration::from_millis(1));
     }
     child.kill().unwrap();

@@ -13,6 +13,7 @@ mod files;
 mod incremental;
 mod interruption;
 mod ledger;
+mod locks;
 mod policies;
 mod postgres;
 mod recover;

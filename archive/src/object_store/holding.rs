@@ -86,7 +86,7 @@ impl ObjectStore for HoldingStore {
         match self.inner.put(key, body, options.held(Some(wanted))).await {
             Err(error) if error.kind == ErrorKind::AlreadyExists && options.mode == PutMode::Create => {
                 // Whoever meets the same bytes there takes it for written, so it must be held as if it were.
-                let _ = self.hold(key, wanted).await?;
+                let _ = self.inner.hold(key, wanted).await?;
                 Err(error)
             }
             written => written,
@@ -146,7 +146,7 @@ impl ObjectStore for HoldingStore {
     }
 
     async fn prepare(&self) -> Result<(), StorageError> {
-        self.inner.prepare().await
+        self.inner.prepare_held().await
     }
 
     fn rely_on_conditional_create(&self, proven: bool) {

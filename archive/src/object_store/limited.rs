@@ -113,6 +113,10 @@ impl ObjectStore for LimitedStore {
         self.inner.prepare().await
     }
 
+    async fn prepare_held(&self) -> Result<(), StorageError> {
+        self.inner.prepare_held().await
+    }
+
     fn rely_on_conditional_create(&self, proven: bool) {
         self.inner.rely_on_conditional_create(proven);
     }

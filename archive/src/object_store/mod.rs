@@ -128,6 +128,11 @@ pub trait ObjectStore: Debug + Send + Sync {
     /// Makes the bucket or root directory if it is missing and may be made. Nothing else makes it.
     async fn prepare(&self) -> Result<(), StorageError>;
 
+    /// The same; what is made can lock objects.
+    async fn prepare_held(&self) -> Result<(), StorageError> {
+        self.prepare().await
+    }
+
     /// Says whether the place was seen to honour conditional create ([`probe_conditional_create`]). Until it is told so, a place
     /// that cannot know looks before it writes, which is right for one writer and not for two at once.
     fn rely_on_conditional_create(&self, proven: bool);

@@ -1,5 +1,7 @@
 //! The simulated server: it keeps the contract in every kind of bucket, and its faults are the ones it promises.
 
+#![expect(clippy::expect_used, reason = "a test ends at the first surprise")]
+
 use std::time::Duration;
 
 use bytes::Bytes;

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::config::{Config, StoreConfig, duration, rate};
 use crate::context::Context;
 use crate::edge::Edge;
-use crate::error::CommandError;
+use crate::error::{CommandError, Kind};
 use crate::exit::Exit;
 use crate::ui::{Table, Tone, Ui, bytes, printable, ratio, seconds};
 use crate::{keyfiles, lock, stores};
@@ -71,6 +71,13 @@ pub(crate) fn run(context: &Context, args: Backup) -> Result<Exit, CommandError>
     let repository = context.repository(&config)?;
     super::keys::check_recipients(context, &config, &repository)?;
     let key = keyfiles::secret(&config, Role::Writer)?;
+    if config.repository.object_lock.is_some() && !repository.capabilities().object_lock {
+        return Err(CommandError::new(
+            Kind::Config,
+            "[repository] object_lock asks for locks that the server was not seen to hold",
+        )
+        .hint("muster init   (tries it, and has the root sign the answer)"));
+    }
     if !args.dry_run {
         log_configuration(context, &config, &repository, &key)?;
     }
@@ -113,7 +120,12 @@ fn log_configuration(
     let stores = stores
         .map(|store| (store.name.clone(), store.kind.name().to_owned()))
         .collect();
-    context.wait(repository.log_configuration(&stores, &Value::Null, &Value::Null, key, &Edge))
+    let lock = config.repository.object_lock;
+    let lock = lock.map_or(
+        Value::Null,
+        |lock| json!({"mode": lock.mode.as_str(), "days": lock.days}),
+    );
+    context.wait(repository.log_configuration(&stores, &lock, &Value::Null, key, &Edge))
 }
 
 /// Backs up one store under its lock. Everything that goes wrong is in the outcome.
@@ -137,6 +149,7 @@ pub(crate) fn back_up(
                 index: (!dry_run).then(|| indexing(config, store)).transpose()?,
                 ..WriterOptions::default()
             },
+            lock: config.repository.object_lock,
             version: env!("CARGO_PKG_VERSION"),
             edge: Arc::new(Edge),
             handle: context.handle()?.clone(),

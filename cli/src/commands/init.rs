@@ -138,7 +138,7 @@ pub(crate) fn initialise(context: &Context, args: Init) -> Result<Made, CommandE
         believed: root,
         keys: entries,
         recipients: config.recipients.clone().unwrap_or_default(),
-        lock: None,
+        lock: config.repository.object_lock.map(|lock| lock.mode),
         state_dir: &config.state,
     };
     let attempt = format!("make the repository {}", objects.url());

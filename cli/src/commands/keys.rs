@@ -118,7 +118,7 @@ fn rotate(context: &Context) -> Result<Exit, CommandError> {
             .recipients
             .clone()
             .unwrap_or_else(|| before.keys().recipients.clone()),
-        lock: None,
+        lock: config.repository.object_lock.map(|lock| lock.mode),
         state_dir: &config.state,
     };
     let objects = context.objects(&config.repository)?;

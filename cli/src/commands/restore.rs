@@ -83,7 +83,9 @@ pub(crate) fn run(context: &Context, args: Restore) -> Result<Exit, CommandError
         true => None,
         false => Some(believed(&config).map_err(anyway)?),
     };
-    let repository = context.repository_at(&config, root, config.limit_read).map_err(anyway)?;
+    let repository = context
+        .repository_at(&config, root, config.limit_read)
+        .map_err(anyway)?;
     known(context, &config, &repository, &target.store)?;
     let (point, manifest) = open_point(context, &repository, &target, |point| {
         format!(

@@ -31,10 +31,10 @@ const KNOWN: &[Known] = &[
             "profile",
             "recipients",
             "identity_file",
+            "object_lock",
         ],
         later: &[
             ("retention", "it asks for old snapshots to be removed"),
-            ("object_lock", "it asks for objects that nobody can delete"),
             ("copy", "it asks for further copies"),
         ],
     },

@@ -183,10 +183,6 @@ fn recipients_are_public_keys_of_age_each_named_once() {
 fn a_key_that_promises_what_this_version_cannot_do_is_refused() {
     for (key, text) in [
         (
-            "object_lock",
-            "[repository]\nurl = \"file:///r\"\nobject_lock = { mode = \"compliance\", days = 35 }\n",
-        ),
-        (
             "retention",
             "[repository]\nurl = \"file:///r\"\nretention = { last = 7 }\n",
         ),
@@ -296,4 +292,28 @@ fn a_store_that_is_not_there_names_the_nearest_one() {
     let error = parse(WHOLE).unwrap().store("acounts").unwrap_err();
     assert_eq!(error.exit().code(), 2);
     assert_eq!(error.hints(), ["did you mean \"accounts\"?"]);
+}
+
+#[test]
+fn an_object_lock_names_its_mode_and_days_and_needs_a_server() {
+    let config = |url: &str, lock: &str| {
+        let text = format!("[repository]\nurl = \"{url}\"\nobject_lock = {lock}\n");
+        Config::parse(&text, Path::new("/etc/m/muster.toml"))
+    };
+    let lock = config("s3://b/p", "{ mode = \"compliance\", days = 35 }")
+        .unwrap()
+        .repository
+        .object_lock
+        .unwrap();
+    assert_eq!((lock.mode.as_str(), lock.days), ("compliance", 35));
+    for (url, lock) in [
+        ("file:///r", "{ mode = \"compliance\", days = 35 }"),
+        ("s3://b", "{ mode = \"complaint\", days = 35 }"),
+        ("s3://b", "{ mode = \"governance\", days = 0 }"),
+        ("s3://b", "{ mode = \"governance\", days = 40000 }"),
+        ("s3://b", "{ mode = \"governance\" }"),
+    ] {
+        let error = config(url, lock).unwrap_err().message();
+        assert!(error.contains("object_lock") || error.contains("days"), "{error}");
+    }
 }

@@ -113,6 +113,7 @@ impl Bench {
             kind,
             key: &self.writer,
             options: WriterOptions::default(),
+            lock: None,
             version: "0",
             edge: Arc::clone(&self.edge) as Arc<dyn Edge>,
             handle: self.runtime.handle().clone(),

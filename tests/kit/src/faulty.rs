@@ -7,7 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use muster_archive::object_store::{
-    ErrorKind, ListPage, ListQuery, ObjectHead, ObjectStore, ObjectVersion, PutOptions, Retention, StorageError,
+    Capabilities, ErrorKind, ListPage, ListQuery, ObjectHead, ObjectStore, ObjectVersion, PutOptions, Retention,
+    StorageError,
 };
 
 use crate::recording::Call;
@@ -284,5 +285,13 @@ impl ObjectStore for FaultyStore {
 
     fn rely_on_conditional_create(&self, proven: bool) {
         self.inner.rely_on_conditional_create(proven);
+    }
+
+    fn rely_on(&self, proven: Capabilities) {
+        self.inner.rely_on(proven);
+    }
+
+    async fn try_out(&self, key: &str) -> Result<Capabilities, StorageError> {
+        self.inner.try_out(key).await
     }
 }

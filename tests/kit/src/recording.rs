@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use bytes::Bytes;
 use muster_archive::object_store::{
-    ListPage, ListQuery, ObjectHead, ObjectStore, ObjectVersion, PutOptions, Retention, StorageError,
+    Capabilities, ListPage, ListQuery, ObjectHead, ObjectStore, ObjectVersion, PutOptions, Retention, StorageError,
 };
 
 /// The operations of a store.
@@ -194,5 +194,13 @@ impl ObjectStore for RecordingStore {
 
     fn rely_on_conditional_create(&self, proven: bool) {
         self.inner.rely_on_conditional_create(proven);
+    }
+
+    fn rely_on(&self, proven: Capabilities) {
+        self.inner.rely_on(proven);
+    }
+
+    async fn try_out(&self, key: &str) -> Result<Capabilities, StorageError> {
+        self.inner.try_out(key).await
     }
 }

@@ -175,7 +175,7 @@ impl S3Store {
         Ok(())
     }
 
-    pub(super) async fn create_bucket_once(&self) -> Result<(), Failure> {
+    pub(super) async fn create_bucket_once(&self, locks: bool) -> Result<(), Failure> {
         let place = self.location.as_deref().map(|region| {
             CreateBucketConfiguration::builder()
                 .location_constraint(BucketLocationConstraint::from(region))
@@ -184,6 +184,7 @@ impl S3Store {
         let request = self
             .client
             .create_bucket()
+            .set_object_lock_enabled_for_bucket(locks.then_some(true))
             .bucket(&self.bucket)
             .set_create_bucket_configuration(place);
         match self.within(0, request.send()).await? {

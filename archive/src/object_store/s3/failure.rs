@@ -68,7 +68,7 @@ impl Failure {
         Self { progressed, ..self }
     }
 
-    pub(super) fn as_kind(self, kind: ErrorKind) -> Self {
+    pub(super) fn with_kind(self, kind: ErrorKind) -> Self {
         Self { kind, ..self }
     }
 

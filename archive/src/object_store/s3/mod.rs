@@ -310,24 +310,11 @@ impl ObjectStore for S3Store {
     }
 
     async fn prepare(&self) -> Result<(), StorageError> {
-        let attempt = format!("look for bucket {}", self.bucket);
-        match self.retry("", &attempt, &mut 0, || self.head_bucket_once()).await {
-            Err(error) if error.is_not_found() => {}
-            // A HEAD has no body: it takes another question to learn whether the credentials are wrong or only this is not allowed,
-            // and who may not ask may still be allowed to write.
-            Err(error) if error.kind == ErrorKind::Denied => {
-                return match self
-                    .retry("", &attempt, &mut 0, || self.list_once(&ANYTHING, None))
-                    .await
-                {
-                    Err(error) if error.kind != ErrorKind::Denied || error.hint.is_some() => Err(error),
-                    _ => Ok(()),
-                };
-            }
-            answer => return answer,
-        }
-        let attempt = format!("create bucket {}", self.bucket);
-        self.retry("", &attempt, &mut 0, || self.create_bucket_once()).await
+        self.make_bucket(false).await
+    }
+
+    async fn prepare_held(&self) -> Result<(), StorageError> {
+        self.make_bucket(true).await
     }
 
     fn rely_on_conditional_create(&self, proven: bool) {
@@ -347,6 +334,28 @@ impl ObjectStore for S3Store {
 }
 
 impl S3Store {
+    async fn make_bucket(&self, locks: bool) -> Result<(), StorageError> {
+        let attempt = format!("look for bucket {}", self.bucket);
+        match self.retry("", &attempt, &mut 0, || self.head_bucket_once()).await {
+            Err(error) if error.is_not_found() => {}
+            // A HEAD has no body: it takes another question to learn whether the credentials are wrong or only this is not allowed,
+            // and who may not ask may still be allowed to write.
+            Err(error) if error.kind == ErrorKind::Denied => {
+                return match self
+                    .retry("", &attempt, &mut 0, || self.list_once(&ANYTHING, None))
+                    .await
+                {
+                    Err(error) if error.kind != ErrorKind::Denied || error.hint.is_some() => Err(error),
+                    _ => Ok(()),
+                };
+            }
+            answer => return answer,
+        }
+        let attempt = format!("create bucket {}", self.bucket);
+        self.retry("", &attempt, &mut 0, || self.create_bucket_once(locks))
+            .await
+    }
+
     fn relies(&self) -> Capabilities {
         *self.relies.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -6,6 +6,14 @@ use super::S3Store;
 use super::calls::{How, sha256};
 use crate::object_store::{Capabilities, ErrorKind, ObjectStore, StorageError};
 
+/// What servers call a body that does not fit its checksum.
+const WRONG_BODY: [&str; 4] = [
+    "BadDigest",
+    "InvalidDigest",
+    "XAmzContentChecksumMismatch",
+    "XAmzContentSHA256Mismatch",
+];
+
 impl S3Store {
     /// Tries conditions and checksums on objects beside `key`, and removes them where it may.
     pub(super) async fn try_headers(&self, key: &str) -> Result<Capabilities, StorageError> {
@@ -63,10 +71,20 @@ impl S3Store {
 
     /// Whether this write is refused for what it says, which a server may do in several ways; a fault is no refusal.
     async fn refused(&self, key: &str, body: &'static [u8], how: &How) -> Result<bool, StorageError> {
-        match self.written(key, body, how).await {
-            Ok(()) => Ok(false),
+        let attempt = format!("write {key} in {}", self.url());
+        let body = Bytes::from_static(body);
+        let mut tries = 0;
+        let sent = self.retry(key, &attempt, &mut tries, || async {
+            match self.put_once(key, body.clone(), how).await {
+                Ok(_) => Ok(false),
+                // Of a body that was sent as it is, this is the answer and not a bad wire.
+                Err(failure) if WRONG_BODY.contains(&failure.code()) => Ok(true),
+                Err(failure) => Err(failure),
+            }
+        });
+        match sent.await {
             Err(error) if matches!(error.kind, ErrorKind::AlreadyExists | ErrorKind::Other) => Ok(true),
-            Err(error) => Err(error),
+            answer => answer,
         }
     }
 }

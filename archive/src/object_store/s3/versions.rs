@@ -133,7 +133,7 @@ impl Failure {
     pub(super) fn of_a_lock(self) -> Self {
         match self.kind() {
             ErrorKind::Other => self
-                .as_kind(ErrorKind::NotHeld)
+                .with_kind(ErrorKind::NotHeld)
                 .hint("`object_lock` needs a server that has it and a bucket that was made with it"),
             ErrorKind::Denied if !self.has_hint() => {
                 self.hint("`object_lock` needs the rights s3:PutObjectRetention and s3:GetObjectRetention")
