@@ -244,7 +244,8 @@ fn postgres_under_load_goes_round_the_whole_loop_on_a_local_disk() {
     let names = files_beneath(&env.path("repo"));
     for object in names
         .iter()
-        .filter(|name| !name.contains(".p/") && !name.starts_with(".tmp/"))
+        // What the writer alone looks at, to save time, is nothing that the snapshot needs.
+        .filter(|name| !name.contains(".p/") && !name.starts_with(".tmp/") && !name.starts_with("index/"))
     {
         let _damaged = Damage::Flip.to(&env.path("repo").join(object));
         let code = env.run("verify --repository --read-data").code;

@@ -27,7 +27,11 @@ pub async fn probe(
         conditional_create,
         ..store.try_out(&format!("probes/{unique_name}")).await?
     };
-    proven.versions = keeps_versions(store, &format!("probes/{unique_name}.versions")).await?;
+    let versions = format!("probes/{unique_name}.versions");
+    proven.versions = keeps_versions(store, &versions).await?;
+    if let Err(error) = store.delete(&versions).await {
+        tracing::debug!(%error, key = versions, "the probe stays: nothing names it");
+    }
     if let Some(mode) = lock {
         let now = OffsetDateTime::parse(now, &Rfc3339)
             .ok()

@@ -2,6 +2,7 @@
 
 mod hostile;
 mod log;
+mod orphans;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -95,7 +95,8 @@ impl Source for SqliteSource {
 
     fn page_size(&mut self) -> u32 {
         let mut header = [0; 18];
-        let read = std::fs::File::open(&self.path).and_then(|mut file| std::io::Read::read_exact(&mut file, &mut header));
+        let read =
+            std::fs::File::open(&self.path).and_then(|mut file| std::io::Read::read_exact(&mut file, &mut header));
         match (read, u16::from_be_bytes([header[16], header[17]])) {
             // https://www.sqlite.org/fileformat.html#page_size: 1 stands for 65,536.
             (Ok(()), 1) => 65_536,

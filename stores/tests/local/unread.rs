@@ -73,7 +73,10 @@ fn a_file_that_the_sink_knows_is_not_read_and_its_further_names_still_lead_to_it
         panic!("{:?}", sink.reused);
     };
     let metadata = fs::metadata(tree.path().join("known")).unwrap();
-    assert_eq!((known.mode, known.mtime_seconds), (metadata.mode() & 0o7777, metadata.mtime()));
+    assert_eq!(
+        (known.mode, known.mtime_seconds),
+        (metadata.mode() & 0o7777, metadata.mtime())
+    );
     let times = sink.asked[0].1;
     assert_eq!(
         (times.size, times.mtime.0, times.ctime.0),
