@@ -108,3 +108,49 @@ fn a_policy_that_does_not_parse_is_named_with_its_line() {
     assert!(matches!(outcome.code, 1 | 2 | 8), "{outcome:?}");
     assert!(outcome.stderr.contains("wrong.rego"), "{outcome:?}");
 }
+
+#[test]
+fn the_binary_answers_what_opa_answered_on_this_machine() {
+    let env = crate::env();
+    let report = env.ok("policy selftest --json").json();
+    assert_eq!(report["summary"]["not_known"], 0, "{report}");
+    assert!(report["summary"]["agree"].as_u64().unwrap() > 1_400, "{report}");
+}
+
+#[test]
+fn a_check_writes_for_other_tools_and_gates_on_what_is_new() {
+    let env = crate::env();
+    env.write("policy/p.rego", "package main\nimport rego.v1\ndeny contains msg if { some name, value in input; value == \"bad\"; msg := name }\n");
+    env.write("conf/a.yaml", "one: bad\n");
+    let git = |line: &[&str]| {
+        let output = std::process::Command::new("git")
+            .args(line)
+            .current_dir(env.path(""))
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+    };
+    git(&["init", "-q"]);
+    git(&["add", "."]);
+    git(&[
+        "-c",
+        "user.name=t",
+        "-c",
+        "user.email=t@example.com",
+        "commit",
+        "-q",
+        "-m",
+        "base",
+    ]);
+    env.run("check conf --output sarif --out out.sarif").expect_code(6);
+    let sarif: serde_json::Value = serde_json::from_slice(&std::fs::read(env.path("out.sarif")).unwrap()).unwrap();
+    assert_eq!(
+        sarif["runs"][0]["results"][0]["locations"][0]["physicalLocation"]["artifactLocation"]["uri"],
+        "conf/a.yaml"
+    );
+    env.run("check conf --base HEAD").expect_code(0);
+    env.write("conf/a.yaml", "one: bad\ntwo: bad\n");
+    let outcome = env.run("check conf --base HEAD --output github").expect_code(6);
+    assert_eq!(outcome.stdout.matches("::error ").count(), 2, "{outcome:?}");
+    env.run("check conf --base no-such-revision").expect_code(2);
+}

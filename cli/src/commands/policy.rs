@@ -1,8 +1,9 @@
 //! `muster policy`: the rules that muster carries, and Rego's own unit tests.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use muster_policies::{TestOptions, TestOutcome};
+use muster_policies::{TestOptions, TestOutcome, selftest};
 use serde_json::json;
 
 use super::check::Rego;
@@ -16,7 +17,8 @@ use crate::ui::{Table, Tone, printable, seconds};
 #[derive(Debug, clap::Subcommand)]
 #[command(after_help = "Examples:
   muster policy list
-  muster policy test policy/")]
+  muster policy test policy/
+  muster policy selftest")]
 pub(crate) enum Policy {
     /// List the rules of the profiles that muster carries
     #[command(after_help = "Examples:
@@ -40,11 +42,22 @@ Examples:
         #[arg(long, value_enum, value_name = "VERSION", default_value = "auto")]
         rego_version: Rego,
     },
+    /// Ask this binary what OPA was asked, and compare the answers
+    #[command(
+        after_help = "The cases and OPA's answers to them are in the binary. An answer that is not OPA's and is not
+known to differ is exit 1. docs/rego-conformance.md says what differs and why.
+
+Examples:
+  muster policy selftest
+  muster policy selftest --json | jq .summary"
+    )]
+    Selftest,
 }
 
 pub(crate) fn run(context: &Context, args: Policy) -> Result<Exit, CommandError> {
     match args {
         Policy::List => list(context),
+        Policy::Selftest => ask_itself(context),
         Policy::Test {
             paths,
             data,
@@ -58,6 +71,45 @@ pub(crate) fn run(context: &Context, args: Policy) -> Result<Exit, CommandError>
             test(context, &paths, &options)
         }
     }
+}
+
+fn ask_itself(context: &Context) -> Result<Exit, CommandError> {
+    let known: BTreeMap<&str, &str> = selftest::known().collect();
+    let (mut agreed, mut results) = (0u32, Vec::new());
+    let mut table = Table::new(&["case", "built-in errors", "", "reason"]);
+    let mut strange = 0u32;
+    for case in selftest::cases()? {
+        let strict = case.strict.as_ref().unwrap_or(&case.opa);
+        for (mode, is_strict, opa) in [("suppressed", false, &case.opa), ("strict", true, strict)] {
+            if selftest::agree(opa, &selftest::answer(&case.question, is_strict)) {
+                agreed += 1;
+                continue;
+            }
+            let reason = known.get(case.id.as_str()).copied();
+            strange += u32::from(reason.is_none());
+            let (word, tone) = reason.map_or(("DIFFERS", Tone::Bad), |_| ("known", Tone::Doubtful));
+            table.row([
+                (case.id.clone(), None),
+                (mode.to_owned(), None),
+                (word.to_owned(), Some(tone)),
+                (reason.unwrap_or_default().to_owned(), None),
+            ]);
+            results.push(json!({ "case": case.id, "mode": mode, "known": reason.is_some(), "reason": reason }));
+        }
+    }
+    let differ = results.len();
+    context.ui.document(&json!({
+        "schema": "muster.policy selftest/1",
+        "summary": { "agree": agreed, "differ": differ, "not_known": strange },
+        "results": results,
+    }));
+    if differ > 0 {
+        context.ui.table(&table);
+    }
+    context.ui.say(format!(
+        "{agreed} answers are OPA's, {differ} are not, {strange} of these are not known to differ"
+    ));
+    Ok(if strange == 0 { Exit::Done } else { Exit::Failed })
 }
 
 fn list(context: &Context) -> Result<Exit, CommandError> {
