@@ -111,7 +111,7 @@ fn a_policy_that_does_not_parse_is_named_with_its_line() {
 
 #[test]
 fn the_binary_answers_what_opa_answered_on_this_machine() {
-    let env = crate::env();
+    let env = env();
     let report = env.ok("policy selftest --json").json();
     assert_eq!(report["summary"]["not_known"], 0, "{report}");
     assert!(report["summary"]["agree"].as_u64().unwrap() > 1_400, "{report}");
@@ -119,7 +119,7 @@ fn the_binary_answers_what_opa_answered_on_this_machine() {
 
 #[test]
 fn a_check_writes_for_other_tools_and_gates_on_what_is_new() {
-    let env = crate::env();
+    let env = env();
     env.write("policy/p.rego", "package main\nimport rego.v1\ndeny contains msg if { some name, value in input; value == \"bad\"; msg := name }\n");
     env.write("conf/a.yaml", "one: bad\n");
     let git = |line: &[&str]| {
@@ -143,7 +143,7 @@ fn a_check_writes_for_other_tools_and_gates_on_what_is_new() {
         "base",
     ]);
     env.run("check conf --output sarif --out out.sarif").expect_code(6);
-    let sarif: serde_json::Value = serde_json::from_slice(&std::fs::read(env.path("out.sarif")).unwrap()).unwrap();
+    let sarif: Value = serde_json::from_slice(&std::fs::read(env.path("out.sarif")).unwrap()).unwrap();
     assert_eq!(
         sarif["runs"][0]["results"][0]["locations"][0]["physicalLocation"]["artifactLocation"]["uri"],
         "conf/a.yaml"
