@@ -546,7 +546,7 @@ fn stores(audit: &Audit, manifests: &Documents<'_>, rehearsals: &Documents<'_>) 
     ))
 }
 
-fn signer(keys: &KeyDocument, key_id: &KeyId) -> Option<Signer> {
+pub(crate) fn signer(keys: &KeyDocument, key_id: &KeyId) -> Option<Signer> {
     let entry = keys.keys.iter().find(|entry| entry.key_id == *key_id)?;
     Some(Signer {
         role: entry.role,

@@ -118,7 +118,24 @@ impl Report {
         value
     }
 
-    fn finish(mut self, root_is_known: bool) -> Verification {
+    /// Records a check that failed.
+    pub(crate) fn fail(&mut self, name: &str, detail: String) -> Stop {
+        self.checks.push(Check {
+            name: name.to_owned(),
+            passed: false,
+            detail,
+        });
+        Stop
+    }
+
+    /// The answer about a document that fits together, and that nobody signed.
+    pub(crate) fn finish_unsigned(self, root_is_known: bool) -> Verification {
+        let mut found = self.finish(root_is_known);
+        found.failure = Some(Failure::SignerUnknown);
+        found
+    }
+
+    pub(crate) fn finish(mut self, root_is_known: bool) -> Verification {
         let intact = self.checks.iter().all(|check| check.passed);
         if !root_is_known {
             let detail = "no root key was named, so nobody says whose bundle this is: give the root.pub that you hold";

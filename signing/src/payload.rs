@@ -13,7 +13,7 @@ pub const DESCRIPTOR: &str = "application/vnd.muster.descriptor+json";
 pub const KEYS: &str = "application/vnd.muster.keys+json";
 /// A snapshot's manifest.
 pub const MANIFEST: &str = "application/vnd.muster.manifest+json";
-/// A writer's declaration of what it had promised and can no longer give.
+/// A writer's declaration of what it had promised and can no longer give: the losses of a restore.
 pub const LOSS: &str = "application/vnd.muster.loss+json";
 /// A rehearsal's scorecard.
 pub const SCORECARD: &str = "application/vnd.muster.scorecard+json";
