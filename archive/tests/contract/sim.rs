@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use muster_archive::object_store::{ErrorKind, LockMode, PutOptions, Retention, probe_conditional_create};
 use muster_testkit::contract;
-use muster_testkit::sim::{Bucket, Fate, Sim, Stall, Weather, race};
+use muster_testkit::sim::{Bucket, Fate, Held, Moment, Sim, Stall, Weather, crowd, race};
 use time::OffsetDateTime;
 
 const NOW: u64 = 1_800_000_000_000;
@@ -198,4 +198,38 @@ async fn a_race_is_its_seeds_alone_and_a_stalled_racer_comes_last() {
         stalled[1].is_empty() && stalled[0].len() + stalled[2].len() == 12,
         "{stalled:?}"
     );
+}
+
+#[test]
+fn a_crowd_is_its_seeds_alone_and_whoever_is_held_comes_last() {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let schedule = |seed, held| -> Vec<Vec<u32>> {
+        let sim = Sim::new(1, Bucket::PLAIN, NOW);
+        let processes = ["one", "two", "three"].map(|name| sim.process(name));
+        let run = |process: &muster_testkit::sim::Process| {
+            let mut taken = Vec::new();
+            for number in 0..12u32 {
+                let create = process.store();
+                let key = format!("numbers/{number}");
+                let put = create.put(&key, Bytes::new(), PutOptions::CREATE);
+                if runtime.block_on(put).is_ok() {
+                    taken.push(number);
+                }
+            }
+            taken
+        };
+        let clients = processes
+            .iter()
+            .map(|process| (process, Box::new(|| run(process)) as _))
+            .collect();
+        crowd(seed, held, clients)
+    };
+    let first = schedule(3, None);
+    assert!((0..5).all(|_| schedule(3, None) == first));
+    assert!((4..12).any(|seed| schedule(seed, None) != first));
+    for (from, most) in [(Moment::Before("numbers/0"), 0), (Moment::After("numbers/4"), 5)] {
+        let held = schedule(3, Some(Held { client: 1, from }));
+        assert!(held[1].iter().all(|number| *number < most), "{from:?}: {held:?}");
+        assert_eq!(held.iter().map(Vec::len).sum::<usize>(), 12);
+    }
 }

@@ -1,9 +1,10 @@
 //! A simulated object store: versions and delete markers, locks, a clock of its own, weather by a seed, and processes that die.
 //!
 //! The server is one value in memory; each [`Process`] is one client of it with its own life and its own luck. What the seed decides depends
-//! on who asks for what the how-many-eth time, not on which thread is faster, so that a failure comes again with its seed. [`race`] goes
-//! further: it decides the order of every single call of clients that run at once.
+//! on who asks for what the how-many-eth time, not on which thread is faster, so that a failure comes again with its seed. [`race`] and
+//! [`crowd`] go further: the seed decides the order of every single call of clients that run at once.
 
+mod crowd;
 mod process;
 mod race;
 mod versions;
@@ -15,6 +16,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use muster_archive::object_store::ObjectStore;
 
+pub use crowd::{Deed, Held, Moment, crowd};
 pub use process::{Fate, Process};
 pub use race::{Run, Stall, race};
 use versions::Objects;

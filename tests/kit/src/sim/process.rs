@@ -127,7 +127,7 @@ impl Client {
 
     /// Waits until it is this call's turn, counts it, and says what its luck is.
     async fn begin(&self, call: Call, key: &str) -> Luck {
-        self.turns.wait().await;
+        self.turns.wait(|| format!("{} {key}", word(call))).await;
         let weather = self.sim.server().weather;
         let (luck, pause) = self.decide(call, key, weather);
         if !pause.is_zero() {
@@ -187,6 +187,7 @@ impl Client {
 
     /// Called when the deed is done or left: at death, whoever wanted to see that instant sees it.
     fn end(&self) {
+        self.turns.end();
         let watcher = {
             let mut life = self.life();
             if life.dead { life.at_death.take() } else { None }

@@ -6,8 +6,9 @@
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use super::{Process, mixed};
 
@@ -31,11 +32,22 @@ struct Queue {
     racing: bool,
     next: u64,
     given: u64,
-    waiting: VecDeque<(u64, Option<Waker>)>,
+    /// A turn was given, and its call is not over.
+    busy: bool,
+    waiting: VecDeque<Waiting>,
+    bell: Option<Arc<Bell>>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    ticket: u64,
+    /// The call, as words.
+    call: String,
+    waker: Option<Waker>,
 }
 
 impl Turns {
-    pub(super) async fn wait(&self) {
+    pub(super) async fn wait(&self, call: impl FnOnce() -> String) {
         let ticket = {
             let mut queue = self.queue();
             if !queue.racing {
@@ -43,7 +55,12 @@ impl Turns {
             }
             queue.next += 1;
             let ticket = queue.next;
-            queue.waiting.push_back((ticket, None));
+            queue.waiting.push_back(Waiting {
+                ticket,
+                call: call(),
+                waker: None,
+            });
+            ring(&queue);
             ticket
         };
         poll_fn(|context: &mut Context<'_>| {
@@ -51,36 +68,83 @@ impl Turns {
             if queue.given >= ticket || !queue.racing {
                 return Poll::Ready(());
             }
-            if let Some(entry) = queue.waiting.iter_mut().find(|entry| entry.0 == ticket) {
-                entry.1 = Some(context.waker().clone());
+            if let Some(entry) = queue.waiting.iter_mut().find(|entry| entry.ticket == ticket) {
+                entry.waker = Some(context.waker().clone());
             }
             Poll::Pending
         })
         .await;
     }
 
+    /// The call that had its turn is over.
+    pub(super) fn end(&self) {
+        let mut queue = self.queue();
+        queue.busy = false;
+        ring(&queue);
+    }
+
     fn is_waiting(&self) -> bool {
         !self.queue().waiting.is_empty()
     }
 
-    fn race(&self, on: bool) {
+    /// The call that waits longest, unless one that had its turn is still under way.
+    pub(super) fn next_call(&self) -> Option<String> {
+        let queue = self.queue();
+        let next = queue.waiting.front().filter(|_| !queue.busy)?;
+        Some(next.call.clone())
+    }
+
+    pub(super) fn ring_at_changes(&self, bell: &Arc<Bell>) {
+        self.queue().bell = Some(Arc::clone(bell));
+    }
+
+    pub(super) fn race(&self, on: bool) {
         let mut queue = self.queue();
         queue.racing = on;
-        for (_, waker) in queue.waiting.drain(..) {
-            waker.iter().for_each(Waker::wake_by_ref);
+        for waiting in queue.waiting.drain(..) {
+            waiting.waker.iter().for_each(Waker::wake_by_ref);
         }
     }
 
-    fn give(&self) {
+    pub(super) fn give(&self) {
         let mut queue = self.queue();
-        if let Some((ticket, waker)) = queue.waiting.pop_front() {
-            queue.given = ticket;
-            waker.iter().for_each(Waker::wake_by_ref);
+        if let Some(waiting) = queue.waiting.pop_front() {
+            queue.given = waiting.ticket;
+            queue.busy = true;
+            waiting.waker.iter().for_each(Waker::wake_by_ref);
         }
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Rung whenever a racer comes to a call, ends one, or is over.
+#[derive(Debug, Default)]
+pub(super) struct Bell {
+    rung: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Bell {
+    pub(super) fn ring(&self) {
+        *self.rung.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.changed.notify_one();
+    }
+
+    /// Waits for it, at most so long. Says whether it rang.
+    pub(super) fn wait(&self, most: Duration) -> bool {
+        let rung = self.rung.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.changed.wait_timeout_while(rung, most, |rung| !*rung);
+        let (mut rung, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *rung)
+    }
+}
+
+fn ring(queue: &Queue) {
+    if let Some(bell) = &queue.bell {
+        bell.ring();
     }
 }
 
