@@ -8,7 +8,7 @@ use std::fmt;
 
 use muster_signing::{Digest, Hasher};
 
-use crate::tree::{NodeKind, TreeEntry};
+use crate::tree::{Check, NodeKind, TreeEntry};
 
 /// Length of a block in bytes: files are cut at its multiples.
 pub const BLOCK: usize = 64 * 1024;
@@ -32,6 +32,15 @@ impl HashKey {
     /// The keyed BLAKE3 hash of an extent's or a block's bytes.
     pub fn hash(&self, bytes: &[u8]) -> [u8; 32] {
         *blake3::keyed_hash(&self.0, bytes).as_bytes()
+    }
+
+    /// Whether these are an extent's bytes. Those of a piece are proven by their block's hash alone.
+    pub fn fits(&self, bytes: &[u8], check: &Check) -> bool {
+        match check {
+            Check::Zeros => bytes.iter().all(|byte| *byte == 0),
+            Check::Whole(hash) => self.hash(bytes) == *hash,
+            Check::Piece(first) => self.hash(bytes).starts_with(first),
+        }
     }
 }
 

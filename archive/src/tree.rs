@@ -130,12 +130,55 @@ pub enum Content {
 pub struct Extent {
     /// Logical bytes, at most 4 MiB where a frame holds them.
     pub length: u64,
-    /// Keyed BLAKE3 of the logical bytes; all zero where `location` is `None`.
-    pub hash: [u8; 32],
+    /// What the logical bytes are compared with.
+    pub check: Check,
     /// The frame that holds them; `None`: they are zeros.
     pub location: Option<Location>,
     /// Set on the first extent of those that make up one block together.
     pub group: Option<Box<Group>>,
+}
+
+impl Extent {
+    /// A run of zeros.
+    pub fn zeros(length: u64) -> Self {
+        Self {
+            length,
+            check: Check::Zeros,
+            location: None,
+            group: None,
+        }
+    }
+}
+
+/// The extents of a file block by block: those of a block that lies in several pieces together, each other one alone.
+pub fn blocks(extents: &[Extent]) -> impl Iterator<Item = &[Extent]> {
+    let mut rest = extents;
+    std::iter::from_fn(move || {
+        let count = rest.first()?.group.as_ref().map_or(1, |group| group.extents as usize);
+        let (block, after) = rest.split_at(count.clamp(1, rest.len()));
+        rest = after;
+        Some(block)
+    })
+}
+
+/// What an extent's bytes are compared with ([`crate::HashKey::fits`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Check {
+    /// They are zeros; `location` is `None` then, and only then.
+    Zeros,
+    /// Their keyed BLAKE3.
+    Whole([u8; 32]),
+    /// The first bytes of it, for a piece of a block: says which piece is wrong, while the block's own hash says that none is.
+    Piece([u8; 8]),
+}
+
+impl Check {
+    /// The check of a piece whose bytes have this hash.
+    pub(crate) fn piece(hash: &[u8; 32]) -> Self {
+        let mut first = [0; 8];
+        first.copy_from_slice(&hash[..8]);
+        Self::Piece(first)
+    }
 }
 
 /// A block that is stored in several pieces.

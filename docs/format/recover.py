@@ -74,7 +74,7 @@ class Body:  # a decoded object, read from front to back and never past its end
         runs = self.several(self.take, 16, most=512)
         return self.several(lambda: (self.id(), (runs[self.uv(len(runs) - 1)], self.take(32))))
     def extents(self, packs, most=1 << 18): return sum(self.several(self.extent, packs, most=most), [])
-    def extent(self, packs, group=True):  # [(length, None for zeros or (pack, ordinal, offset, stored, raw, decoded), start in the frame)]
+    def extent(self, packs, group=True):  # in a group False: [(length, None for zeros or (pack, ordinal, offset, stored, raw, decoded), start in the frame)]
         length, tag, frame, within = self.uv(), self.number(1), None, 0
         need(tag <= 2 + group and length, f"{self.what}: an extent of {length} bytes with tag {tag}")
         if tag == 3:
@@ -82,7 +82,7 @@ class Body:  # a decoded object, read from front to back and never past its end
             pieces = sum(self.several(self.extent, packs, False, most=1 << 16), [])
             need(sum(piece[0] for piece in pieces) == length <= 1 << 16, f"{self.what}: pieces that are not a block"); return pieces
         if tag:
-            self.take(32)  # BLAKE3
+            self.take(32 if group else 8)  # BLAKE3, of a piece of a block its first bytes
             pack, ordinal, offset, stored = packs[self.uv(len(packs) - 1)], self.uv(), self.uv(), self.uv()
             decoded, within = (self.uv(), self.uv()) if tag == 2 else (length, 0)
             need(within + length <= decoded <= 4 * MIB, f"{self.what}: an extent outside of its frame, or too long")

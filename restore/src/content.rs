@@ -3,7 +3,7 @@
 //!
 //! Where every extent is one block this needs no second look at the bytes: each extent is compared with its hash on its way.
 
-use muster_archive::tree::Extent;
+use muster_archive::tree::{Check, Extent};
 use muster_archive::{BLOCK, FileDigest, HashKey};
 
 /// Adds up a file's extents.
@@ -60,9 +60,9 @@ impl ContentCheck {
         let whole = end.is_multiple_of(block) || end == self.size;
         if !self.blocks || !begin.is_multiple_of(block) || !whole {
             self.blocks = false;
-        } else if extent.location.is_some() {
+        } else if let Check::Whole(hash) = &extent.check {
             self.blocks = extent.length <= block;
-            self.digest.push_block(&extent.hash);
+            self.digest.push_block(hash);
         } else {
             for _ in 0..extent.length / block {
                 self.digest.push_block(&self.zero_block);
@@ -113,19 +113,14 @@ mod tests {
         };
         Extent {
             length: bytes.len() as u64,
-            hash: key().hash(bytes),
+            check: Check::Whole(key().hash(bytes)),
             location: Some(location),
             group: None,
         }
     }
 
     fn zeros(length: usize) -> Extent {
-        Extent {
-            length: length as u64,
-            hash: [0; 32],
-            location: None,
-            group: None,
-        }
+        Extent::zeros(length as u64)
     }
 
     fn sum(extents: &[Extent], size: usize, bytes: &[u8]) -> Sum {

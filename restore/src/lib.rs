@@ -5,6 +5,7 @@
 //! verdicts. Everything here blocks and prints nothing.
 
 mod attributes;
+mod blocks;
 mod content;
 mod error;
 mod event;

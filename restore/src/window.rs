@@ -6,9 +6,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use muster_archive::tree::{Extent, Location};
+use muster_archive::tree::{Check, Extent, Location};
 use muster_signing::Digest;
 
+use crate::blocks::BlockTask;
 use crate::files::FileTask;
 
 /// Pieces of a window: 8 GiB of whole blocks, about 15 MB of memory.
@@ -24,7 +25,9 @@ const FINISH: usize = 64;
 pub(crate) struct Piece {
     pack: u32,
     pub(crate) location: Location,
-    pub(crate) hash: [u8; 32],
+    pub(crate) check: Check,
+    /// The block that it is a part of, where that is stored in several pieces.
+    pub(crate) block: Option<Arc<BlockTask>>,
     pub(crate) length: u32,
     pub(crate) offset: u64,
     pub(crate) file: Arc<FileTask>,
@@ -67,8 +70,16 @@ impl Window {
         self.pieces.len() + self.zeros.len() + self.finish.len() >= PIECES
     }
 
-    /// Takes an extent that begins at `offset` of its file.
-    pub(crate) fn add(&mut self, file: &Arc<FileTask>, offset: u64, extent: &Extent) {
+    /// Takes a block that begins at `offset` of its file, in one piece or several, or a longer extent.
+    pub(crate) fn add(&mut self, file: &Arc<FileTask>, mut offset: u64, extents: &[Extent]) {
+        let block = BlockTask::of(offset, extents).map(Arc::new);
+        for extent in extents {
+            self.add_piece(file, offset, extent, block.clone());
+            offset += extent.length;
+        }
+    }
+
+    fn add_piece(&mut self, file: &Arc<FileTask>, offset: u64, extent: &Extent, block: Option<Arc<BlockTask>>) {
         let Some(location) = extent.location else {
             if !file.sparse || file.is_adopted() {
                 self.add_zeros(file, offset, extent.length);
@@ -84,7 +95,8 @@ impl Window {
         self.pieces.push(Piece {
             pack,
             location,
-            hash: extent.hash,
+            check: extent.check,
+            block,
             length,
             offset,
             file: Arc::clone(file),
@@ -213,7 +225,7 @@ mod tests {
         };
         Extent {
             length: 10,
-            hash: [0; 32],
+            check: Check::Whole([0; 32]),
             location: Some(location),
             group: None,
         }
@@ -230,10 +242,10 @@ mod tests {
     #[test]
     fn near_neighbours_are_one_read_and_far_ones_are_not() {
         let (mut window, file) = (Window::default(), file(false));
-        window.add(&file, 0, &extent(b"a", 2_000_000, 100, 0));
-        window.add(&file, 10, &extent(b"a", 0, 100, 0));
-        window.add(&file, 20, &extent(b"a", 500_000, 100, 0));
-        window.add(&file, 30, &extent(b"b", 100, 100, 0));
+        window.add(&file, 0, &[extent(b"a", 2_000_000, 100, 0)]);
+        window.add(&file, 10, &[extent(b"a", 0, 100, 0)]);
+        window.add(&file, 20, &[extent(b"a", 500_000, 100, 0)]);
+        window.add(&file, 30, &[extent(b"b", 100, 100, 0)]);
         assert_eq!(
             reads(&window.take_jobs()),
             [(0, 500_100, 2), (2_000_000, 2_000_100, 1), (100, 200, 1)]
@@ -246,7 +258,7 @@ mod tests {
         let (mut window, file) = (Window::default(), file(false));
         for n in 0..200u32 {
             for within in [10, 0] {
-                window.add(&file, 0, &extent(b"a", n * 65_536, 65_536, within));
+                window.add(&file, 0, &[extent(b"a", n * 65_536, 65_536, within)]);
             }
         }
         let jobs = window.take_jobs();
@@ -257,16 +269,11 @@ mod tests {
 
     #[test]
     fn zeros_are_holes_in_a_sparse_file_and_one_run_elsewhere() {
-        let zeros = Extent {
-            length: 65_536,
-            hash: [0; 32],
-            location: None,
-            group: None,
-        };
+        let zeros = Extent::zeros(65_536);
         let (mut window, sparse, dense) = (Window::default(), file(true), file(false));
         for n in 0..3 {
-            window.add(&sparse, n * 65_536, &zeros);
-            window.add(&dense, n * 65_536, &zeros);
+            window.add(&sparse, n * 65_536, std::slice::from_ref(&zeros));
+            window.add(&dense, n * 65_536, std::slice::from_ref(&zeros));
         }
         let jobs = window.take_jobs();
         assert!(matches!(&jobs[..], [Job::Zeros(runs)] if runs.len() == 1 && runs[0].length == 3 * 65_536));

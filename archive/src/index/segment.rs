@@ -13,7 +13,7 @@ use super::prints::pages_of;
 use crate::content::BLOCK;
 use crate::seal::{RunId, SealedAt};
 use crate::tree::wire::{Cursor, put_varint};
-use crate::tree::{Extent, Group, Location};
+use crate::tree::{Check, Extent, Group, Location};
 
 /// Most extents of a segment, as of a tree object.
 const EXTENTS_MAX: usize = 1 << 18;
@@ -73,8 +73,10 @@ pub(crate) struct Segment {
     pub(crate) packs: Vec<SegmentPack>,
     extents: Vec<SegmentExtent>,
     prints: Vec<u64>,
-    /// Of each extent that is not zeros, and before the first of a group the group's; empty where they are not kept.
+    /// Of each extent that is not zeros, of a group its block's; empty where they are not kept.
     hashes: Vec<[u8; 32]>,
+    /// Of each piece of a group that is not zeros; empty where they are not kept.
+    checks: Vec<[u8; 8]>,
     /// Per block its first extent, and its first print; `u32::MAX` where it is zeros.
     blocks: Vec<(u32, u32)>,
 }
@@ -123,8 +125,10 @@ impl Segment {
                 segment.push_zeros(at, length);
                 continue;
             };
-            if keep_hashes {
-                segment.hashes.push(extent.hash);
+            match extent.check {
+                Check::Whole(hash) if keep_hashes => segment.hashes.push(hash),
+                Check::Piece(first) if keep_hashes => segment.checks.push(first),
+                _ => {}
             }
             let pack = *positions.entry(place.pack).or_insert_with(|| {
                 segment.packs.push(SegmentPack {
@@ -261,7 +265,7 @@ impl Segment {
 
     /// Its extents as a tree has them; `None` where their hashes were not kept.
     pub(crate) fn tree_extents(&self) -> Option<Vec<Extent>> {
-        let mut hashes = self.hashes.iter().copied();
+        let (mut hashes, mut checks) = (self.hashes.iter().copied(), self.checks.iter().copied());
         let mut extents: Vec<Extent> = Vec::with_capacity(self.extents.len());
         let mut grouped = 0usize;
         for extent in &self.extents {
@@ -276,23 +280,25 @@ impl Segment {
                     }));
                 }
             }
+            let piece = grouped > 0;
             grouped = grouped.saturating_sub(1);
             let location = self.location(extent, 0);
             if location.is_none() && !extent.is_zeros() {
                 return None;
             }
-            let hash = match location {
-                Some(_) => hashes.next()?,
-                None => [0; 32],
+            let check = match location {
+                None => Check::Zeros,
+                Some(_) if piece => Check::Piece(checks.next()?),
+                Some(_) => Check::Whole(hashes.next()?),
             };
             extents.push(Extent {
                 length: u64::from(extent.length),
-                hash,
+                check,
                 location,
                 group,
             });
         }
-        hashes.next().is_none().then_some(extents)
+        (hashes.next().is_none() && checks.next().is_none()).then_some(extents)
     }
 
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
@@ -321,6 +327,8 @@ impl Segment {
             .for_each(|print| out.extend_from_slice(&print.to_le_bytes()));
         put_varint(out, self.hashes.len() as u64);
         self.hashes.iter().for_each(|hash| out.extend_from_slice(hash));
+        put_varint(out, self.checks.len() as u64);
+        self.checks.iter().for_each(|check| out.extend_from_slice(check));
     }
 
     pub(super) fn decode(cursor: &mut Cursor<'_>) -> Result<Self, IndexError> {
@@ -357,10 +365,15 @@ impl Segment {
         for _ in 0..prints {
             segment.prints.push(u64::from_le_bytes(cursor.array()?));
         }
-        let hashes = cursor.count(2 * EXTENTS_MAX, 32)?;
+        let hashes = cursor.count(EXTENTS_MAX, 32)?;
         segment.hashes.reserve(hashes);
         for _ in 0..hashes {
             segment.hashes.push(cursor.array()?);
+        }
+        let checks = cursor.count(EXTENTS_MAX, 8)?;
+        segment.checks.reserve(checks);
+        for _ in 0..checks {
+            segment.checks.push(cursor.array()?);
         }
         segment.find_blocks()?;
         Ok(segment)
@@ -394,7 +407,9 @@ mod tests {
     fn extent(length: u64, location: Option<Location>) -> Extent {
         Extent {
             length,
-            hash: location.map_or([0; 32], |at| [u8::try_from(at.ordinal % 200).unwrap() + 1; 32]),
+            check: location.map_or(Check::Zeros, |at| {
+                Check::Whole([u8::try_from(at.ordinal % 200).unwrap() + 1; 32])
+            }),
             location,
             group: None,
         }
@@ -417,8 +432,10 @@ mod tests {
                         hash: [*kind; 32],
                         extents: 2,
                     }));
-                    extents.push(first);
-                    extents.push(extent(49_152, Some(place(2, ordinal, 49_152, 0))));
+                    first.check = Check::Piece([*kind; 8]);
+                    let mut second = extent(49_152, Some(place(2, ordinal, 49_152, 0)));
+                    second.check = Check::Piece([7; 8]);
+                    extents.extend([first, second]);
                 }
             }
             if kind % 4 != 0 {

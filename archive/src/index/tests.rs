@@ -14,13 +14,11 @@ use crate::repository::tests::World;
 use crate::{Repository, layout};
 
 fn record(path: &str, size: u64) -> FileRecord {
-    let extent = crate::tree::Extent {
-        length: size,
-        hash: [0; 32],
-        location: None,
-        group: None,
+    let extents = if size == 0 {
+        Vec::new()
+    } else {
+        vec![crate::tree::Extent::zeros(size)]
     };
-    let extents = if size == 0 { Vec::new() } else { vec![extent] };
     FileRecord {
         path: path.into(),
         sparse: false,

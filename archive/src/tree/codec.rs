@@ -8,7 +8,8 @@ pub(crate) use super::packs::Packs;
 use super::packs::{PackTable, take_packs};
 use super::wire::{Cursor, put_bytes, put_varint};
 use super::{
-    Content, Extent, FILE_MAX, FRAME_MAX, Group, Location, NodeKind, PATH_MAX, TreeEntry, TreeError, check_entry,
+    Check, Content, Extent, FILE_MAX, FRAME_MAX, Group, Location, NodeKind, PATH_MAX, TreeEntry, TreeError, blocks,
+    check_entry,
 };
 use crate::content::{BLOCK, HashKey};
 use crate::seal::{Cipher, Part, RunId, SealError, SealedAt, TreeSeal};
@@ -208,20 +209,14 @@ fn put_extents(out: &mut Vec<u8>, packs: &mut PackTable, extents: &[Extent]) {
         .map(|group| u64::from(group.extents).saturating_sub(1))
         .sum();
     put_varint(out, (extents.len() as u64).saturating_sub(inner));
-    let mut rest = extents;
-    while let Some(first) = rest.first() {
-        let Some(group) = &first.group else {
-            put_extent(out, packs, first);
-            rest = &rest[1..];
-            continue;
-        };
-        let (members, after) = rest.split_at(rest.len().min(group.extents as usize));
-        put_varint(out, members.iter().map(|extent| extent.length).sum());
-        out.push(TAG_GROUP);
-        out.extend_from_slice(&group.hash);
-        put_varint(out, members.len() as u64);
-        members.iter().for_each(|extent| put_extent(out, packs, extent));
-        rest = after;
+    for block in blocks(extents) {
+        if let Some(group) = block.first().and_then(|first| first.group.as_ref()) {
+            put_varint(out, block.iter().map(|extent| extent.length).sum());
+            out.push(TAG_GROUP);
+            out.extend_from_slice(&group.hash);
+            put_varint(out, block.len() as u64);
+        }
+        block.iter().for_each(|extent| put_extent(out, packs, extent));
     }
 }
 
@@ -233,7 +228,11 @@ fn put_extent(out: &mut Vec<u8>, packs: &mut PackTable, extent: &Extent) {
     };
     let whole = at.within == 0 && u64::from(at.frame_length) == extent.length;
     out.push(if whole { 1 } else { 2 });
-    out.extend_from_slice(&extent.hash);
+    match &extent.check {
+        Check::Zeros => {}
+        Check::Whole(hash) => out.extend_from_slice(hash),
+        Check::Piece(first) => out.extend_from_slice(first),
+    }
     put_varint(out, packs.position(at.pack));
     put_varint(out, u64::from(at.ordinal));
     put_varint(out, u64::from(at.offset));
@@ -257,7 +256,7 @@ fn take_extents(cursor: &mut Cursor<'_>, packs: &[Digest], room: &mut usize) -> 
             }
             take_group(cursor, packs, room, length, &mut extents)?;
         } else {
-            extents.push(take_extent(cursor, packs, length, tag)?);
+            extents.push(take_extent(cursor, packs, length, tag, false)?);
         }
         position = position.saturating_add(length);
     }
@@ -281,7 +280,10 @@ fn take_group(
     let first = extents.len();
     for _ in 0..count {
         let (length, tag) = take_head(cursor)?;
-        extents.push(take_extent(cursor, packs, length, tag)?);
+        extents.push(take_extent(cursor, packs, length, tag, true)?);
+    }
+    if extents[first..].iter().all(|extent| extent.location.is_none()) {
+        return Err(TreeError("a group of extents is zeros alone"));
     }
     if total_length(&extents[first..]) != Some(length) {
         return Err(TreeError("the extents of a group do not add up to its block"));
@@ -302,16 +304,21 @@ fn take_head(cursor: &mut Cursor<'_>) -> Result<(u64, u8), TreeError> {
     Ok((length, cursor.byte()?))
 }
 
-fn take_extent(cursor: &mut Cursor<'_>, packs: &[Digest], length: u64, tag: u8) -> Result<Extent, TreeError> {
+fn take_extent(
+    cursor: &mut Cursor<'_>,
+    packs: &[Digest],
+    length: u64,
+    tag: u8,
+    piece: bool,
+) -> Result<Extent, TreeError> {
     if tag == 0 {
-        return Ok(Extent {
-            length,
-            hash: [0; 32],
-            location: None,
-            group: None,
-        });
+        return Ok(Extent::zeros(length));
     }
-    let hash = cursor.array()?;
+    let check = if piece {
+        Check::Piece(cursor.array()?)
+    } else {
+        Check::Whole(cursor.array()?)
+    };
     let pack = usize::try_from(cursor.varint()?)
         .ok()
         .and_then(|at| packs.get(at))
@@ -347,7 +354,7 @@ fn take_extent(cursor: &mut Cursor<'_>, packs: &[Digest], length: u64, tag: u8) 
     };
     Ok(Extent {
         length,
-        hash,
+        check,
         location: Some(location),
         group: None,
     })

@@ -25,7 +25,7 @@ use crate::edge::Edge;
 use crate::index::Cache;
 use crate::list::{self, Named};
 use crate::pack::PackBuilder;
-use crate::tree::{Extent, Group, Location};
+use crate::tree::{Check, Extent, Group, Location};
 use crate::{ArchiveError, IndexRef, ListRef, layout};
 
 /// Bytes of entries and extents that wait for an open pack before it is closed early.
@@ -182,14 +182,10 @@ impl Assembler {
             .get(block.pieces.clone())
             .ok_or_else(|| ArchiveError::Invalid("a worker lost a piece".to_owned()))?;
         if pieces.is_empty() {
-            return Ok(vec![Extent {
-                length: u64::from(block.length),
-                hash: [0; 32],
-                location: None,
-                group: None,
-            }]);
+            return Ok(vec![Extent::zeros(u64::from(block.length))]);
         }
         let mut extents = Vec::with_capacity(pieces.len());
+        let alone = pieces.len() == 1;
         for piece in pieces {
             let location = match piece.place {
                 Place::Zeros => None,
@@ -201,7 +197,11 @@ impl Assembler {
             }
             extents.push(Extent {
                 length: u64::from(piece.length),
-                hash: piece.hash,
+                check: match location {
+                    None => Check::Zeros,
+                    Some(_) if alone => Check::Whole(piece.hash),
+                    Some(_) => Check::piece(&piece.hash),
+                },
                 location,
                 group: None,
             });

@@ -169,13 +169,7 @@ impl TreeBuilder {
                 })
             });
             let length = take * BLOCK as u64;
-            let extent = Extent {
-                length,
-                hash: [0; 32],
-                location: None,
-                group: None,
-            };
-            file.push(vec![extent], true, length, blocks);
+            file.push(vec![Extent::zeros(length)], true, length, blocks);
             self.close_full(&mut file);
             count -= take;
         }

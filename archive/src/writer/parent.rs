@@ -19,7 +19,7 @@ use crate::list::Named;
 use crate::object_store::ErrorKind;
 use crate::repository::Lean;
 use crate::seal::RunId;
-use crate::tree::{Content, Extent, NodeKind};
+use crate::tree::{Check, Content, Extent, NodeKind};
 use crate::{ArchiveError, Manifest, ParentRef, Repository, layout};
 
 /// Objects asked for at the same time.
@@ -173,17 +173,13 @@ impl Parent {
     }
 
     fn take(&mut self, repository: &Repository, extents: &[Extent]) {
-        let mut grouped = 0;
         for extent in extents {
-            grouped = extent.group.as_ref().map_or(grouped, |group| group.extents);
-            if grouped > 0 {
-                grouped -= 1;
-                continue;
-            }
-            if let (Some(location), Ok(length)) = (extent.location, u32::try_from(extent.length))
+            // A piece of a block is not known by a whole hash.
+            if let (Check::Whole(hash), Some(location), Ok(length)) =
+                (&extent.check, extent.location, u32::try_from(extent.length))
                 && self.may_lean_on(&location.pack, repository.sealed_at(&location.pack).map(|at| at.run))
             {
-                self.extents.add(short(&extent.hash), length, &location);
+                self.extents.add(short(hash), length, &location);
             }
         }
     }

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, unbounded};
-use muster_archive::tree::{Content, Extent, NodeKind, TreeEntry};
+use muster_archive::tree::{Content, Extent, NodeKind, TreeEntry, blocks};
 use muster_archive::{ArchiveError, Repository, layout};
 use muster_signing::Digest;
 use rustix::io::Errno;
@@ -209,12 +209,16 @@ impl Producer<'_> {
         check: &mut ContentCheck,
         extents: &[Extent],
     ) -> Result<bool, RestoreError> {
-        for extent in extents {
-            let Some(offset) = check.next(extent) else {
-                self.contradicts(task);
-                return Ok(false);
-            };
-            self.window.add(task, offset, extent);
+        for block in blocks(extents) {
+            let mut begin = None;
+            for extent in block {
+                let Some(offset) = check.next(extent) else {
+                    self.contradicts(task);
+                    return Ok(false);
+                };
+                begin.get_or_insert(offset);
+            }
+            self.window.add(task, begin.unwrap_or_default(), block);
         }
         if self.window.is_full() {
             self.send_window()?;
@@ -230,13 +234,14 @@ impl Producer<'_> {
         extents: &[Extent],
     ) -> Result<(), RestoreError> {
         let mut offset = (number as u64).saturating_mul(MAP);
-        for extent in extents {
-            if offset.saturating_add(extent.length) > task.size {
+        for block in blocks(extents) {
+            let length = block.iter().map(|extent| extent.length).sum();
+            if offset.saturating_add(length) > task.size {
                 self.contradicts(task);
                 return Ok(());
             }
-            self.window.add(task, offset, extent);
-            offset += extent.length;
+            self.window.add(task, offset, block);
+            offset += length;
         }
         if self.window.is_full() {
             self.send_window()

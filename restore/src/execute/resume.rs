@@ -52,7 +52,7 @@ impl Run<'_> {
                 let length = u64::from(piece.length);
                 self.kept.fetch_add(length, Ordering::Relaxed);
                 self.progress(length);
-                self.piece_done(&piece.file);
+                self.piece_done(piece, false);
             }
             !right
         });
@@ -67,7 +67,7 @@ impl Run<'_> {
             return false;
         }
         buffer.resize(length, 0);
-        file.read_exact_at(buffer, piece.offset).is_ok() && self.plan.hash_key.hash(buffer) == piece.hash
+        file.read_exact_at(buffer, piece.offset).is_ok() && self.plan.hash_key.fits(buffer, &piece.check)
     }
 }
 

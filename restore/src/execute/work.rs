@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
-use muster_archive::{ArchiveError, FileDigest, FrameDecoder, HashKey};
+use muster_archive::{ArchiveError, FileDigest, FrameDecoder, HashKey, layout};
 use muster_signing::Digest;
 use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
@@ -17,8 +17,9 @@ use rustix::io::Errno;
 use super::Run;
 use super::produce::Ready;
 use crate::RestoreError;
+use crate::blocks::BlockTask;
 use crate::files::{FileTask, errno};
-use crate::loss::{LossKind, with_causes};
+use crate::loss::{LossKind, Lost, with_causes};
 use crate::window::{Job, Piece, Zeros, frame_of};
 
 /// Damaged frames that are read a second time before they are called so.
@@ -166,7 +167,7 @@ impl<'a> Worker<'a> {
 
     fn is_right(&self, piece: &Piece) -> bool {
         self.bytes_of(piece)
-            .is_some_and(|bytes| self.run.plan.hash_key.hash(bytes) == piece.hash)
+            .is_some_and(|bytes| self.run.plan.hash_key.fits(bytes, &piece.check))
     }
 
     fn bytes_of(&self, piece: &Piece) -> Option<&[u8]> {
@@ -186,12 +187,12 @@ impl<'a> Worker<'a> {
                 self.run.target_failed(&piece.file, error);
             }
         }
-        self.run.piece_done(&piece.file);
+        self.run.piece_done(piece, false);
     }
 
     fn give_up(&self, piece: &Piece, reason: &str, kind: LossKind) {
         self.run.pack_lost(piece, reason, kind);
-        self.run.piece_done(&piece.file);
+        self.run.piece_done(piece, true);
     }
 
     fn zeros(&self, zeros: &Zeros) {
@@ -206,16 +207,57 @@ impl<'a> Worker<'a> {
             }
         }
         self.run.progress(zeros.length);
-        self.run.piece_done(&zeros.file);
+        self.run.part_done(&zeros.file);
     }
 }
 
 impl Run<'_> {
-    /// One piece less to wait for.
-    pub(super) fn piece_done(&self, file: &Arc<FileTask>) {
+    /// One piece less to wait for: it is written, or lost.
+    pub(super) fn piece_done(&self, piece: &Piece, lost: bool) {
+        if let Some(block) = &piece.block
+            && block.piece_done(lost)
+            && !piece.file.is_refused()
+            && let Err(error) = self.prove(block, &piece.file)
+        {
+            self.target_failed(&piece.file, error);
+        }
+        self.part_done(&piece.file);
+    }
+
+    fn part_done(&self, file: &Arc<FileTask>) {
         if file.piece_done() {
             self.finish_file(file);
         }
+    }
+
+    /// Compares a block, all pieces of which are written, with its hash. What is not the block does not stay.
+    fn prove(&self, block: &BlockTask, file: &Arc<FileTask>) -> Result<(), Errno> {
+        let open = self.open.open(file)?;
+        let mut bytes = vec![0; block.length];
+        for part in &block.parts {
+            let into = &mut bytes[part.within..part.within + part.length];
+            open.read_exact_at(into, block.offset + part.within as u64)
+                .map_err(|error| errno(&error))?;
+        }
+        if self.plan.hash_key.hash(&bytes) == block.hash {
+            return Ok(());
+        }
+        file.mark_lost();
+        bytes.fill(0);
+        for part in &block.parts {
+            let offset = block.offset + part.within as u64;
+            open.write_all_at(&bytes[..part.length], offset)
+                .map_err(|error| errno(&error))?;
+            self.lose(Lost::new(
+                &file.path,
+                offset,
+                part.length as u64,
+                layout::pack(&part.pack),
+                "the pieces of a block fit their checks and not the block's hash",
+                LossKind::Damaged,
+            ));
+        }
+        Ok(())
     }
 
     /// All bytes of a file are there, or given up.

@@ -154,8 +154,13 @@ impl Bench {
             }
         }
         let written = writer.finish().unwrap();
+        self.sign(kind, written.tree, written.list)
+    }
+
+    /// Commits a snapshot of a tree that is there already.
+    pub(crate) fn sign(&self, kind: &str, tree: TreeRef, list: ListRef) -> Verified<Manifest> {
         let snapshot = format!("01J{:0>23}", self.edge.0.fetch_add(1, Ordering::Relaxed));
-        let manifest = self.unsigned(kind, snapshot.clone(), written.tree, written.list);
+        let manifest = self.unsigned(kind, snapshot.clone(), tree, list);
         self.runtime
             .block_on(self.repository.commit_snapshot(&manifest, &self.writer, &*self.edge))
             .unwrap();

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot do its work ends there")]
 
 mod bench;
+mod blocks;
 mod damage;
 mod engines;
 mod growth;

@@ -11,7 +11,8 @@ use crate::edge::Edge;
 use crate::ledger::{self, LogEvent, Place};
 use crate::object_store::{MemoryStore, ObjectStore, PutOptions};
 use crate::tree::{
-    Child, Content, Extent, Index, LeafBuilder, Location, NodeKind, TreeEntry, decode_leaf, decode_map, encode_map,
+    Check, Child, Content, Extent, Index, LeafBuilder, Location, NodeKind, TreeEntry, decode_leaf, decode_map,
+    encode_map,
 };
 use crate::*;
 
@@ -166,7 +167,7 @@ fn an_extent_that_overflows_is_an_error() {
     let object = encode_map(
         &[Extent {
             length: u64::MAX,
-            hash: [1; 32],
+            check: Check::Whole([1; 32]),
             location: Some(location),
             group: None,
         }],
@@ -181,12 +182,7 @@ fn a_run_of_zeros_without_end_does_not_hang_verify() {
     let world = World::new();
     let (repository, _) = world.init().unwrap();
     let size = u64::MAX / 2;
-    let content = Content::Inline(vec![Extent {
-        length: size,
-        hash: [0; 32],
-        location: None,
-        group: None,
-    }]);
+    let content = Content::Inline(vec![Extent::zeros(size)]);
     let mut leaf = LeafBuilder::default();
     let entry = TreeEntry {
         kind: NodeKind::File {
@@ -251,13 +247,7 @@ fn a_run_of_zeros_without_end_does_not_hang_verify() {
 
 #[test]
 fn a_zero_extent_of_no_length_is_refused_and_a_map_is_small() {
-    let none = Extent {
-        length: 0,
-        hash: [0; 32],
-        location: None,
-        group: None,
-    };
-    let object = encode_map(&vec![none; 8_000_000], None).unwrap();
+    let object = encode_map(&vec![Extent::zeros(0); 8_000_000], None).unwrap();
     eprintln!(
         "{} bytes stored; {} bytes in memory",
         object.len(),

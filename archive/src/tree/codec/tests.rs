@@ -34,16 +34,11 @@ fn extent() -> impl Strategy<Value = Extent> {
     (location(), any::<[u8; 32]>(), 1u64..1 << 20).prop_map(|(location, hash, zeros)| match location {
         Some((location, length)) => Extent {
             length,
-            hash,
+            check: Check::Whole(hash),
             location: Some(location),
             group: None,
         },
-        None => Extent {
-            length: zeros,
-            hash: [0; 32],
-            location: None,
-            group: None,
-        },
+        None => Extent::zeros(zeros),
     })
 }
 
@@ -101,7 +96,60 @@ fn entry() -> impl Strategy<Value = TreeEntry> {
         })
 }
 
+/// Blocks of a file, each in one piece or in several.
+fn blocks() -> impl Strategy<Value = Vec<Extent>> {
+    let pieces = proptest::collection::vec((location(), any::<[u8; 8]>()), 1..5);
+    proptest::collection::vec((pieces, any::<[u8; 32]>()), 0..20).prop_map(|blocks| {
+        blocks
+            .into_iter()
+            .flat_map(|(pieces, hash)| block(&pieces, hash))
+            .collect()
+    })
+}
+
+fn block(pieces: &[(Option<(Location, u64)>, [u8; 8])], hash: [u8; 32]) -> Vec<Extent> {
+    if pieces.iter().skip(1).all(|(location, _)| location.is_none()) {
+        return vec![Extent::zeros(BLOCK as u64)];
+    }
+    let count = pieces.len() as u64;
+    let mut extents: Vec<Extent> = pieces
+        .iter()
+        .zip(0u64..)
+        .map(|((location, first), number)| {
+            let length = if number == 0 {
+                BLOCK as u64 - (count - 1) * 4096
+            } else {
+                4096
+            };
+            let Some((location, _)) = location.as_ref().filter(|_| number > 0) else {
+                return Extent::zeros(length);
+            };
+            let location = Location {
+                frame_length: 131_072,
+                ..*location
+            };
+            Extent {
+                length,
+                check: Check::Piece(*first),
+                location: Some(location),
+                group: None,
+            }
+        })
+        .collect();
+    extents[0].group = Some(Box::new(Group {
+        hash,
+        extents: u32::try_from(count).unwrap(),
+    }));
+    extents
+}
+
 proptest! {
+    #[test]
+    fn pieces_keep_their_checks_and_blocks_their_hashes(extents in blocks()) {
+        let object = encode_map(&extents, None).unwrap();
+        prop_assert_eq!(decode_map(&object).unwrap(), extents);
+    }
+
     #[test]
     fn a_leaf_decodes_to_what_was_pushed(entries in proptest::collection::vec(entry(), 0..20)) {
         let mut leaf = LeafBuilder::default();
