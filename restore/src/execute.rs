@@ -9,17 +9,19 @@ mod produce;
 mod resume;
 mod work;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use muster_archive::layout;
+use muster_signing::Digest;
 use rustix::io::Errno;
 use serde::Serialize;
 
 use crate::attributes::Applier;
 use crate::files::{FileTask, OpenFiles};
-use crate::loss::{LossKind, LossLog, Lost, shown};
+use crate::loss::{LossKind, LossLog, Lost, shown, with_causes};
 use crate::plan::RestorePlan;
 use crate::session::Session;
 use crate::target::Target;
@@ -45,8 +47,10 @@ pub struct RestoreReport {
     pub phases: Vec<Phase>,
     /// What could not be brought back.
     pub lost: Vec<Lost>,
-    /// How many bytes that is.
+    /// How many bytes that is, those of losses that are not named included.
     pub lost_bytes: u64,
+    /// Losses beyond those that are named.
+    pub lost_unnamed: u64,
     /// What was brought back differently: owners, attributes, device nodes.
     pub notes: Vec<String>,
     /// Device nodes that this user or this machine does not make.
@@ -55,6 +59,12 @@ pub struct RestoreReport {
     pub resumed: bool,
     /// Logical bytes that it had written before, proven and not read again from the repository.
     pub kept_bytes: u64,
+    /// Ranges of packs that were asked for.
+    pub pack_requests: u64,
+    /// Their bytes.
+    pub pack_bytes: u64,
+    /// Bytes that frames decoded to: more than `bytes` where of a frame only a part is needed.
+    pub decoded_bytes: u64,
 }
 
 impl RestoreReport {
@@ -106,7 +116,10 @@ pub fn execute(session: &Session<'_>, plan: &RestorePlan, to: &Path) -> Result<R
     plan.lost.iter().for_each(|lost| run.lose(lost.clone()));
 
     begin(&mut timeline, "data");
-    let later = run.move_bytes()?;
+    let moved = run.move_bytes();
+    // Also where the target failed half-way: what was found damaged is damaged.
+    run.suspect();
+    let later = moved?;
     begin(&mut timeline, "attributes");
     run.finish_names(later)?;
     let whole = plan.options.include.is_empty() && (run.losses.is_empty() || plan.options.allow_loss);
@@ -122,21 +135,25 @@ pub fn execute(session: &Session<'_>, plan: &RestorePlan, to: &Path) -> Result<R
     let duration_seconds = timeline.elapsed() + plan.phase.duration_seconds;
     let mut phases = vec![plan.phase.clone()];
     phases.extend(timeline.into_phases());
-    let (lost, lost_bytes) = run.losses.take();
+    let lost = run.losses.take();
     Ok(RestoreReport {
         store: plan.store.clone(),
         snapshot: plan.snapshot.clone(),
         to: to.to_owned(),
-        bytes: plan.bytes.saturating_sub(lost_bytes),
+        bytes: plan.bytes.saturating_sub(lost.bytes),
         files: run.files.load(Ordering::Relaxed),
         duration_seconds,
         phases,
-        lost,
-        lost_bytes,
+        lost: lost.named,
+        lost_bytes: lost.bytes,
+        lost_unnamed: lost.unnamed,
         notes: run.applier.take_notes(),
         not_made: run.applier.count_not_made(),
         resumed: target.is_resumed(),
         kept_bytes: run.kept.load(Ordering::Relaxed),
+        pack_requests: run.traffic.requests.load(Ordering::Relaxed),
+        pack_bytes: run.traffic.fetched.load(Ordering::Relaxed),
+        decoded_bytes: run.traffic.decoded.load(Ordering::Relaxed),
     })
 }
 
@@ -158,6 +175,28 @@ struct Run<'a> {
     unanswered: AtomicU32,
     /// Frames that a second look found damaged as well.
     confirmed: AtomicU32,
+    /// Packs that lack something, or hold something else.
+    damaged: Mutex<BTreeSet<Digest>>,
+    traffic: Traffic,
+}
+
+/// What was asked of packs, and what it became.
+#[derive(Default)]
+struct Traffic {
+    requests: AtomicU64,
+    fetched: AtomicU64,
+    decoded: AtomicU64,
+}
+
+impl Traffic {
+    fn fetched(&self, bytes: u64) {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        self.fetched.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    fn decoded(&self, bytes: usize) {
+        self.decoded.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
 }
 
 impl<'a> Run<'a> {
@@ -176,6 +215,8 @@ impl<'a> Run<'a> {
             kept: AtomicU64::new(0),
             unanswered: AtomicU32::new(0),
             confirmed: AtomicU32::new(0),
+            damaged: Mutex::default(),
+            traffic: Traffic::default(),
         }
     }
 
@@ -248,8 +289,24 @@ impl<'a> Run<'a> {
         )
     }
 
+    /// Remembers on this host what was found damaged, so that its next backup stores again what lies there.
+    fn suspect(&self) {
+        let damaged = std::mem::take(&mut *self.damaged.lock().unwrap_or_else(PoisonError::into_inner));
+        if let Err(error) = self.session.repository.suspect(damaged) {
+            let reason = with_causes(&error);
+            tracing::warn!(
+                reason,
+                "what was found damaged is not remembered: the next backup may lean on it"
+            );
+        }
+    }
+
     fn pack_lost(&self, piece: &crate::window::Piece, reason: &str, kind: LossKind) {
         piece.file.mark_lost();
+        if kind.is_damage() {
+            let mut damaged = self.damaged.lock().unwrap_or_else(PoisonError::into_inner);
+            damaged.insert(piece.location.pack);
+        }
         let object = layout::pack(&piece.location.pack);
         self.lose(Lost::new(
             &piece.file.path,

@@ -96,10 +96,22 @@ pub(crate) struct LossLog {
     inner: Mutex<Inner>,
 }
 
+/// What came of them.
+pub(crate) struct Losses {
+    /// Merged, in path order.
+    pub(crate) named: Vec<Lost>,
+    /// How many more there were.
+    pub(crate) unnamed: u64,
+    /// Bytes of all of them.
+    pub(crate) bytes: u64,
+}
+
 #[derive(Debug, Default)]
 struct Inner {
     named: Vec<Lost>,
     bytes: u64,
+    /// Losses that are not among the named.
+    unnamed: u64,
     damaged: bool,
     unreadable: bool,
 }
@@ -123,7 +135,10 @@ impl LossLog {
         }
         if inner.named.len() < NAMED {
             inner.named.push(lost);
-        } else if lost.kind.is_damage()
+            return true;
+        }
+        inner.unnamed += 1;
+        if lost.kind.is_damage()
             && let Some(last) = inner.named.last_mut()
             && !last.kind.is_damage()
         {
@@ -138,8 +153,8 @@ impl LossLog {
         !inner.damaged && !inner.unreadable
     }
 
-    /// What was lost, merged and in path order; the number of its bytes.
-    pub(crate) fn take(&self) -> (Vec<Lost>, u64) {
+    /// Everything that was lost.
+    pub(crate) fn take(&self) -> Losses {
         let mut inner = std::mem::take(&mut *self.lock());
         inner
             .named
@@ -153,7 +168,11 @@ impl LossLog {
                 _ => merged.push(lost),
             }
         }
-        (merged, inner.bytes)
+        Losses {
+            named: merged,
+            unnamed: inner.unnamed,
+            bytes: inner.bytes,
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -186,7 +205,8 @@ mod tests {
         assert!(log.push(lost("b", 64, 64)));
         assert!(log.push(lost("b", 512, 1)));
         assert!(!log.is_empty());
-        let (named, bytes) = log.take();
+        let Losses { named, bytes, unnamed } = log.take();
+        assert_eq!(unnamed, 0);
         let found: Vec<_> = named
             .iter()
             .map(|lost| (lost.path.as_str(), lost.offset, lost.length))
@@ -206,8 +226,8 @@ mod tests {
             });
         }
         log.push(lost("damaged", 0, 1));
-        let (named, bytes) = log.take();
-        assert_eq!((named.len(), bytes), (NAMED, NAMED as u64 + 2));
+        let Losses { named, bytes, unnamed } = log.take();
+        assert_eq!((named.len(), bytes, unnamed), (NAMED, NAMED as u64 + 2, 2));
         assert!(named.iter().any(|lost| lost.kind.is_damage()));
     }
 

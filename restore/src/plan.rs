@@ -4,6 +4,7 @@
 //! not be read is in [`RestorePlan::lost`], never passed over.
 
 mod select;
+mod sorted;
 
 use std::time::Instant;
 
@@ -21,6 +22,7 @@ use crate::session::Session;
 use crate::target::UNFINISHED;
 use crate::{Phase, RestoreError};
 use select::Selection;
+use sorted::InOrder;
 
 /// Decoded listings are kept between plan and execution up to about this many bytes.
 const KEPT: usize = 32 << 20;
@@ -215,7 +217,7 @@ impl RestorePlan {
 
     /// Reads the listing once: proves it, learns what the patterns take, keeps what is small.
     fn read(&mut self, session: &Session<'_>, ids: Vec<Digest>, manifest: &Manifest) -> Result<(), RestoreError> {
-        let mut digest = TreeDigest::new();
+        let (mut digest, mut order) = (TreeDigest::in_order(), InOrder::default());
         let (mut entries, mut files, mut bytes, mut kept) = (0u64, 0u64, 0u64, 0usize);
         for (id, leaf) in reading::leaves(session, ids) {
             session.check()?;
@@ -229,6 +231,7 @@ impl RestorePlan {
             let mut cost = 0;
             for entry in &leaf {
                 digest.push(entry);
+                order.note(&entry.path);
                 entries += 1;
                 if let NodeKind::File { size, .. } = entry.kind {
                     files += 1;
@@ -249,7 +252,11 @@ impl RestorePlan {
             return Ok(());
         }
         let tree = &manifest.tree;
-        if digest.finish() != tree.digest || (entries, files, bytes) != (tree.entries, tree.files, tree.logical_bytes) {
+        let digest = match order.holds() {
+            true => digest.finish(),
+            false => sorted::digest(session, self, sorted::MEMORY)?,
+        };
+        if digest != tree.digest || (entries, files, bytes) != (tree.entries, tree.files, tree.logical_bytes) {
             let reason = "its entries do not add up to the tree that the manifest signs".to_owned();
             return Err(ArchiveError::Damaged {
                 object: self.listing(),

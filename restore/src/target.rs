@@ -54,7 +54,12 @@ impl Target {
         let names = names_in(&root).map_err(|error| RestoreError::local(attempt("list"), error))?;
         let status = rustix::fs::fstat(&root).map_err(|error| RestoreError::local(attempt("look at"), error))?;
         let mut resumed = false;
-        if resume && names.iter().any(|name| name == marker.as_bytes()) {
+        // Killed between making the mark and writing it: nothing else was done, so the restore begins anew.
+        let unwritten = names.len() == 1 && is_unwritten(&root, &names[0]);
+        if unwritten {
+            rustix::fs::unlinkat(&root, names[0].as_slice(), AtFlags::empty())
+                .map_err(|error| RestoreError::local(attempt("take the empty mark away in"), error))?;
+        } else if resume && names.iter().any(|name| name == marker.as_bytes()) {
             let mine = status.st_uid == rustix::process::geteuid().as_raw();
             let found = Journal::read(&root, marker.as_bytes()).filter(|_| mine);
             if found.as_ref() != Some(journal) {
@@ -88,7 +93,11 @@ impl Target {
         target
             .create(marker.as_bytes())
             .map_err(std::io::Error::from)
-            .and_then(|mut file| file.write_all(journal.text().as_bytes()))
+            .and_then(|mut file| {
+                file.write_all(journal.text().as_bytes())?;
+                // Whoever goes on after a power cut finds it whole, or finds nothing.
+                file.sync_all()
+            })
             .map_err(|error| RestoreError::local(attempt("mark as unfinished"), error))?;
         Ok(target)
     }
@@ -226,6 +235,16 @@ impl Target {
     }
 }
 
+/// Whether this is the mark of a restore of this user that was ended before it wrote anything.
+fn is_unwritten(root: &OwnedFd, name: &[u8]) -> bool {
+    name.starts_with(UNFINISHED.as_bytes())
+        && rustix::fs::statat(root, name, AtFlags::SYMLINK_NOFOLLOW).is_ok_and(|status| {
+            FileType::from_raw_mode(status.st_mode) == FileType::RegularFile
+                && status.st_size == 0
+                && status.st_uid == rustix::process::geteuid().as_raw()
+        })
+}
+
 /// Bytes that the file system of `directory` still takes.
 pub(crate) fn free_of<F: rustix::fd::AsFd>(directory: F) -> Result<u64, Errno> {
     let status = rustix::fs::fstatvfs(directory)?;
@@ -321,6 +340,26 @@ mod tests {
         assert!(!dir.path().join(UNFINISHED).exists());
         prepared(dir.path()).finish(true).unwrap();
         assert_eq!(mode(), 0o700);
+    }
+
+    #[test]
+    fn a_mark_that_was_never_written_stands_in_nobodys_way_and_anything_else_does() {
+        let dir = tempfile::tempdir().unwrap();
+        let mark = dir.path().join(UNFINISHED);
+        let text = || fs::read_to_string(&mark).unwrap();
+        for resume in [false, true] {
+            fs::write(&mark, "").unwrap();
+            let target = Target::prepare(dir.path(), UNFINISHED, &journal("a"), resume).unwrap();
+            assert!(!target.is_resumed() && text() == journal("a").text());
+            fs::remove_file(&mark).unwrap();
+            fs::write(&mark, "").unwrap();
+            fs::write(dir.path().join("precious"), "x").unwrap();
+            assert!(Target::prepare(dir.path(), UNFINISHED, &journal("a"), resume).is_err());
+            fs::remove_file(dir.path().join("precious")).unwrap();
+            fs::remove_file(&mark).unwrap();
+        }
+        symlink("/nowhere", &mark).unwrap();
+        assert!(Target::prepare(dir.path(), UNFINISHED, &journal("a"), false).is_err());
     }
 
     #[test]
