@@ -19,6 +19,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use muster_signing::{Descriptor, Digest, KeyDocument, OpenError, PublicKey, Verified, payload};
 use serde::de::DeserializeOwned;
+use tokio::sync::OnceCell;
 
 pub use commit::{Commit, RehearsalPlace};
 pub use init::InitOptions;
@@ -49,6 +50,7 @@ pub struct Repository {
     anchored: bool,
     state: LocalState,
     keyring: Keyring,
+    rechecked: Arc<OnceCell<()>>,
 }
 
 impl Repository {
@@ -69,7 +71,15 @@ impl Repository {
             Err(error) if error.is_not_found() => return Err(ArchiveError::NoRepository { url }),
             Err(error) => return Err(ArchiveError::of(error, layout::DESCRIPTOR, "the format")),
         };
-        let descriptor = open_descriptor(&descriptor_bytes, root, &url)?;
+        let (descriptor, descriptor_bytes) = match open_descriptor(&descriptor_bytes, root, &url) {
+            Ok(descriptor) => (descriptor, descriptor_bytes),
+            Err(error) => {
+                let fits = |bytes: &[u8]| open_descriptor(bytes, root, &url).is_ok();
+                let older = store.recover(layout::DESCRIPTOR, DOCUMENT_MAX, &fits).await?;
+                let older = older.ok_or(error)?;
+                (open_descriptor(&older, root, &url)?, older)
+            }
+        };
         let believed = descriptor.root_public_key;
         if !is_repository_id(&descriptor.repository) {
             return Err(ArchiveError::damaged(
@@ -81,7 +91,7 @@ impl Repository {
         let epochs = listed
             .iter()
             .filter_map(|object| Some((layout::epoch_of(&object.key)?, &object.key)));
-        let chain: Vec<(u64, Bytes)> = stream::iter(epochs)
+        let mut chain: Vec<(u64, Bytes)> = stream::iter(epochs)
             .map(|(epoch, key)| async move {
                 let document = objects.get_limited(key, DOCUMENT_MAX).await;
                 let document = document.map_err(|error| ArchiveError::of(error, key, "the listing"))?;
@@ -94,7 +104,13 @@ impl Repository {
             url: url.clone(),
             source,
         };
-        let keys = KeyDocument::verify_chain(&chain, &believed, &descriptor.repository).map_err(trust)?;
+        let keys = match KeyDocument::verify_chain(&chain, &believed, &descriptor.repository) {
+            Ok(keys) => keys,
+            Err(_) => {
+                hold::recover_chain(&*store, &mut chain, &believed, &descriptor.repository).await?;
+                KeyDocument::verify_chain(&chain, &believed, &descriptor.repository).map_err(trust)?
+            }
+        };
         let state = LocalState::new(state_dir, &descriptor.repository);
         if root.is_some() {
             remember_epoch(&state, keys.epoch)?;
@@ -113,6 +129,7 @@ impl Repository {
             anchored: root.is_some(),
             state,
             keyring: Keyring::default(),
+            rechecked: Arc::default(),
         };
         opened.store.rely_on(opened.capabilities());
         Ok(opened)
@@ -176,7 +193,7 @@ impl Repository {
         let object = layout::manifest(&point.store, &point.snapshot);
         let mut bytes = self.get(&object, MANIFEST_MAX, "the log").await?;
         if Digest::of(&bytes) != point.manifest
-            && let Some(older) = self.version_with(&object, &point.manifest, MANIFEST_MAX).await
+            && let Some(older) = self.version_with(&object, &point.manifest, MANIFEST_MAX).await?
         {
             bytes = older;
         }

@@ -22,6 +22,8 @@ pub enum ErrorKind {
     NoSpace,
     /// The place does not lock what must be locked.
     NotHeld,
+    /// The place was seen to honour something that it does not honour now.
+    Downgraded,
     /// The object ends before the bytes that were asked for.
     Truncated,
     /// The object is longer than the caller's bound.
@@ -43,6 +45,7 @@ impl ErrorKind {
             Self::Throttled => "the server is too busy",
             Self::NoSpace => "no space left",
             Self::NotHeld => "it is not locked as it must be",
+            Self::Downgraded => "the server no longer does what it was seen to do",
             Self::Truncated => "it is shorter than expected",
             Self::TooLarge => "it is longer than allowed",
             Self::Invalid => "invalid",

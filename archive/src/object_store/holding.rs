@@ -12,8 +12,8 @@ use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
 
 use super::{
-    Capabilities, ErrorKind, ListPage, ListQuery, LockMode, ObjectHead, ObjectStore, ObjectVersion, PutMode,
-    PutOptions, Retention, StorageError,
+    Capabilities, ErrorKind, Fits, ListPage, ListQuery, LockMode, ObjectHead, ObjectStore, ObjectVersion, PutMode,
+    PutOptions, Recovered, Retention, StorageError,
 };
 use crate::edge::Edge;
 
@@ -101,12 +101,20 @@ impl ObjectStore for HoldingStore {
         self.inner.get_range(key, range).await
     }
 
+    async fn get_range_of_name(&self, key: &str, range: Range<u64>) -> Result<Bytes, StorageError> {
+        self.inner.get_range_of_name(key, range).await
+    }
+
     async fn head(&self, key: &str) -> Result<ObjectHead, StorageError> {
         self.inner.head(key).await
     }
 
     async fn list_page(&self, query: ListQuery<'_>) -> Result<ListPage, StorageError> {
         self.inner.list_page(query).await
+    }
+
+    async fn list_page_ever(&self, query: ListQuery<'_>) -> Result<ListPage, StorageError> {
+        self.inner.list_page_ever(query).await
     }
 
     async fn delete(&self, key: &str) -> Result<(), StorageError> {
@@ -119,6 +127,18 @@ impl ObjectStore for HoldingStore {
 
     async fn get_version(&self, key: &str, version: &str, max: u64) -> Result<Bytes, StorageError> {
         self.inner.get_version(key, version, max).await
+    }
+
+    async fn get_version_range(&self, key: &str, version: &str, range: Range<u64>) -> Result<Bytes, StorageError> {
+        self.inner.get_version_range(key, version, range).await
+    }
+
+    async fn recover(&self, key: &str, max: u64, fits: Fits<'_>) -> Result<Option<Bytes>, StorageError> {
+        self.inner.recover(key, max, fits).await
+    }
+
+    fn recovered(&self) -> Vec<Recovered> {
+        self.inner.recovered()
     }
 
     async fn head_version(&self, key: &str, version: &str) -> Result<ObjectHead, StorageError> {
@@ -155,6 +175,10 @@ impl ObjectStore for HoldingStore {
 
     fn rely_on(&self, proven: Capabilities) {
         self.inner.rely_on(proven);
+    }
+
+    async fn refuses_to_replace(&self, key: &str, unchanged: Bytes) -> Result<bool, StorageError> {
+        self.inner.refuses_to_replace(key, unchanged).await
     }
 
     async fn try_out(&self, key: &str) -> Result<Capabilities, StorageError> {

@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::{
-    Capabilities, ListPage, ListQuery, ObjectHead, ObjectStore, ObjectVersion, PutOptions, Retention, StorageError,
-    check_range,
+    Capabilities, Fits, ListPage, ListQuery, ObjectHead, ObjectStore, ObjectVersion, PutOptions, Recovered, Retention,
+    StorageError, check_range,
 };
 use crate::RateLimit;
 
@@ -71,12 +71,22 @@ impl ObjectStore for LimitedStore {
         self.inner.get_range(key, range).await
     }
 
+    async fn get_range_of_name(&self, key: &str, range: Range<u64>) -> Result<Bytes, StorageError> {
+        check_range(key, &range)?;
+        self.read(range.end - range.start).await;
+        self.inner.get_range_of_name(key, range).await
+    }
+
     async fn head(&self, key: &str) -> Result<ObjectHead, StorageError> {
         self.inner.head(key).await
     }
 
     async fn list_page(&self, query: ListQuery<'_>) -> Result<ListPage, StorageError> {
         self.inner.list_page(query).await
+    }
+
+    async fn list_page_ever(&self, query: ListQuery<'_>) -> Result<ListPage, StorageError> {
+        self.inner.list_page_ever(query).await
     }
 
     async fn delete(&self, key: &str) -> Result<(), StorageError> {
@@ -91,6 +101,22 @@ impl ObjectStore for LimitedStore {
         let body = self.inner.get_version(key, version, max).await?;
         self.read(body.len() as u64).await;
         Ok(body)
+    }
+
+    async fn get_version_range(&self, key: &str, version: &str, range: Range<u64>) -> Result<Bytes, StorageError> {
+        check_range(key, &range)?;
+        self.read(range.end - range.start).await;
+        self.inner.get_version_range(key, version, range).await
+    }
+
+    async fn recover(&self, key: &str, max: u64, fits: Fits<'_>) -> Result<Option<Bytes>, StorageError> {
+        let body = self.inner.recover(key, max, fits).await?;
+        self.read(body.as_ref().map_or(0, |body| body.len() as u64)).await;
+        Ok(body)
+    }
+
+    fn recovered(&self) -> Vec<Recovered> {
+        self.inner.recovered()
     }
 
     async fn head_version(&self, key: &str, version: &str) -> Result<ObjectHead, StorageError> {
@@ -123,6 +149,10 @@ impl ObjectStore for LimitedStore {
 
     fn rely_on(&self, proven: Capabilities) {
         self.inner.rely_on(proven);
+    }
+
+    async fn refuses_to_replace(&self, key: &str, unchanged: Bytes) -> Result<bool, StorageError> {
+        self.inner.refuses_to_replace(key, unchanged).await
     }
 
     async fn try_out(&self, key: &str) -> Result<Capabilities, StorageError> {

@@ -13,6 +13,7 @@ mod memory;
 mod meta;
 mod open;
 mod probe;
+mod recheck;
 mod recovering;
 mod s3;
 
@@ -31,8 +32,10 @@ pub use local::LocalStore;
 pub use memory::MemoryStore;
 pub use meta::{ListPage, ListQuery, LockMode, ObjectHead, ObjectMeta, ObjectVersion, PutMode, PutOptions, Retention};
 pub use open::open;
+pub(crate) use probe::keeps_versions;
 pub use probe::{probe, probe_conditional_create};
-pub use recovering::RecoveringStore;
+pub use recheck::recheck;
+pub use recovering::{Recovered, RecoveringStore};
 pub use s3::{Credentials, Patience, S3Options};
 
 /// The longest object that is written or read whole: twice the longest pack.
@@ -40,6 +43,9 @@ pub const MAX_OBJECT: u64 = 128 << 20;
 
 /// Entries of one page where all are wanted: what S3 gives at most.
 const PAGE: usize = 1_000;
+
+/// Whether these bytes are an object's right ones.
+pub type Fits<'a> = &'a (dyn Fn(&[u8]) -> bool + Sync);
 
 /// A place that holds objects under keys (see [`is_key`]).
 #[async_trait]
@@ -58,6 +64,12 @@ pub trait ObjectStore: Debug + Send + Sync {
 
     /// Reads exactly these bytes; an object that ends before `range.end` is [`ErrorKind::Truncated`].
     async fn get_range(&self, key: &str, range: Range<u64>) -> Result<Bytes, StorageError>;
+
+    /// Reads the same bytes of the object that this key was first given to, for whoever found those of [`Self::get_range`] wrong. Where the
+    /// key ends in a SHA-256 and the place keeps versions, the version of that SHA-256 is looked for.
+    async fn get_range_of_name(&self, key: &str, range: Range<u64>) -> Result<Bytes, StorageError> {
+        self.get_range(key, range).await
+    }
 
     /// Says how long an object is, and what else the place knows of it.
     async fn head(&self, key: &str) -> Result<ObjectHead, StorageError>;
@@ -89,6 +101,12 @@ pub trait ObjectStore: Debug + Send + Sync {
         }
     }
 
+    /// The same page of all names that any version is kept under, those that delete markers hide among them. A place without versions has
+    /// none of those; one that cannot tell fails with [`ErrorKind::Other`] or [`ErrorKind::Denied`].
+    async fn list_page_ever(&self, query: ListQuery<'_>) -> Result<ListPage, StorageError> {
+        self.list_page(query).await
+    }
+
     /// Removes an object; one that is not there is removed already.
     async fn delete(&self, key: &str) -> Result<(), StorageError>;
 
@@ -101,6 +119,32 @@ pub trait ObjectStore: Debug + Send + Sync {
     async fn get_version(&self, key: &str, version: &str, _max: u64) -> Result<Bytes, StorageError> {
         check_key(key)?;
         Err(no_versions(self.url(), key, version))
+    }
+
+    /// Reads exactly these bytes of one version.
+    async fn get_version_range(&self, key: &str, version: &str, range: Range<u64>) -> Result<Bytes, StorageError> {
+        check_range(key, &range)?;
+        let whole = self.get_version(key, version, MAX_OBJECT).await?;
+        let ends = usize::try_from(range.start).ok().zip(usize::try_from(range.end).ok());
+        let ends = ends.filter(|(_, end)| *end <= whole.len());
+        ends.map(|(start, end)| whole.slice(start..end)).ok_or_else(|| {
+            let attempt = format!(
+                "read bytes {}..{} of version {version} of {key}",
+                range.start, range.end
+            );
+            StorageError::new(ErrorKind::Truncated, key, attempt)
+        })
+    }
+
+    /// The newest version of an object that `fits`, for whoever found that what the key means now does not. `None` where there is none, or
+    /// the place keeps no versions.
+    async fn recover(&self, key: &str, _max: u64, _fits: Fits<'_>) -> Result<Option<Bytes>, StorageError> {
+        check_key(key).map(|()| None)
+    }
+
+    /// Which names were read from a version that they do not mean any more, sorted.
+    fn recovered(&self) -> Vec<Recovered> {
+        Vec::new()
     }
 
     /// What is known of one version of an object.
@@ -140,6 +184,16 @@ pub trait ObjectStore: Debug + Send + Sync {
     /// Tells the place what it was seen to honour, so that it leans on that and on nothing else.
     fn rely_on(&self, proven: Capabilities) {
         self.rely_on_conditional_create(proven.conditional_create);
+    }
+
+    /// Whether a `Create` over a present object is refused now, by the place itself. `unchanged` are the bytes that are there: where the
+    /// condition is ignored, nothing is changed by it.
+    async fn refuses_to_replace(&self, key: &str, unchanged: Bytes) -> Result<bool, StorageError> {
+        match self.put(key, unchanged, PutOptions::CREATE).await {
+            Ok(()) => Ok(false),
+            Err(error) if error.kind == ErrorKind::AlreadyExists => Ok(true),
+            Err(error) => Err(error),
+        }
     }
 
     /// Tries what else the place honours, with objects whose keys begin with `key` and which it removes where it may.

@@ -45,7 +45,8 @@ pub async fn probe(
     Ok(proven)
 }
 
-async fn keeps_versions(store: &dyn ObjectStore, key: &str) -> Result<bool, StorageError> {
+/// Whether what is overwritten stays as an older version. Writes `key` twice.
+pub(crate) async fn keeps_versions(store: &dyn ObjectStore, key: &str) -> Result<bool, StorageError> {
     for body in ["first", "second"] {
         store
             .put(key, Bytes::from_static(body.as_bytes()), PutOptions::OVERWRITE)

@@ -231,6 +231,7 @@ impl Repository {
 
     /// The head that the next entry of `key` will follow; opens a log where there is none.
     async fn prepare_log(&self, key: &SecretKey, edge: &dyn Edge) -> Result<Head, ArchiveError> {
+        self.recheck().await?;
         let cited = self.log_keys();
         ledger::prepare(&self.place(&cited), key, edge).await
     }
@@ -258,6 +259,7 @@ impl Repository {
         events: &[LogEvent],
         edge: &dyn Edge,
     ) -> Result<Appended, ArchiveError> {
+        self.recheck().await?;
         let cited = self.log_keys();
         ledger::append(&self.place(&cited), key, after, events, edge).await
     }

@@ -1,22 +1,23 @@
-//! Keeping what an older snapshot put locked for as long as the new one that leans on it, and finding what an overwrite hides.
+//! Leaning on the place: it must still honour what it was seen to honour, keeps what an older snapshot put locked for as long as the new
+//! one that leans on it, and gives what an overwrite hides.
 //!
 //! Invariant: the time that is returned is no later than the end of any lock on any object that the new snapshot may need.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
-use muster_signing::{Digest, Verified};
+use muster_signing::{Digest, KeyDocument, PublicKey, Verified};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::Repository;
 use crate::list::Named;
-use crate::object_store::{LockPolicy, Retention};
+use crate::object_store::{LockPolicy, ObjectStore, Recovered, Retention, recheck};
 use crate::{ArchiveError, Manifest, layout};
 
 /// Objects asked for at the same time.
 const PARALLEL: usize = 16;
-/// Versions of one object that are looked through.
-const VERSIONS: usize = 64;
 
 impl Repository {
     /// Says until when a snapshot that was begun at `started` and leans on `leaned` is held, RFC 3339. Where what it leans on would be free
@@ -47,18 +48,46 @@ impl Repository {
         text(own.until.min(theirs))
     }
 
+    /// Before the first write of a run, and once in it: what the root signed that the place honours, it must still honour.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Downgraded`](crate::object_store::ErrorKind::Downgraded), naming the capability; storage errors.
+    pub async fn recheck(&self) -> Result<(), ArchiveError> {
+        let asked = self.rechecked.get_or_try_init(|| async {
+            let Some((name, descriptor)) = self.documents.first() else {
+                return Ok(());
+            };
+            recheck(&*self.store, name, descriptor.clone(), self.capabilities()).await
+        });
+        asked.await?;
+        Ok(())
+    }
+
+    /// A range of a pack whose bytes, read once, were not those that a tree names: from the version of the pack that its name means, where
+    /// the place keeps versions.
+    ///
+    /// # Errors
+    /// As [`Self::read_pack_range`].
+    pub async fn read_pack_range_again(&self, id: &Digest, range: Range<u64>) -> Result<Bytes, ArchiveError> {
+        let object = layout::pack(id);
+        let read = self.store.get_range_of_name(&object, range).await;
+        read.map_err(|error| ArchiveError::of(error, &object, "the snapshot's tree"))
+    }
+
+    /// Which names were hidden or overwritten, and from which version each was read.
+    pub fn recovered(&self) -> Vec<Recovered> {
+        self.store.recovered()
+    }
+
     /// The version of an object that has this SHA-256, where the place keeps versions.
-    pub(super) async fn version_with(&self, object: &str, digest: &Digest, max: u64) -> Option<Bytes> {
-        let versions = self.objects().versions(object).await.ok()?;
-        for version in versions.iter().filter(|version| !version.delete_marker).take(VERSIONS) {
-            if let Ok(bytes) = self.objects().get_version(object, &version.id, max).await
-                && Digest::of(&bytes) == *digest
-            {
-                tracing::warn!(object, version = %version.id, "the object was overwritten; the version that the log names is read");
-                return Some(bytes);
-            }
-        }
-        None
+    pub(super) async fn version_with(
+        &self,
+        object: &str,
+        digest: &Digest,
+        max: u64,
+    ) -> Result<Option<Bytes>, ArchiveError> {
+        let fits = |bytes: &[u8]| Digest::of(bytes) == *digest;
+        Ok(self.store.recover(object, max, &fits).await?)
     }
 
     async fn extend(&self, manifest: &Verified<Manifest>, wanted: Retention) -> Result<OffsetDateTime, ArchiveError> {
@@ -99,4 +128,32 @@ fn text(until: OffsetDateTime) -> Result<String, ArchiveError> {
     until
         .format(&Rfc3339)
         .map_err(|error| ArchiveError::Invalid(format!("write the end of a lock: {error}")))
+}
+
+/// Puts those versions in the place of overwritten key documents that continue the chain.
+pub(super) async fn recover_chain(
+    store: &dyn ObjectStore,
+    chain: &mut [(u64, Bytes)],
+    root: &PublicKey,
+    repository: &str,
+) -> Result<(), ArchiveError> {
+    for at in 0..chain.len() {
+        let (before, from) = chain.split_at_mut(at);
+        let Some((epoch, document)) = from.first_mut() else {
+            break;
+        };
+        let follows = |bytes: &[u8]| {
+            let mut tried: Vec<(u64, &[u8])> = before.iter().map(|(epoch, bytes)| (*epoch, &bytes[..])).collect();
+            tried.push((*epoch, bytes));
+            KeyDocument::verify_chain(&tried, root, repository).is_ok()
+        };
+        if !follows(document) {
+            let name = layout::key_document(*epoch);
+            match store.recover(&name, super::DOCUMENT_MAX, &follows).await? {
+                Some(older) => *document = older,
+                None => break,
+            }
+        }
+    }
+    Ok(())
 }

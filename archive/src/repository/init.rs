@@ -1,6 +1,6 @@
 //! Making a repository: descriptor and first key document, both signed by the root.
 //!
-//! Invariant: running it again changes nothing, and completes a run that died half-way.
+//! Invariant: running it again changes nothing, and completes a run that died half-way. Only what the place lost since is signed anew.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::Repository;
 use crate::edge::Edge;
-use crate::object_store::{Capabilities, LockMode, ObjectStore, PutOptions, probe};
+use crate::object_store::{Capabilities, ErrorKind, LockMode, ObjectStore, PutOptions, keeps_versions, probe};
 use crate::{ArchiveError, layout};
 
 /// What a new repository is made of.
@@ -65,7 +65,11 @@ impl Repository {
         }
         let opened = Self::open(Arc::clone(&store), Some(&options.believed), options.state_dir).await?;
         let recipients = opened.keys.recipients.clone();
-        let (opened, added) = opened.next_epoch(&store, &options, recipients, edge).await?;
+        let lost = match wrote {
+            true => Capabilities::default(),
+            false => lost(&*store, &opened, edge).await?,
+        };
+        let (opened, added) = opened.next_epoch(&store, &options, recipients, lost, edge).await?;
         Ok((opened, wrote || added))
     }
 
@@ -81,7 +85,8 @@ impl Repository {
     ) -> Result<(Self, bool), ArchiveError> {
         let opened = Self::open(Arc::clone(&store), Some(&options.believed), options.state_dir).await?;
         let recipients = options.recipients.clone();
-        opened.next_epoch(&store, &options, recipients, edge).await
+        let lost = Capabilities::default();
+        opened.next_epoch(&store, &options, recipients, lost, edge).await
     }
 
     async fn next_epoch(
@@ -89,6 +94,7 @@ impl Repository {
         store: &Arc<dyn ObjectStore>,
         options: &InitOptions<'_>,
         recipients: Vec<String>,
+        lost: Capabilities,
         edge: &dyn Edge,
     ) -> Result<(Self, bool), ArchiveError> {
         let opened = self;
@@ -112,15 +118,22 @@ impl Repository {
         then.sort_unstable();
         let proven = Capabilities::recorded(&opened.keys.capabilities);
         let unproven = options.lock.filter(|_| !proven.object_lock);
-        if lacking.is_empty() && now == then && unproven.is_none() {
+        let nothing_lost = lost == Capabilities::default();
+        if lacking.is_empty() && now == then && unproven.is_none() && nothing_lost {
             return Ok((opened, false));
         }
         let mut next = KeyDocument::next(&opened.keys, &edge.now());
         if unproven.is_some() {
             let found = probe(&**store, &random_hex(edge, 16), unproven, &edge.now()).await?;
-            // What was proven once is kept to: a server that honours less now is told by the first write that leans on it.
+            // What was proven once is kept to, until `lost` says otherwise.
             next.capabilities
                 .extend(found.record().into_iter().filter(|(_, yes)| *yes == Value::Bool(true)));
+        }
+        if !nothing_lost {
+            let gone = lost.record().into_iter().filter(|(_, yes)| *yes == Value::Bool(true));
+            next.capabilities
+                .extend(gone.map(|(name, _)| (name, Value::Bool(false))));
+            store.rely_on(Capabilities::recorded(&next.capabilities));
         }
         next.keys.extend(lacking);
         next.set_recipients(recipients);
@@ -141,6 +154,45 @@ impl Repository {
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error.into()),
         }
+    }
+}
+
+/// What the root signed that the place honours, and it does not honour now. Locks are never among it: who asks for them is refused.
+async fn lost(store: &dyn ObjectStore, opened: &Repository, edge: &dyn Edge) -> Result<Capabilities, ArchiveError> {
+    let proven = opened.capabilities();
+    let conditional_create = is_lost(opened.recheck().await)?;
+    let versions = proven.versions && {
+        let key = format!("probes/{}.versions", random_hex(edge, 16));
+        let kept = keeps_versions(store, &key).await;
+        if let Err(error) = store.delete(&key).await {
+            tracing::debug!(%error, key, "the probe stays: nothing names it");
+        }
+        match kept {
+            Ok(kept) => !kept,
+            Err(error) => is_lost(Err(error.into()))?,
+        }
+    };
+    for (name, lost) in [("conditional_create", conditional_create), ("versions", versions)] {
+        if lost {
+            let url = store.url();
+            tracing::warn!(
+                capability = name,
+                url,
+                "the server no longer honours it: the root signs that it is so now"
+            );
+        }
+    }
+    Ok(Capabilities {
+        conditional_create,
+        versions,
+        ..Capabilities::default()
+    })
+}
+
+fn is_lost(answer: Result<(), ArchiveError>) -> Result<bool, ArchiveError> {
+    match answer {
+        Err(ArchiveError::Storage(error)) if error.kind == ErrorKind::Downgraded => Ok(true),
+        answer => answer.map(|()| false),
     }
 }
 

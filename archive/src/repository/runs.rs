@@ -114,12 +114,13 @@ impl Repository {
         ))
     }
 
-    /// Begins a run: makes its key and puts it, wrapped to the present recipients. `None` in a plain repository.
+    /// Begins a run: asks whether the place is still what it was, makes the run's key and puts it, wrapped to the present recipients. `None` in a plain repository.
     ///
     /// # Errors
     /// [`ArchiveError::TooNew`] where the root demands an encryption that this version does not know; storage errors.
     pub(crate) async fn begin_run(&self, edge: &dyn Edge) -> Result<Option<(RunSeal, Digest, u64)>, ArchiveError> {
         self.check_encryption()?;
+        self.recheck().await?;
         if !self.is_encrypted() {
             return Ok(None);
         }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use muster_archive::object_store::{
-    Capabilities, ErrorKind, ListPage, ListQuery, ObjectHead, ObjectStore, ObjectVersion, PutOptions, Retention,
-    StorageError,
+    Capabilities, ErrorKind, Fits, ListPage, ListQuery, ObjectHead, ObjectStore, ObjectVersion, PutOptions, Recovered,
+    Retention, StorageError,
 };
 
 use crate::recording::Call;
@@ -215,6 +215,13 @@ impl ObjectStore for FaultyStore {
         Ok(spoiled(body, fault.as_ref()))
     }
 
+    async fn get_range_of_name(&self, key: &str, range: Range<u64>) -> Result<Bytes, StorageError> {
+        let fault = self.faults.strike(Call::Get, key);
+        let deed = self.inner.get_range_of_name(key, range);
+        let body = carry_out(fault.as_ref(), Call::Get, key, Err(ErrorKind::NotFound), deed).await?;
+        Ok(spoiled(body, fault.as_ref()))
+    }
+
     async fn head(&self, key: &str) -> Result<ObjectHead, StorageError> {
         let fault = self.faults.strike(Call::Head, key);
         carry_out(
@@ -239,6 +246,13 @@ impl ObjectStore for FaultyStore {
         .await
     }
 
+    async fn list_page_ever(&self, query: ListQuery<'_>) -> Result<ListPage, StorageError> {
+        let fault = self.faults.strike(Call::List, query.prefix);
+        let (prefix, nothing) = (query.prefix, Ok(ListPage::default()));
+        let deed = self.inner.list_page_ever(query);
+        carry_out(fault.as_ref(), Call::List, prefix, nothing, deed).await
+    }
+
     async fn delete(&self, key: &str) -> Result<(), StorageError> {
         let fault = self.faults.strike(Call::Delete, key);
         carry_out(fault.as_ref(), Call::Delete, key, Ok(()), self.inner.delete(key)).await
@@ -257,6 +271,21 @@ impl ObjectStore for FaultyStore {
         Ok(spoiled(body, fault.as_ref()))
     }
 
+    async fn get_version_range(&self, key: &str, version: &str, range: Range<u64>) -> Result<Bytes, StorageError> {
+        let fault = self.faults.strike(Call::Get, key);
+        let deed = self.inner.get_version_range(key, version, range);
+        let body = carry_out(fault.as_ref(), Call::Get, key, Err(ErrorKind::NotFound), deed).await?;
+        Ok(spoiled(body, fault.as_ref()))
+    }
+
+    async fn recover(&self, key: &str, max: u64, fits: Fits<'_>) -> Result<Option<Bytes>, StorageError> {
+        self.inner.recover(key, max, fits).await
+    }
+
+    fn recovered(&self) -> Vec<Recovered> {
+        self.inner.recovered()
+    }
+
     async fn head_version(&self, key: &str, version: &str) -> Result<ObjectHead, StorageError> {
         let fault = self.faults.strike(Call::Head, key);
         let deed = self.inner.head_version(key, version);
@@ -273,6 +302,13 @@ impl ObjectStore for FaultyStore {
         let fault = self.faults.strike(Call::Hold, key);
         let deed = self.inner.hold(key, retention);
         carry_out(fault.as_ref(), Call::Hold, key, Ok(retention), deed).await
+    }
+
+    async fn refuses_to_replace(&self, key: &str, unchanged: Bytes) -> Result<bool, StorageError> {
+        let fault = self.faults.strike(Call::Put, key);
+        // A place that drops a write says that it is done.
+        let deed = self.inner.refuses_to_replace(key, unchanged);
+        carry_out(fault.as_ref(), Call::Put, key, Ok(false), deed).await
     }
 
     fn url(&self) -> String {

@@ -6,19 +6,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use bytes::Bytes;
 use muster_archive::object_store::{
-    Capabilities, ListPage, ListQuery, ObjectHead, ObjectStore, ObjectVersion, PutOptions, Retention, StorageError,
+    Capabilities, Fits, ListPage, ListQuery, ObjectHead, ObjectStore, ObjectVersion, PutOptions, Recovered, Retention,
+    StorageError,
 };
 
 /// The operations of a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Call {
-    /// `put`, in either mode.
+    /// `put`, in either mode, and `refuses_to_replace`.
     Put,
-    /// `get`, `get_limited`, `get_range` and `get_version`.
+    /// `get`, `get_limited`, `get_range`, `get_version` and their ranges.
     Get,
     /// `head` and `head_version`.
     Head,
-    /// `list_page`, of which `list` makes as many as it needs; its key is the prefix.
+    /// `list_page` and `list_page_ever`, of which `list` makes as many as it needs; its key is the prefix.
     List,
     /// `delete` and `delete_version`.
     Delete,
@@ -133,6 +134,12 @@ impl ObjectStore for RecordingStore {
         outcome
     }
 
+    async fn get_range_of_name(&self, key: &str, range: Range<u64>) -> Result<Bytes, StorageError> {
+        let outcome = self.inner.get_range_of_name(key, range).await;
+        self.notes.note(Call::Get, key, &outcome, |body| body.len() as u64);
+        outcome
+    }
+
     async fn head(&self, key: &str) -> Result<ObjectHead, StorageError> {
         let outcome = self.inner.head(key).await;
         self.notes.note(Call::Head, key, &outcome, |_| 0);
@@ -141,6 +148,14 @@ impl ObjectStore for RecordingStore {
 
     async fn list_page(&self, query: ListQuery<'_>) -> Result<ListPage, StorageError> {
         let outcome = self.inner.list_page(query).await;
+        self.notes.note(Call::List, query.prefix, &outcome, |page| {
+            (page.objects.len() + page.folders.len()) as u64
+        });
+        outcome
+    }
+
+    async fn list_page_ever(&self, query: ListQuery<'_>) -> Result<ListPage, StorageError> {
+        let outcome = self.inner.list_page_ever(query).await;
         self.notes.note(Call::List, query.prefix, &outcome, |page| {
             (page.objects.len() + page.folders.len()) as u64
         });
@@ -166,6 +181,20 @@ impl ObjectStore for RecordingStore {
         outcome
     }
 
+    async fn get_version_range(&self, key: &str, version: &str, range: Range<u64>) -> Result<Bytes, StorageError> {
+        let outcome = self.inner.get_version_range(key, version, range).await;
+        self.notes.note(Call::Get, key, &outcome, |body| body.len() as u64);
+        outcome
+    }
+
+    async fn recover(&self, key: &str, max: u64, fits: Fits<'_>) -> Result<Option<Bytes>, StorageError> {
+        self.inner.recover(key, max, fits).await
+    }
+
+    fn recovered(&self) -> Vec<Recovered> {
+        self.inner.recovered()
+    }
+
     async fn head_version(&self, key: &str, version: &str) -> Result<ObjectHead, StorageError> {
         let outcome = self.inner.head_version(key, version).await;
         self.notes.note(Call::Head, key, &outcome, |_| 0);
@@ -181,6 +210,12 @@ impl ObjectStore for RecordingStore {
     async fn hold(&self, key: &str, retention: Retention) -> Result<Retention, StorageError> {
         let outcome = self.inner.hold(key, retention).await;
         self.notes.note(Call::Hold, key, &outcome, |_| 0);
+        outcome
+    }
+
+    async fn refuses_to_replace(&self, key: &str, unchanged: Bytes) -> Result<bool, StorageError> {
+        let outcome = self.inner.refuses_to_replace(key, unchanged).await;
+        self.notes.note(Call::Put, key, &outcome, |_| 0);
         outcome
     }
 

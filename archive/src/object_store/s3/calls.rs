@@ -1,6 +1,8 @@
 //! One request and its answer each, without retries. Whatever a server sends is checked against what was asked.
 
-use aws_sdk_s3::types::{BucketLocationConstraint, ChecksumMode, CreateBucketConfiguration, ObjectLockMode};
+use aws_sdk_s3::types::{
+    BucketLocationConstraint, ChecksumMode, CommonPrefix, CreateBucketConfiguration, ObjectLockMode,
+};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -12,16 +14,33 @@ use crate::object_store::key::is_key;
 use crate::object_store::{ErrorKind, ListQuery, ObjectHead, ObjectMeta, Retention};
 
 /// One page of a listing.
-pub(super) struct Page {
+pub(super) struct Page<T> {
     pub(super) objects: Vec<ObjectMeta>,
     pub(super) folders: Vec<String>,
     /// The least name in it.
     pub(super) first: Option<String>,
-    pub(super) next: Option<String>,
+    /// With what the next one is asked for.
+    pub(super) next: Option<T>,
+}
+
+impl<T> Page<T> {
+    pub(super) fn of(objects: Vec<ObjectMeta>, folders: Vec<String>, next: Option<T>) -> Self {
+        let least = [
+            objects.first().map(|object| object.key.as_str()),
+            folders.first().map(String::as_str),
+        ];
+        let first = least.into_iter().flatten().min().map(str::to_owned);
+        Self {
+            objects,
+            folders,
+            first,
+            next,
+        }
+    }
 }
 
 /// Entries of a page, at most, by S3's own rule.
-const PAGE: i32 = 1_000;
+pub(super) const PAGE: i32 = 1_000;
 
 /// The SHA-256 of a body, as a header says it.
 pub(super) fn sha256(body: &[u8]) -> String {
@@ -105,7 +124,11 @@ impl S3Store {
     }
 
     /// A page of what muster may have written; other names in the bucket are not objects of a repository.
-    pub(super) async fn list_once(&self, query: &ListQuery<'_>, token: Option<String>) -> Result<Page, Failure> {
+    pub(super) async fn list_once(
+        &self,
+        query: &ListQuery<'_>,
+        token: Option<String>,
+    ) -> Result<Page<String>, Failure> {
         let request = self
             .client
             .list_objects_v2()
@@ -116,11 +139,9 @@ impl S3Store {
             .set_start_after(query.after.map(|after| self.full(after)))
             .set_continuation_token(token);
         let answer = self.within(0, request.send()).await?.map_err(Failure::from_sdk)?;
-        let wanted = |name: &Option<&str>| query.after.is_none_or(|after| name.is_some_and(|name| name > after));
         let mut objects = Vec::new();
         for object in answer.contents() {
-            let key = object.key().and_then(|key| key.strip_prefix(&self.prefix));
-            let Some(key) = key.filter(|key| is_key(key) && key.starts_with(query.prefix) && wanted(&Some(key))) else {
+            let Some(key) = self.listed(query, object.key()) else {
                 continue;
             };
             let size = object.size().and_then(|size| u64::try_from(size).ok());
@@ -132,14 +153,7 @@ impl S3Store {
                 size,
             });
         }
-        let folders: Vec<String> = answer
-            .common_prefixes()
-            .iter()
-            .filter_map(|folder| folder.prefix().and_then(|folder| folder.strip_prefix(&self.prefix)))
-            .filter(|folder| folder.strip_suffix('/').is_some_and(is_key) && folder.starts_with(query.prefix))
-            .filter(|folder| wanted(&Some(folder)))
-            .map(str::to_owned)
-            .collect();
+        let folders = self.folders(query, answer.common_prefixes());
         if !objects.is_sorted_by(|a, b| a.key < b.key) || !folders.is_sorted_by(|a, b| a < b) {
             return Err(Failure::new(ErrorKind::Other).hint("the server's listing is not sorted"));
         }
@@ -150,17 +164,25 @@ impl S3Store {
             (Some(true), next) => next.map(str::to_owned),
             _ => None,
         };
-        let least = [
-            objects.first().map(|object| object.key.as_str()),
-            folders.first().map(String::as_str),
-        ];
-        let first = least.into_iter().flatten().min().map(str::to_owned);
-        Ok(Page {
-            objects,
-            folders,
-            first,
-            next,
-        })
+        Ok(Page::of(objects, folders, next))
+    }
+
+    /// A listed name, if it is one that was asked for.
+    pub(super) fn listed<'k>(&self, query: &ListQuery<'_>, name: Option<&'k str>) -> Option<&'k str> {
+        let key = name?.strip_prefix(&self.prefix)?;
+        let wanted = is_key(key) && key.starts_with(query.prefix) && query.after.is_none_or(|after| key > after);
+        wanted.then_some(key)
+    }
+
+    pub(super) fn folders(&self, query: &ListQuery<'_>, listed: &[CommonPrefix]) -> Vec<String> {
+        let folders = listed
+            .iter()
+            .filter_map(|folder| folder.prefix()?.strip_prefix(&self.prefix));
+        folders
+            .filter(|folder| folder.strip_suffix('/').is_some_and(is_key) && folder.starts_with(query.prefix))
+            .filter(|folder| query.after.is_none_or(|after| *folder > after))
+            .map(str::to_owned)
+            .collect()
     }
 
     pub(super) async fn delete_once(&self, key: &str) -> Result<(), Failure> {

@@ -24,12 +24,14 @@ use bytes::Bytes;
 
 use super::error::{ErrorKind, StorageError};
 use super::key::{check_key, check_prefix};
+use super::recheck::downgraded;
 use super::{
     Capabilities, ListPage, ListQuery, MAX_OBJECT, ObjectHead, ObjectStore, ObjectVersion, PutMode, PutOptions,
     Retention, check_length, check_range,
 };
-use calls::How;
+use calls::{How, Page};
 use download::Want;
+use failure::Failure;
 use retry::Budget;
 
 pub(super) use connect::open;
@@ -100,6 +102,9 @@ const ANYTHING: ListQuery<'static> = ListQuery {
     folders: false,
 };
 
+/// What a version is called where versioning is off or suspended.
+const UNVERSIONED: &str = "null";
+
 /// Objects beneath a prefix of one bucket.
 struct S3Store {
     client: Client,
@@ -152,6 +157,12 @@ impl ObjectStore for S3Store {
             }
             written => written?,
         };
+        if relies.versions && version.as_deref().is_none_or(|version| version == UNVERSIONED) {
+            return Err(downgraded(&self.url(), key, "versions").hint(
+                "the bucket kept versions and keeps none now, so what is overwritten or deleted would be lost: switch versioning on \
+                 again; `muster init` with the root key signs that it is so now",
+            ));
+        }
         match options.retention {
             None => Ok(()),
             Some(wanted) => self.read_back(key, version, wanted).await.map(|_| ()),
@@ -200,6 +211,30 @@ impl ObjectStore for S3Store {
         .await
     }
 
+    async fn get_version_range(&self, key: &str, version: &str, range: Range<u64>) -> Result<Bytes, StorageError> {
+        check_key(key)?;
+        check_range(key, &range)?;
+        if range.is_empty() {
+            return Ok(Bytes::new());
+        }
+        let (begin, end) = (range.start, range.end);
+        let attempt = format!(
+            "read bytes {begin}..{end} of version {version} of {key} in {}",
+            self.url()
+        );
+        let (version, range, max) = (Some(version), Some(range), MAX_OBJECT);
+        self.fetch(
+            &Want {
+                key,
+                version,
+                range,
+                max,
+            },
+            &attempt,
+        )
+        .await
+    }
+
     async fn head(&self, key: &str) -> Result<ObjectHead, StorageError> {
         check_key(key)?;
         let attempt = format!("look at {key} in {}", self.url());
@@ -212,30 +247,15 @@ impl ObjectStore for S3Store {
     async fn list_page(&self, query: ListQuery<'_>) -> Result<ListPage, StorageError> {
         check_prefix(query.prefix)?;
         let attempt = format!("list {:?} in {}", query.prefix, self.url());
-        let mut found = ListPage::default();
-        let mut token = None;
-        loop {
-            let page = self
-                .retry("", &attempt, &mut 0, || self.list_once(&query, token.clone()))
-                .await?;
-            let in_order = found.last() < page.first.as_deref();
-            if page.first.is_some() && !in_order {
-                let error = StorageError::new(ErrorKind::Other, "", attempt);
-                return Err(error.hint("the server's listing is not sorted"));
-            }
-            found.objects.extend(page.objects);
-            found.folders.extend(page.folders);
-            let full = found.objects.len() + found.folders.len() >= query.max;
-            match page.next {
-                None => return Ok(found),
-                _ if full => return Ok(ListPage { more: true, ..found }),
-                next if next == token => {
-                    let error = StorageError::new(ErrorKind::Other, "", attempt);
-                    return Err(error.hint("the server's listing goes round in circles"));
-                }
-                next => token = next,
-            }
-        }
+        let once = |token| self.list_once(&query, token);
+        self.page_of(&query, attempt, once).await
+    }
+
+    async fn list_page_ever(&self, query: ListQuery<'_>) -> Result<ListPage, StorageError> {
+        check_prefix(query.prefix)?;
+        let attempt = format!("list the versions below {:?} in {}", query.prefix, self.url());
+        let once = |token| self.list_ever_once(&query, token);
+        self.page_of(&query, attempt, once).await
     }
 
     async fn delete(&self, key: &str) -> Result<(), StorageError> {
@@ -328,12 +348,71 @@ impl ObjectStore for S3Store {
         *self.relies.lock().unwrap_or_else(PoisonError::into_inner) = proven;
     }
 
+    async fn refuses_to_replace(&self, key: &str, unchanged: Bytes) -> Result<bool, StorageError> {
+        check_key(key)?;
+        let attempt = format!("write {key} in {}", self.url());
+        let how = How {
+            only_new: true,
+            ..How::default()
+        };
+        match self
+            .retry(key, &attempt, &mut 0, || self.put_once(key, unchanged.clone(), &how))
+            .await
+        {
+            Ok(_) => Ok(false),
+            Err(error) if error.kind == ErrorKind::AlreadyExists => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+
     async fn try_out(&self, key: &str) -> Result<Capabilities, StorageError> {
         self.try_headers(key).await
     }
 }
 
 impl S3Store {
+    /// One page out of as many answers as it takes.
+    async fn page_of<T, F>(
+        &self,
+        query: &ListQuery<'_>,
+        attempt: String,
+        once: impl Fn(Option<T>) -> F,
+    ) -> Result<ListPage, StorageError>
+    where
+        T: Clone + PartialEq,
+        F: Future<Output = Result<Page<T>, Failure>>,
+    {
+        let mut found = ListPage::default();
+        let mut token = None;
+        loop {
+            let page = self.retry("", &attempt, &mut 0, || once(token.clone())).await?;
+            let in_order = found.last() <= page.first.as_deref();
+            if page.first.is_some() && !in_order {
+                let error = StorageError::new(ErrorKind::Other, "", attempt);
+                return Err(error.hint("the server's listing is not sorted"));
+            }
+            // Versions of one name may lie on both sides of an answer's end.
+            let last = found.last().map(str::to_owned);
+            let is_new = |name: &str| Some(name) != last.as_deref();
+            found
+                .objects
+                .extend(page.objects.into_iter().filter(|object| is_new(&object.key)));
+            found
+                .folders
+                .extend(page.folders.into_iter().filter(|folder| is_new(folder)));
+            let full = found.objects.len() + found.folders.len() >= query.max;
+            match page.next {
+                None => return Ok(found),
+                _ if full => return Ok(ListPage { more: true, ..found }),
+                next if next == token => {
+                    let error = StorageError::new(ErrorKind::Other, "", attempt);
+                    return Err(error.hint("the server's listing goes round in circles"));
+                }
+                next => token = next,
+            }
+        }
+    }
+
     async fn make_bucket(&self, locks: bool) -> Result<(), StorageError> {
         let attempt = format!("look for bucket {}", self.bucket);
         match self.retry("", &attempt, &mut 0, || self.head_bucket_once()).await {
@@ -369,7 +448,7 @@ impl S3Store {
     ) -> Result<Retention, StorageError> {
         let attempt = format!("lock {key} in {}", self.url());
         let refused = |hint: &str| StorageError::new(ErrorKind::NotHeld, key, attempt.clone()).hint(hint);
-        let Some(version) = version else {
+        let Some(version) = version.filter(|version| version != UNVERSIONED) else {
             return Err(refused(
                 "the server took the lock and named no version that it could belong to",
             ));

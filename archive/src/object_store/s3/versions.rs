@@ -1,12 +1,15 @@
 //! Versions and their locks: one request and its answer each. A lock belongs to a version, never to a name.
 
+use std::collections::BTreeMap;
+
 use aws_sdk_s3::primitives::DateTime;
 use aws_sdk_s3::types::{ObjectLockMode, ObjectLockRetention, ObjectLockRetentionMode};
 use time::OffsetDateTime;
 
 use super::S3Store;
+use super::calls::{PAGE, Page};
 use super::failure::Failure;
-use crate::object_store::{ErrorKind, LockMode, ObjectVersion, Retention};
+use crate::object_store::{ErrorKind, ListQuery, LockMode, ObjectMeta, ObjectVersion, Retention};
 
 /// Versions of one object that are looked at, the newest first: what a server lists in one page.
 const MOST_VERSIONS: i32 = 1_000;
@@ -53,6 +56,48 @@ impl S3Store {
         // Stable: among versions of one instant the server's order stands.
         found.sort_by_key(|(version, written)| std::cmp::Reverse((version.newest, *written)));
         Ok(found.into_iter().map(|(version, _)| version).collect())
+    }
+
+    /// A page of all names that any version is kept under, hidden ones among them.
+    pub(super) async fn list_ever_once(
+        &self,
+        query: &ListQuery<'_>,
+        after: Option<(String, Option<String>)>,
+    ) -> Result<Page<(String, Option<String>)>, Failure> {
+        let (key, version) = match after {
+            Some((key, version)) => (Some(key), version),
+            None => (query.after.map(|after| self.full(after)), None),
+        };
+        let request = self
+            .client
+            .list_object_versions()
+            .bucket(&self.bucket)
+            .prefix(self.full(query.prefix))
+            // Versions count here, and a name may have many.
+            .max_keys(if query.folders { i32::try_from(query.max).unwrap_or(PAGE).clamp(1, PAGE) } else { PAGE })
+            .set_delimiter(query.folders.then(|| "/".to_owned()))
+            .set_key_marker(key)
+            .set_version_id_marker(version);
+        let answer = self.within(0, request.send()).await?.map_err(Failure::from_sdk)?;
+        let bytes = |size: Option<i64>| size.and_then(|size| u64::try_from(size).ok()).unwrap_or(0);
+        let versions = answer.versions().iter().map(|found| (found.key(), bytes(found.size())));
+        let markers = answer.delete_markers().iter().map(|found| (found.key(), 0u64));
+        let mut names: BTreeMap<String, u64> = BTreeMap::new();
+        for (key, size) in versions.chain(markers) {
+            if let Some(key) = self.listed(query, key) {
+                let most = names.entry(key.to_owned()).or_default();
+                *most = size.max(*most);
+            }
+        }
+        let objects = names.into_iter().map(|(key, size)| ObjectMeta { key, size }).collect();
+        let mut folders = self.folders(query, answer.common_prefixes());
+        folders.sort_unstable();
+        let next = answer.next_key_marker().filter(|_| answer.is_truncated() == Some(true));
+        let next = next.map(|key| (key.to_owned(), answer.next_version_id_marker().map(str::to_owned)));
+        if answer.is_truncated() == Some(true) && next.is_none() {
+            return Err(Failure::new(ErrorKind::Other).hint("the server's listing breaks off"));
+        }
+        Ok(Page::of(objects, folders, next))
     }
 
     pub(super) async fn delete_version_once(&self, key: &str, version: &str) -> Result<(), Failure> {
