@@ -6,4 +6,5 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot do its work ends there")]
 
 mod kills;
+mod races;
 mod world;

@@ -433,6 +433,14 @@ impl Seen<'_> {
     }
 }
 
+/// The seeds that a test goes through, or the one that the environment names: to see a failure again.
+pub(crate) fn seeds(count: u64) -> Vec<u64> {
+    match std::env::var("MUSTER_TEST_SEED") {
+        Ok(seed) => vec![seed.parse().expect("MUSTER_TEST_SEED is a number")],
+        Err(_) => (0..count).collect(),
+    }
+}
+
 /// Cases at one time: most of them wait now and then.
 const AT_ONCE: usize = 8;
 
