@@ -8,8 +8,10 @@
 mod modules;
 mod operators;
 
+use std::collections::BTreeSet;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::time::Duration;
 
 use regorus::utils::limits::ExecutionTimerConfig;
@@ -20,7 +22,7 @@ use time::OffsetDateTime;
 pub(crate) use modules::{Head, Module};
 pub(crate) use operators::{plus, times};
 
-use crate::builtins::{self, Notes};
+use crate::builtins::{self, Noted, Notes, World};
 use crate::rego::{self, Dialect, Options, Pass};
 use crate::sources::{PolicyError, RegoVersion};
 
@@ -43,6 +45,8 @@ pub(crate) struct Engine {
     inner: regorus::Engine,
     modules: Vec<Module>,
     notes: Notes,
+    /// What is evaluated, with the file that it was made of.
+    texts: Vec<(String, String)>,
 }
 
 /// What one evaluation gave.
@@ -54,6 +58,8 @@ pub(crate) struct Evaluation {
     pub(crate) suppressed: Option<String>,
     /// What the policy printed.
     pub(crate) prints: Vec<String>,
+    /// What it said with `trace`.
+    pub(crate) told: Vec<String>,
 }
 
 fn length_limits() -> PolicyLengthConfig {
@@ -81,6 +87,11 @@ pub(crate) fn on_deep_stack<T: Send>(work: impl FnOnce() -> T + Send) -> Result<
 impl Engine {
     /// An engine without modules whose clock stands at `now`.
     pub(crate) fn new(now: OffsetDateTime) -> Result<Self, PolicyError> {
+        Self::within(&World::default(), now)
+    }
+
+    /// The same, whose policies see this much of the world.
+    pub(crate) fn within(world: &World, now: OffsetDateTime) -> Result<Self, PolicyError> {
         let mut inner = regorus::Engine::new();
         inner.set_gather_prints(true);
         inner.set_policy_length_config(length_limits());
@@ -93,10 +104,11 @@ impl Engine {
             inner,
             modules: Vec::new(),
             notes: notes.clone(),
+            texts: Vec::new(),
         };
         let now = i64::try_from(now.unix_timestamp_nanos()).map_err(|_| PolicyError::Clock)?;
         operators::register(&mut engine)?;
-        builtins::register(&mut engine.inner, now, &notes)?;
+        builtins::register(&mut engine.inner, now, world, &notes)?;
         Ok(engine)
     }
 
@@ -118,6 +130,12 @@ impl Engine {
             .map_err(|e| PolicyError::refused(source, None, first_line(&e)))
     }
 
+    /// Makes this all of `data`.
+    pub(crate) fn set_data(&mut self, data: Value) -> Result<(), PolicyError> {
+        self.inner.clear_data();
+        self.add_data("data", data)
+    }
+
     /// Checks the modules against each other and compiles them: after this, `evaluate` as often as needed.
     pub(crate) fn compile(&mut self) -> Result<(), PolicyError> {
         self.compile_with(Options::default(), &|_| true)
@@ -134,9 +152,19 @@ impl Engine {
 
     /// The same with some passes of the front end only: what a pass is good for shows when it is left out.
     pub(crate) fn compile_with(&mut self, options: Options, passes: &dyn Fn(Pass) -> bool) -> Result<(), PolicyError> {
+        let refused = |mut all: Vec<PolicyError>| all.swap_remove(0);
+        self.build(options, passes).map_err(refused)
+    }
+
+    /// The same.
+    ///
+    /// # Errors
+    /// At least one: all that one step of the compiler finds.
+    pub(crate) fn build(&mut self, options: Options, passes: &dyn Fn(Pass) -> bool) -> Result<(), Vec<PolicyError>> {
         let sources: Vec<rego::Source> = self.modules.iter().map(|module| module.source.clone()).collect();
+        let refuse = |(place, fault): &(usize, rego::Fault)| self.modules[*place].refuse(fault);
         let compiled =
-            rego::compile(&sources, options, passes).map_err(|(place, fault)| self.modules[place].refuse(&fault))?;
+            rego::compile(&sources, options, passes).map_err(|faults| faults.iter().map(refuse).collect::<Vec<_>>())?;
         for (module, tests) in self.modules.iter_mut().zip(compiled.tests) {
             for (head, test) in module.rules.iter_mut().zip(tests) {
                 head.test = Some(test);
@@ -154,20 +182,54 @@ impl Engine {
         for (path, dialect, text) in texts {
             if let Some(line) = modules::deeper_than(&text, MAX_BRACKETS, MAX_PARSE_WORK) {
                 let why = "brackets are nested too deeply to be parsed in reasonable time".to_owned();
-                return Err(PolicyError::refused(&path, Some(line), why));
+                return Err(vec![PolicyError::refused(&path, Some(line), why)]);
             }
             self.inner.set_rego_v0(dialect == Dialect::V0);
+            self.texts.push((path.clone(), text.clone()));
             self.inner
                 .add_policy(path.clone(), text)
-                .map_err(|e| refusal(&path, &e.to_string()))?;
+                .map_err(|e| vec![refusal(&path, &e.to_string())])?;
         }
         self.inner.set_input(regorus::Value::new_object());
         // Set once: a session that sets it would copy all that was compiled.
         self.inner.set_strict_builtin_errors(true);
         match self.inner.eval_query("true".to_owned(), false) {
             Ok(_) => Ok(()),
-            Err(e) => Err(refusal("policies", &e.to_string())),
+            Err(e) => Err(vec![refusal("policies", &e.to_string())]),
         }
+    }
+
+    /// Lets `parse_config_file` look beside the policy that calls it.
+    pub(crate) fn place(&mut self) {
+        for module in &mut self.modules {
+            let folder = Path::new(&module.path).parent().unwrap_or(Path::new(""));
+            rego::place(&mut module.source, &folder.display().to_string());
+        }
+    }
+
+    /// Calls of built-in functions that are not in this list.
+    pub(crate) fn beyond(&self, allowed: &BTreeSet<String>) -> Vec<PolicyError> {
+        let sources: Vec<&rego::Source> = self.modules.iter().map(|module| &module.source).collect();
+        let faults = rego::beyond(&sources, allowed);
+        faults
+            .iter()
+            .map(|(place, fault)| self.modules[*place].refuse(fault))
+            .collect()
+    }
+
+    /// A line as it is evaluated: names in full, each local by the name that it has in the policy.
+    pub(crate) fn line(&self, path: &str, line: u32) -> Option<String> {
+        let line = usize::try_from(line).ok()?.checked_sub(1)?;
+        let texts = self.texts.iter().filter(|(file, _)| file == path);
+        let mut lines = texts.filter_map(|(_, text)| text.lines().nth(line));
+        let text = lines.find(|text| !text.trim().is_empty())?.trim();
+        let is_name = |c: char| c.is_alphanumeric() || c == '_' || c == '$';
+        let words = text.split_inclusive(|c: char| !is_name(c));
+        let plain = words.map(|word| {
+            let name = word.trim_end_matches(|c: char| !is_name(c));
+            format!("{}{}", rego::original(name), &word[name.len()..])
+        });
+        Some(plain.collect())
     }
 
     /// The modules that were loaded, in the order of loading.
@@ -199,9 +261,9 @@ impl Session {
     pub(crate) fn evaluate(&mut self, reference: &str) -> Result<Evaluation, String> {
         self.notes.begin(true);
         let strict = self.run(reference);
-        let noted = self.notes.end();
-        let (value, suppressed, prints) = match strict {
-            Ok((value, prints)) => (value, noted, prints),
+        let Noted { first, told } = self.notes.end();
+        let (value, suppressed, prints, told) = match strict {
+            Ok((value, prints)) => (value, first, prints, told),
             // Lenient evaluation would swallow these inside functions, where they are errors to OPA too.
             Err(Failure { fatal: true, message }) => return Err(message),
             Err(Failure { message, .. }) => {
@@ -209,17 +271,38 @@ impl Session {
                 self.inner.set_strict_builtin_errors(false);
                 self.notes.begin(false);
                 let lenient = self.run(reference);
-                self.notes.end();
+                let told = self.notes.end().told;
                 let (value, prints) = lenient.map_err(|failure| failure.message)?;
                 self.inner = self.fresh.clone();
-                (value, Some(message), prints)
+                (value, Some(message), prints, told)
             }
         };
         Ok(Evaluation {
             value,
             suppressed,
             prints,
+            told,
         })
+    }
+
+    /// Forgets what earlier evaluations have found out.
+    pub(crate) fn renew(&mut self) {
+        self.inner = self.fresh.clone();
+    }
+
+    /// From now on it is known which lines an evaluation reaches.
+    pub(crate) fn watch(&mut self) {
+        self.fresh.set_enable_coverage(true);
+        self.renew();
+    }
+
+    /// The lines that were reached since [`Session::renew`], by file.
+    pub(crate) fn reached(&self) -> Vec<(String, Vec<u32>)> {
+        let report = self.inner.get_coverage_report().ok();
+        let files = report.into_iter().flat_map(|report| report.files);
+        files
+            .map(|file| (file.path, file.covered.into_iter().collect()))
+            .collect()
     }
 
     fn run(&mut self, reference: &str) -> Result<(Option<Value>, Vec<String>), Failure> {

@@ -3,6 +3,7 @@
 //! The values are those that Conftest gives: a file of several YAML documents, or an array at the top of a file, is
 //! judged document by document. A file that cannot be read or parsed is reported in its place and the run goes on.
 
+mod conftest;
 mod docker;
 mod dotenv;
 mod edn;
@@ -19,10 +20,13 @@ mod walk;
 mod xml;
 mod yaml;
 
+use std::path::Path;
+
 use serde_json::Value;
 
+pub(crate) use conftest::{combined, configuration, is_supported, plain};
 pub(crate) use format::Format;
-pub(crate) use locate::{locate, pointer};
+pub(crate) use locate::{Step, locate, pointer};
 pub(crate) use walk::{Input, data_files, input_files, read, rego_files};
 pub(crate) use yaml::parse as parse_yaml;
 
@@ -48,6 +52,26 @@ pub(crate) fn parse(bytes: &[u8], format: Option<Format>) -> Result<Vec<Document
         None => parse_json(text).or_else(|_| parse_yaml(text))?,
     };
     Ok(split_arrays(documents))
+}
+
+/// Parses a file to one value: a list, where it holds several documents.
+pub(crate) fn whole(bytes: &[u8], format: Option<Format>) -> Result<Value, String> {
+    whole_at(bytes, format.unwrap_or(Format::Json), Path::new(""))
+}
+
+/// The same for a file that may name others beside it.
+fn whole_at(bytes: &[u8], format: Format, _path: &Path) -> Result<Value, String> {
+    let text = decode(bytes)?;
+    match format {
+        Format::Yaml => {
+            let mut documents = parse_yaml(text)?;
+            Ok(match documents.len() {
+                1 => documents.remove(0).value,
+                _ => documents.into_iter().map(|document| document.value).collect(),
+            })
+        }
+        format => format.document(text),
+    }
 }
 
 /// Parses a file that must hold exactly one document, whatever its shape.

@@ -8,7 +8,10 @@
 
 mod builtins;
 mod check;
+pub mod conftest;
 mod engine;
+#[doc(hidden)]
+pub mod fuzzing;
 mod input;
 mod metadata;
 mod output;

@@ -11,7 +11,7 @@ use serde_json::Value;
 use time::OffsetDateTime;
 
 use crate::check::reference;
-use crate::engine::{Engine, Head, on_deep_stack};
+use crate::engine::{Engine, Evaluation, Head, Session, on_deep_stack};
 use crate::sources::{self, PolicyError, RegoVersion};
 
 /// What to test with.
@@ -101,37 +101,8 @@ pub fn test_policies(paths: &[PathBuf], options: &TestOptions) -> Result<TestRep
 }
 
 fn run(engine: &Engine) -> TestReport {
-    let mut results: Vec<TestResult> = Vec::new();
-    for module in engine.modules() {
-        for head in module.rules.iter().filter(|head| !head.function) {
-            let todo = head.name.starts_with("todo_test_");
-            if !todo && !head.name.starts_with("test_") {
-                continue;
-            }
-            let earlier = results
-                .iter()
-                .filter(|r| r.package == module.package && r.name.split('#').next() == Some(&head.name));
-            let name = match earlier.count() {
-                0 => head.name.clone(),
-                n => format!("{}#{n:02}", head.name),
-            };
-            let begun = Instant::now();
-            let (verdict, message) = match todo {
-                true => (TestOutcome::Skipped, String::new()),
-                false => judge(engine, &module.package, head),
-            };
-            results.push(TestResult {
-                package: module.package.clone(),
-                name,
-                verdict,
-                file: module.path.clone(),
-                line: head.line,
-                message,
-                duration_seconds: begun.elapsed().as_secs_f64(),
-            });
-        }
-    }
-    results.sort_by(|a, b| (Path::new(&a.file), a.line).cmp(&(Path::new(&b.file), b.line)));
+    let ran = run_each(engine, &|_| {}, &|_, _, _| Vec::new());
+    let results: Vec<TestResult> = ran.into_iter().map(Ran::told).collect();
     let mut summary = TestSummary::default();
     for result in &results {
         match result.verdict {
@@ -148,16 +119,94 @@ fn run(engine: &Engine) -> TestReport {
     }
 }
 
-fn judge(engine: &Engine, package: &str, head: &Head) -> (TestOutcome, String) {
+/// One test that was run, and what was said on the way.
+pub(crate) struct Ran {
+    pub(crate) result: TestResult,
+    /// The built-in error that was suppressed.
+    pub(crate) suppressed: Option<String>,
+    pub(crate) prints: Vec<String>,
+    /// What `trace` said.
+    pub(crate) notes: Vec<String>,
+    pub(crate) traces: Vec<String>,
+}
+
+impl Ran {
+    /// The result, whose message holds what was said.
+    fn told(self) -> TestResult {
+        let mut result = self.result;
+        let notes = self.suppressed.iter().map(|why| format!("suppressed: {why}"));
+        for note in notes.chain(self.prints) {
+            if !result.message.is_empty() {
+                result.message.push('\n');
+            }
+            result.message.push_str(&note);
+        }
+        result
+    }
+}
+
+/// How what an evaluation reached is told.
+pub(crate) type Tracing<'a> = &'a dyn Fn(&Session, &str, &Evaluation) -> Vec<String>;
+
+/// Runs every test of the engine, by file and line. Each session is prepared before, and told of after.
+pub(crate) fn run_each(engine: &Engine, prepare: &dyn Fn(&mut Session), tracing: Tracing<'_>) -> Vec<Ran> {
+    let mut ran: Vec<Ran> = Vec::new();
+    for module in engine.modules() {
+        for head in module.rules.iter().filter(|head| !head.function) {
+            let todo = head.name.starts_with("todo_test_");
+            if !todo && !head.name.starts_with("test_") {
+                continue;
+            }
+            let earlier = ran.iter().map(|ran| &ran.result);
+            let earlier =
+                earlier.filter(|r| r.package == module.package && r.name.split('#').next() == Some(&head.name));
+            let name = match earlier.count() {
+                0 => head.name.clone(),
+                n => format!("{}#{n:02}", head.name),
+            };
+            let mut one = Ran {
+                result: TestResult {
+                    package: module.package.clone(),
+                    name,
+                    verdict: TestOutcome::Skipped,
+                    file: module.path.clone(),
+                    line: head.line,
+                    message: String::new(),
+                    duration_seconds: 0.0,
+                },
+                suppressed: None,
+                prints: Vec::new(),
+                notes: Vec::new(),
+                traces: Vec::new(),
+            };
+            if !todo {
+                let begun = Instant::now();
+                let mut session = engine.session(None);
+                prepare(&mut session);
+                judge(&mut session, &module.package, head, tracing, &mut one);
+                one.result.duration_seconds = begun.elapsed().as_secs_f64();
+            }
+            ran.push(one);
+        }
+    }
+    ran.sort_by(|a, b| (Path::new(&a.result.file), a.result.line).cmp(&(Path::new(&b.result.file), b.result.line)));
+    ran
+}
+
+fn judge(session: &mut Session, package: &str, head: &Head, tracing: Tracing<'_>, ran: &mut Ran) {
     let test = head.test.as_ref();
     let name = test.map_or(head.name.as_str(), |test| test.name.as_str());
-    let mut session = engine.session(None);
-    let evaluation = match session.evaluate(&reference(package, name)) {
+    let asked = reference(package, name);
+    let evaluation = match session.evaluate(&asked) {
         Ok(evaluation) => evaluation,
-        Err(why) => return (TestOutcome::Error, why),
+        Err(why) => {
+            (ran.result.verdict, ran.result.message) = (TestOutcome::Error, why);
+            return;
+        }
     };
+    ran.traces = tracing(session, &asked, &evaluation);
     let cases = test.and_then(|test| test.cases.as_ref());
-    let (verdict, mut message) = match (&evaluation.value, cases) {
+    (ran.result.verdict, ran.result.message) = match (&evaluation.value, cases) {
         (Some(Value::Bool(true)), _) => (TestOutcome::Pass, String::new()),
         (Some(Value::Bool(false)), _) => (TestOutcome::Fail, "false".to_owned()),
         (Some(held @ Value::Object(_)), Some(cases)) => match session.evaluate(&reference(package, cases)) {
@@ -170,14 +219,9 @@ fn judge(engine: &Engine, package: &str, head: &Head) -> (TestOutcome, String) {
         ),
         (Some(other), _) => (TestOutcome::Fail, format!("gave {other}, not true")),
     };
-    let notes = evaluation.suppressed.iter().map(|why| format!("suppressed: {why}"));
-    for note in notes.chain(evaluation.prints) {
-        if !message.is_empty() {
-            message.push('\n');
-        }
-        message.push_str(&note);
-    }
-    (verdict, message)
+    ran.suppressed = evaluation.suppressed;
+    ran.prints = evaluation.prints;
+    ran.notes = evaluation.told;
 }
 
 /// A test of several cases: each must be there and true, and there must be one.

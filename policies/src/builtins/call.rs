@@ -9,6 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use regex::Regex;
 use regorus::Value;
 
+use super::{Notes, World};
+
 /// How a call ends when it gives no value.
 #[derive(Debug)]
 pub(crate) enum Failure {
@@ -77,6 +79,10 @@ pub(crate) struct Call<'a> {
     pub(super) clock_ns: i64,
     /// What earlier calls left.
     pub(super) memory: &'a Memory,
+    /// What of the world there is to see.
+    pub(super) world: &'a World,
+    /// Where `trace` speaks.
+    pub(super) notes: &'a Notes,
 }
 
 impl<'a> Call<'a> {

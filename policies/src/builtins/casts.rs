@@ -29,8 +29,11 @@ pub(super) const FAMILY: Family = &[
     ("set_diff", set_diff),
     ("to_number", to_number),
     ("numbers.range_step", range_step),
-    ("trace", |call| call.string(0).map(|_| true.into())),
-    ("opa.runtime", |_| Ok(Value::new_object())),
+    ("trace", |call| {
+        call.notes.tell(call.string(0)?);
+        Ok(true.into())
+    }),
+    ("opa.runtime", |call| Ok(Value::from(call.world.runtime.clone()))),
     ("time.now_ns", |call| Ok(call.clock_ns.into())),
     ("time.parse_rfc3339_ns", parse_rfc3339),
     ("uuid.parse", super::decoded::uuid),

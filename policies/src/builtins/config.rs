@@ -1,26 +1,70 @@
 //! Conftest's `parse_config`: text in any format that muster reads, as a value.
 
+use std::path::{Path, PathBuf};
+
 use regorus::Value;
 
 use super::call::{Call, Outcome};
 use super::{Failure, Family};
 use crate::input::{self, Format};
+use crate::rego::PARTING;
 
 pub(super) const FAMILY: Family = &[
     ("parse_config", parse_config),
     ("parse_config_file", file),
-    ("parse_combined_config_files", file),
+    ("parse_combined_config_files", files),
 ];
 
 fn parse_config(call: &mut Call<'_>) -> Outcome {
     let format = Format::named(call.string(0)?)?;
-    let value = input::parse_one(call.string(1)?.as_bytes(), Some(format))?;
+    let value = input::whole(call.string(1)?.as_bytes(), Some(format))?;
     Ok(Value::from(value))
 }
 
-fn file(_: &mut Call<'_>) -> Outcome {
-    Err(Failure::Halt(
+fn file(call: &mut Call<'_>) -> Outcome {
+    if !call.world.files {
+        return Err(closed());
+    }
+    let (folder, path) = call.string(0)?.split_once(PARTING).ok_or("the path holds no folder")?;
+    let path = beside(folder, path);
+    Ok(Value::from(input::configuration(&path, None, &[])?))
+}
+
+fn files(call: &mut Call<'_>) -> Outcome {
+    if !call.world.files {
+        return Err(closed());
+    }
+    let paths = call.strings(0)?;
+    let (folder, paths) = paths.split_first().ok_or("there is no path")?;
+    let mut configurations = Vec::new();
+    for path in paths {
+        let path = beside(folder, path);
+        let value = input::configuration(&path, None, &[])?;
+        configurations.push((path, value));
+    }
+    Ok(Value::from(input::combined(configurations)))
+}
+
+/// A path in a folder, without the detours that stand in it.
+fn beside(folder: &str, path: &str) -> String {
+    let joined = format!("{folder}/{}", path.trim_start_matches('/'));
+    let whole = if folder.is_empty() { path } else { &joined };
+    let mut clean = PathBuf::new();
+    for part in Path::new(whole).components() {
+        match part {
+            std::path::Component::ParentDir if clean.file_name().is_some_and(|name| name != "..") => {
+                clean.pop();
+            }
+            std::path::Component::CurDir => {}
+            part => clean.push(part),
+        }
+    }
+    clean.display().to_string()
+}
+
+fn closed() -> Failure {
+    Failure::Halt(
         "policies read no files: hand the file over as input or with --data, or give its text to parse_config"
             .to_owned(),
-    ))
+    )
 }

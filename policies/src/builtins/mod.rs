@@ -32,8 +32,9 @@ use regorus::Value;
 use crate::sources::PolicyError;
 pub(crate) use call::Failure;
 use call::{Call, Memory, Outcome};
-pub(crate) use notes::Notes;
+pub(crate) use notes::{Noted, Notes};
 pub(crate) use signature::{Trait, Type, signature};
+pub(crate) use world::World;
 
 /// What every halt says, so that an evaluator that swallows errors inside functions can be told which it must not.
 pub(crate) const HALT: &str = "cannot be called here";
@@ -62,18 +63,26 @@ const FAMILIES: [Family; 17] = [
 ];
 
 /// Registers all of them on an engine. A built-in error is left in `notes`, and ends the evaluation where that is strict.
-pub(crate) fn register(engine: &mut regorus::Engine, clock_ns: i64, notes: &Notes) -> Result<(), PolicyError> {
+pub(crate) fn register(
+    engine: &mut regorus::Engine,
+    clock_ns: i64,
+    world: &World,
+    notes: &Notes,
+) -> Result<(), PolicyError> {
     let memory = Memory::default();
     for (name, apply) in FAMILIES.into_iter().flatten() {
         let arity = signature(name).map_or(0, |found| found.args.len());
         let arity = u8::try_from(arity).unwrap_or(u8::MAX);
         let notes = notes.clone();
         let memory = memory.clone();
+        let world = world.clone();
         let extension = move |args: Vec<Value>| {
             let mut call = Call {
                 args: &args,
                 clock_ns,
                 memory: &memory,
+                world: &world,
+                notes: &notes,
             };
             match apply(&mut call) {
                 Ok(value) => Ok(value),

@@ -1,4 +1,4 @@
-//! Whether built-in errors end an evaluation, and the first one that did not.
+//! Whether built-in errors end an evaluation, the first one that did not, and what `trace` said.
 //!
 //! Clones of an engine share this, and each evaluates on a thread of its own: so it is kept by thread.
 
@@ -14,6 +14,16 @@ pub(crate) struct Notes(Arc<Mutex<HashMap<ThreadId, Note>>>);
 struct Note {
     strict: bool,
     first: Option<String>,
+    told: Vec<String>,
+}
+
+/// What an evaluation left.
+#[derive(Debug, Default)]
+pub(crate) struct Noted {
+    /// The first built-in error.
+    pub(crate) first: Option<String>,
+    /// What `trace` was called with.
+    pub(crate) told: Vec<String>,
 }
 
 impl Notes {
@@ -23,7 +33,13 @@ impl Notes {
 
     /// Begins an evaluation on this thread: nothing is noted, and errors end it or do not.
     pub(crate) fn begin(&self, strict: bool) {
-        self.all().insert(thread::current().id(), Note { strict, first: None });
+        self.all().insert(
+            thread::current().id(),
+            Note {
+                strict,
+                ..Note::default()
+            },
+        );
     }
 
     /// Takes note of a built-in error. True if it must end the evaluation.
@@ -34,8 +50,21 @@ impl Notes {
         note.strict
     }
 
-    /// Ends an evaluation: the first error that was noted.
-    pub(crate) fn end(&self) -> Option<String> {
-        self.all().remove(&thread::current().id()).and_then(|note| note.first)
+    /// Takes down what `trace` says.
+    pub(crate) fn tell(&self, text: &str) {
+        let mut all = self.all();
+        all.entry(thread::current().id())
+            .or_default()
+            .told
+            .push(text.to_owned());
+    }
+
+    /// Ends an evaluation: what was noted.
+    pub(crate) fn end(&self) -> Noted {
+        let note = self.all().remove(&thread::current().id()).unwrap_or_default();
+        Noted {
+            first: note.first,
+            told: note.told,
+        }
     }
 }

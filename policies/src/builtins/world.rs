@@ -1,8 +1,28 @@
 //! What would have to read the world, and what this binary does not do: such a call loads, may be replaced by `with`, and
 //! halts when it is really made.
 
+use serde_json::{Value, json};
+
 use super::call::{Call, Outcome};
 use super::{Failure, Family};
+
+/// What of the world policies may see. By default nothing: a verdict can be replayed from its inputs.
+#[derive(Debug, Clone)]
+pub(crate) struct World {
+    /// Whether `parse_config_file` reads files.
+    pub(crate) files: bool,
+    /// What `opa.runtime()` gives.
+    pub(crate) runtime: Value,
+}
+
+impl Default for World {
+    fn default() -> Self {
+        Self {
+            files: false,
+            runtime: json!({}),
+        }
+    }
+}
 
 pub(super) const FAMILY: Family = &[
     ("http.send", network),

@@ -27,6 +27,10 @@ pub(crate) struct Head {
     pub(crate) test: Option<Test>,
     pub(crate) line: u32,
     pub(crate) function: bool,
+    /// Nothing stands behind the name but arguments or the element of a set.
+    pub(crate) bare: bool,
+    /// It gives `true`, and is no set.
+    pub(crate) truth: bool,
 }
 
 impl Module {
@@ -41,6 +45,8 @@ impl Module {
         let heads = |rule: &Rule| {
             let name = rule.head.constant().join(".");
             let function = rule.head.args.is_some();
+            let bare = rule.head.path.is_empty();
+            let truth = rule.is_truth();
             let more = rule.more.iter().map(|(span, _)| span.line);
             let lines: Vec<u32> = std::iter::once(rule.span.line).chain(more).collect();
             lines.into_iter().map(move |line| Head {
@@ -48,6 +54,8 @@ impl Module {
                 test: None,
                 line,
                 function,
+                bare,
+                truth,
             })
         };
         let annotations = Annotation::of(&source.annotations);
@@ -59,6 +67,11 @@ impl Module {
             source,
             text: text.to_owned(),
         })
+    }
+
+    /// The text of the file.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
     }
 
     /// A fault of this file, in words.

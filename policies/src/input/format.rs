@@ -53,6 +53,21 @@ const NAMES: &[(&str, Format)] = &[
     ("yaml", Format::Yaml),
 ];
 
+/// What a name means to Conftest.
+pub(crate) enum Named {
+    Format(Format),
+    /// A format of Conftest for which there is no parser here.
+    Without(&'static str),
+    /// No format: this word.
+    Unknown(String),
+}
+
+/// Formats that muster has and Conftest does not.
+const OWN: &[&str] = &["mariadb", "pg_hba", "postgresql", "redis"];
+
+/// Endings of Protocol Buffers in text.
+const TEXTPROTO: &[&str] = &["textproto", "textpb"];
+
 /// Formats of Conftest for which there is no parser here.
 const WITHOUT: &[&str] = &["cue", "groovy", "hocon", "jsonnet", "spdx", "textproto", "vcl"];
 
@@ -104,13 +119,47 @@ impl Format {
         Err(format!("no such parser: {name}; there are {}", names.join(", ")))
     }
 
+    /// The format that `--parser` of Conftest means.
+    pub(crate) fn named_by_conftest(name: &str) -> Named {
+        let found = NAMES.iter().find(|(known, _)| *known == name && !OWN.contains(known));
+        match (found, WITHOUT.iter().find(|known| **known == name)) {
+            (Some((_, format)), _) => Named::Format(*format),
+            (None, Some(known)) => Named::Without(known),
+            (None, None) => Named::Unknown(name.to_owned()),
+        }
+    }
+
+    /// The format that a path announces to Conftest; that of `-` is YAML.
+    pub(crate) fn of_conftest(path: &str) -> Named {
+        if path == "-" {
+            return Named::Format(Self::Yaml);
+        }
+        let name = path.rsplit('/').next().unwrap_or(path).to_lowercase();
+        let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension);
+        let format = match (name.as_str(), extension) {
+            ("dockerfile", _) | (_, "dockerfile") => "dockerfile",
+            (name, _) if name.starts_with("dockerfile.") => "dockerfile",
+            (_, "yml") => "yaml",
+            (_, "hcl" | "tf" | "tfvars") => "hcl2",
+            (_, "gitignore" | "dockerignore") => "ignore",
+            (".env", _) | (_, "env") => "dotenv",
+            (name, _) if name.starts_with(".env.") => "dotenv",
+            ("nginx.conf", _) => "nginx",
+            ("jenkinsfile", _) => "groovy",
+            (name, _) if name.starts_with("jenkinsfile.") => "groovy",
+            (_, extension) if TEXTPROTO.contains(&extension) => "textproto",
+            (_, extension) => extension,
+        };
+        Self::named_by_conftest(format)
+    }
+
     /// Why a file of this name cannot be read, when its name announces a format without a parser.
     pub(crate) fn refused(path: &str) -> Option<String> {
         let name = path.rsplit('/').next().unwrap_or(path).to_ascii_lowercase();
         let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension);
         let format = match extension {
             _ if name == "jenkinsfile" || name.starts_with("jenkinsfile.") => "groovy",
-            "textpb" | "pbtxt" | "textproto" => "textproto",
+            _ if TEXTPROTO.contains(&extension) => "textproto",
             _ => WITHOUT.iter().copied().find(|name| *name == extension)?,
         };
         Self::named(format).err()

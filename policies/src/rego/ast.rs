@@ -225,6 +225,14 @@ pub(crate) struct Rule {
     pub(crate) more: Vec<(Span, Body)>,
 }
 
+impl Rule {
+    /// Whether it gives `true`, and is no set.
+    pub(crate) fn is_truth(&self) -> bool {
+        let value = self.head.value.as_ref();
+        self.head.key.is_none() && value.is_none_or(|(_, value)| value.kind == Kind::Bool(true))
+    }
+}
+
 /// An import as it is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Import {

@@ -3,15 +3,18 @@
 //! A file is parsed in its own version of the language, checked as OPA checks it, rewritten by passes to what regorus
 //! evaluates faithfully, and printed with every node on its own line. regorus never sees the text of a policy.
 
+mod allowed;
 mod annotations;
 mod ast;
 mod checks;
 mod fault;
+pub(crate) mod fuzzing;
 mod known;
 mod lexer;
 pub(crate) mod operators;
 mod parser;
 mod passes;
+mod placed;
 mod print;
 mod symbols;
 mod twins;
@@ -20,10 +23,13 @@ mod walk;
 
 use std::collections::BTreeSet;
 
+pub(crate) use allowed::beyond;
 pub(crate) use annotations::{Annotations, Block, Scope};
 pub(crate) use ast::{Dialect, Module, Rule};
 pub(crate) use fault::{Class, Fault};
 pub(crate) use passes::Pass;
+pub(crate) use passes::original;
+pub(crate) use placed::{PARTING, place};
 pub(crate) use twins::Test;
 
 use ast::{Body, Expr, Statement};
@@ -74,20 +80,25 @@ pub(crate) struct Compiled {
 }
 
 /// Checks all sources against each other and rewrites them. `passes` is every pass, but for a test that leaves one out.
-/// An error comes with the place of the source that it is in.
+///
+/// # Errors
+/// At least one, each with the place of the source that it is in: all that one step of the compiler finds.
 pub(crate) fn compile(
     sources: &[Source],
     options: Options,
     passes: &dyn Fn(Pass) -> bool,
-) -> Result<Compiled, (usize, Fault)> {
+) -> Result<Compiled, Vec<(usize, Fault)>> {
     let symbols = Symbols::of(sources.iter().map(|source| &source.module));
     let replaced = replaced(sources);
     let mut work = sources.to_vec();
     share_annotations(&mut work);
     let mut contexts: Vec<passes::Context<'_>> = Vec::new();
     let annotations: Vec<Annotations> = work.iter().map(|source| source.annotations.clone()).collect();
+    let mut faults = Vec::new();
     for (place, source) in work.iter_mut().enumerate() {
-        checks::written(&source.module, options.strict).map_err(|fault| (place, fault))?;
+        let written = checks::written(&source.module, options.strict);
+        let refused = written.is_err();
+        faults.extend(written.err().map(|fault| (place, fault)));
         let mut context = passes::Context {
             symbols: &symbols,
             fresh: passes::Fresh::default(),
@@ -96,11 +107,16 @@ pub(crate) fn compile(
             replaced: &replaced,
             apart: Vec::new(),
         };
-        for pass in passes::RESOLUTION.into_iter().filter(|pass| passes(*pass)) {
-            pass.run(&mut source.module, &mut context)
-                .map_err(|fault| (place, fault))?;
+        for pass in passes::RESOLUTION.into_iter().filter(|pass| !refused && passes(*pass)) {
+            if let Err(found) = pass.run(&mut source.module, &mut context) {
+                faults.extend(found.into_iter().map(|fault| (place, fault)));
+                break;
+            }
         }
         contexts.push(context);
+    }
+    if !faults.is_empty() {
+        return Err(faults);
     }
     checks::resolved(&work, &symbols)?;
     let tests = match options.tests {
@@ -111,16 +127,16 @@ pub(crate) fn compile(
     for (place, source) in work.iter_mut().enumerate() {
         for pass in passes::REWRITING.into_iter().filter(|pass| passes(*pass)) {
             pass.run(&mut source.module, &mut contexts[place])
-                .map_err(|fault| (place, fault))?;
+                .map_err(|faults| at(place, faults))?;
         }
         let mut apart = std::mem::take(&mut contexts[place].apart);
         for module in &mut apart {
             Pass::Modern
                 .run(module, &mut contexts[place])
-                .map_err(|fault| (place, fault))?;
+                .map_err(|faults| at(place, faults))?;
         }
         for module in std::iter::once(&source.module).chain(&apart) {
-            let text = printed(module).map_err(|fault| (place, fault))?;
+            let text = printed(module).map_err(|fault| vec![(place, fault)])?;
             texts.push((place, module.dialect, text));
         }
     }
@@ -129,6 +145,10 @@ pub(crate) fn compile(
         wrappers: wrappers(&replaced),
         tests,
     })
+}
+
+fn at(place: usize, faults: Vec<Fault>) -> Vec<(usize, Fault)> {
+    faults.into_iter().map(|fault| (place, fault)).collect()
 }
 
 fn printed(module: &Module) -> Result<String, Fault> {

@@ -185,9 +185,13 @@ fn strict_mode_refuses_what_is_assigned_or_imported_and_not_used() {
             strict,
             ..Options::default()
         };
-        super::compile(&[source], options, &|_| true)
-            .err()
-            .map(|(_, fault)| fault.what)
+        super::compile(&[source], options, &|_| true).err().map(|faults| {
+            faults
+                .into_iter()
+                .map(|(_, fault)| fault.what)
+                .collect::<Vec<_>>()
+                .join("; ")
+        })
     };
     for (text, what) in [
         ("package p\nt if { x := 1 }\n", "assigned var x unused"),
@@ -197,6 +201,10 @@ fn strict_mode_refuses_what_is_assigned_or_imported_and_not_used() {
         ),
         ("package p\nt := [1 | x := 2]\n", "assigned var x unused"),
         ("package p\nimport data.a.b\nt := 1\n", "import data.a.b unused"),
+        (
+            "package p\nt if { x := 1 }\nf(x, y, z) if x == 1\nelse if z == 2\n",
+            "assigned var x unused; unused argument y. (hint: use _ (wildcard variable) instead)",
+        ),
     ] {
         assert_eq!(refusal(text, true).as_deref(), Some(what), "{text}");
         assert_eq!(refusal(text, false), None, "{text}");

@@ -6,20 +6,26 @@ use super::super::known;
 use super::super::symbols::Symbols;
 use super::super::walk::{Look, look_expr, look_rule, look_statement};
 
-pub(super) fn check(module: &Module, symbols: &Symbols) -> Result<(), Fault> {
+/// # Errors
+/// Every call that cannot be made.
+pub(super) fn check(module: &Module, symbols: &Symbols) -> Result<(), Vec<Fault>> {
     let mut calls = Calls {
         symbols,
         dialect: module.dialect,
-        fault: None,
+        faults: Vec::new(),
     };
     module.rules.iter().for_each(|rule| look_rule(&mut calls, rule));
-    calls.fault.map_or(Ok(()), Err)
+    if calls.faults.is_empty() {
+        Ok(())
+    } else {
+        Err(calls.faults)
+    }
 }
 
 struct Calls<'a> {
     symbols: &'a Symbols,
     dialect: Dialect,
-    fault: Option<Fault>,
+    faults: Vec<Fault>,
 }
 
 impl Calls<'_> {
@@ -51,7 +57,7 @@ impl Calls<'_> {
                 Fault::new(Class::Type, call.span, what)
             }
         };
-        self.fault.get_or_insert(fault);
+        self.faults.push(fault);
     }
 }
 
@@ -86,7 +92,7 @@ impl<'a> Look<'a> for Calls<'_> {
                 )),
             };
             if let Some(found) = found {
-                self.fault.get_or_insert(found);
+                self.faults.push(found);
             }
         }
         look_statement(self, statement);

@@ -21,16 +21,21 @@ pub(crate) fn written(module: &Module, strict: bool) -> Result<(), Fault> {
 }
 
 /// Checks of resolved modules, each and among each other. The place is that of the module at fault.
-pub(crate) fn resolved(sources: &[Source], symbols: &Symbols) -> Result<(), (usize, Fault)> {
-    let own = |check: &dyn Fn(&Module) -> Result<(), Fault>| {
+///
+/// # Errors
+/// What the first check that finds anything finds.
+pub(crate) fn resolved(sources: &[Source], symbols: &Symbols) -> Result<(), Vec<(usize, Fault)>> {
+    let own = |check: &dyn Fn(&Module) -> Result<(), Vec<Fault>>| {
+        let mut found = Vec::new();
         for (place, source) in sources.iter().enumerate() {
-            check(&source.module).map_err(|fault| (place, fault))?;
+            let faults = check(&source.module).err().unwrap_or_default();
+            found.extend(faults.into_iter().map(|fault| (place, fault)));
         }
-        Ok(())
+        if found.is_empty() { Ok(()) } else { Err(found) }
     };
-    conflicts::definitions(sources, symbols)?;
+    conflicts::definitions(sources, symbols).map_err(|fault| vec![fault])?;
     own(&|module| calls::check(module, symbols))?;
-    own(&|module| safety::check(module))?;
-    recursion::check(sources, symbols)?;
-    types::check(sources, symbols)
+    own(&|module| safety::check(module).map_err(|fault| vec![fault]))?;
+    recursion::check(sources, symbols).map_err(|fault| vec![fault])?;
+    types::check(sources, symbols).map_err(|fault| vec![fault])
 }

@@ -26,7 +26,10 @@ pub(crate) fn original(name: &str) -> &str {
     }
 }
 
-pub(super) fn run(module: &mut Module, context: &mut Context<'_>) -> Result<(), Fault> {
+/// # Errors
+/// Everything that is wrong with the module's variables.
+pub(super) fn run(module: &mut Module, context: &mut Context<'_>) -> Result<(), Vec<Fault>> {
+    let mut faults = Vec::new();
     let globals = context.symbols.globals(module);
     for rule in &mut module.rules {
         let mut locals = Locals {
@@ -36,14 +39,12 @@ pub(super) fn run(module: &mut Module, context: &mut Context<'_>) -> Result<(), 
             scopes: vec![Scope::default()],
             args: BTreeSet::new(),
             seen: Vec::new(),
-            fault: None,
+            faults: Vec::new(),
         };
         locals.rule(rule);
-        if let Some(fault) = locals.fault {
-            return Err(fault);
-        }
+        faults.append(&mut locals.faults);
     }
-    Ok(())
+    if faults.is_empty() { Ok(()) } else { Err(faults) }
 }
 
 /// A name's place in a scope.
@@ -80,12 +81,12 @@ struct Locals<'a> {
     args: BTreeSet<String>,
     /// Per body: names that were met in it, in any scope.
     seen: Vec<BTreeSet<String>>,
-    fault: Option<Fault>,
+    faults: Vec<Fault>,
 }
 
 impl Locals<'_> {
     fn refuse(&mut self, fault: Fault) {
-        self.fault.get_or_insert(fault);
+        self.faults.push(fault);
     }
 
     fn rule(&mut self, rule: &mut Rule) {
@@ -105,6 +106,8 @@ impl Locals<'_> {
             }
         }
         args.iter_mut().for_each(|arg| self.expr(arg));
+        // Standing in the head is no use of an argument.
+        self.scopes[0].0.values_mut().for_each(|local| local.used = false);
         let body = rule.body.take();
         self.scoped(body, |locals, body| {
             rule.body = body;
@@ -120,6 +123,14 @@ impl Locals<'_> {
                 otherwise.body.iter_mut().for_each(|body| locals.statements(body));
                 otherwise.value.iter_mut().for_each(|(_, value)| locals.expr(value));
             });
+        }
+        if self.strict {
+            let unused = |name: &&String| self.scopes[0].0.get(*name).is_some_and(|local| !local.used);
+            let what = |name: &String| format!("unused argument {name}. (hint: use _ (wildcard variable) instead)");
+            let faults = self.args.iter().filter(unused);
+            let faults = faults.map(|name| Fault::new(Class::Compile, rule.head.span, what(name)));
+            let mut faults: Vec<Fault> = faults.collect();
+            self.faults.append(&mut faults);
         }
     }
 

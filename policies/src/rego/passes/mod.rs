@@ -108,7 +108,7 @@ pub(crate) const REWRITING: [Pass; 13] = [
 ];
 
 impl Pass {
-    pub(crate) fn run(self, module: &mut Module, context: &mut Context<'_>) -> Result<(), Fault> {
+    pub(crate) fn run(self, module: &mut Module, context: &mut Context<'_>) -> Result<(), Vec<Fault>> {
         match self {
             Self::Bodies => bodies::run(module),
             Self::Locals => return locals::run(module, context),
