@@ -59,10 +59,10 @@ pub struct RestoreReport {
     pub resumed: bool,
     /// Logical bytes that it had written before, proven and not read again from the repository.
     pub kept_bytes: u64,
-    /// Ranges of packs that were asked for.
-    pub pack_requests: u64,
-    /// Their bytes.
-    pub pack_bytes: u64,
+    /// Objects of the tree and ranges of packs that came, planning included.
+    pub requests: u64,
+    /// Bytes of packs that came.
+    pub fetched_bytes: u64,
     /// Bytes that frames decoded to: more than `bytes` where of a frame only a part is needed.
     pub decoded_bytes: u64,
 }
@@ -151,8 +151,8 @@ pub fn execute(session: &Session<'_>, plan: &RestorePlan, to: &Path) -> Result<R
         not_made: run.applier.count_not_made(),
         resumed: target.is_resumed(),
         kept_bytes: run.kept.load(Ordering::Relaxed),
-        pack_requests: run.traffic.requests.load(Ordering::Relaxed),
-        pack_bytes: run.traffic.fetched.load(Ordering::Relaxed),
+        requests: plan.tree_requests() + run.traffic.requests.load(Ordering::Relaxed),
+        fetched_bytes: run.traffic.fetched.load(Ordering::Relaxed),
         decoded_bytes: run.traffic.decoded.load(Ordering::Relaxed),
     })
 }
@@ -189,9 +189,15 @@ struct Traffic {
 }
 
 impl Traffic {
-    fn fetched(&self, bytes: u64) {
+    /// An object of the tree came.
+    fn tree(&self) {
         self.requests.fetch_add(1, Ordering::Relaxed);
-        self.fetched.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// A range of a pack came.
+    fn fetched(&self, bytes: usize) {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        self.fetched.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
     fn decoded(&self, bytes: usize) {

@@ -32,7 +32,7 @@ pub use finish::{FinishOptions, finish};
 pub use journal::{Journal, unfinished};
 pub use listing::list;
 pub use loss::{LossKind, Lost};
-pub use plan::{RestoreOptions, RestorePlan, plan};
+pub use plan::{RestoreEstimate, RestoreOptions, RestorePlan, plan};
 pub use session::Session;
 pub use target::UNFINISHED;
 pub use timeline::Phase;

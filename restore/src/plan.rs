@@ -3,13 +3,14 @@
 //! Invariant: the listing that a plan is made of adds up to the tree digest of the signed manifest; a part of the listing that could
 //! not be read is in [`RestorePlan::lost`], never passed over.
 
+mod cost;
 mod select;
 mod sorted;
 
 use std::time::Instant;
 
 use muster_archive::tree::{Content, NodeKind, TreeEntry};
-use muster_archive::{ArchiveError, HashKey, Manifest, TreeDigest, layout};
+use muster_archive::{ArchiveError, HashKey, Manifest, RestoreCost, TreeDigest, layout};
 use muster_signing::{Digest, Verified};
 use muster_stores::files::Patterns;
 use serde::Serialize;
@@ -21,6 +22,7 @@ use crate::reading;
 use crate::session::Session;
 use crate::target::UNFINISHED;
 use crate::{Phase, RestoreError};
+pub use cost::RestoreEstimate;
 use select::Selection;
 use sorted::InOrder;
 
@@ -79,6 +81,12 @@ pub struct RestorePlan {
     pub(crate) marker: String,
     #[serde(skip)]
     pub(crate) phase: Phase,
+    /// Objects that make up the listing.
+    #[serde(skip)]
+    tree_objects: u64,
+    /// What the manifest says of the whole snapshot's cost, and of the machine that it assumes.
+    #[serde(skip)]
+    pub cost: Option<RestoreCost>,
     #[serde(skip)]
     leaves: Vec<PlannedLeaf>,
     #[serde(skip)]
@@ -127,6 +135,8 @@ pub fn plan(
             duration_seconds: 0.0,
             outcome: "ok".to_owned(),
         },
+        tree_objects: (index.indexes.len() + index.leaves.len()) as u64,
+        cost: manifest.restore.clone(),
         leaves: Vec::new(),
         selection: Selection::new(patterns),
     };
@@ -187,6 +197,12 @@ impl RestorePlan {
             }
         }
         Ok(())
+    }
+
+    /// Objects of the tree that planning read, and those that executing reads again.
+    pub(crate) fn tree_requests(&self) -> u64 {
+        let again = self.leaves.iter().filter(|leaf| leaf.kept.is_none()).count() as u64;
+        self.tree_objects + 2 * again
     }
 
     /// Whether patterns leave anything out.

@@ -173,6 +173,7 @@ impl Producer<'_> {
             Content::Maps(ids) => {
                 let maps = reading::maps(self.run.session, ids);
                 for (number, (id, map)) in maps.enumerate() {
+                    self.run.traffic.tree();
                     match map {
                         Ok(extents) if whole => whole = self.extents(&task, &mut check, &extents)?,
                         Ok(extents) => self.extents_after_gap(&task, number, &extents)?,

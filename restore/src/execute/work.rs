@@ -74,6 +74,7 @@ impl<'a> Worker<'a> {
     fn read(&mut self, pack: &Digest, start: u64, pieces: &[Piece], fetched: Option<Result<Bytes, ArchiveError>>) {
         let fetched = match fetched {
             Some(Ok(bytes)) => {
+                self.run.traffic.fetched(bytes.len());
                 self.run.unanswered.store(0, Ordering::Relaxed);
                 Ok(bytes)
             }
@@ -125,7 +126,10 @@ impl<'a> Worker<'a> {
             .read_pack_range(pack, begin..begin + u64::from(location.stored));
         match session.wait(again) {
             Err(_) => {}
-            Ok(Ok(stored)) => self.salvage(pieces, &stored),
+            Ok(Ok(stored)) => {
+                self.run.traffic.fetched(stored.len());
+                self.salvage(pieces, &stored);
+            }
             Ok(Err(error)) => {
                 let (reason, kind) = (with_causes(&error), LossKind::of(&error));
                 pieces.iter().for_each(|piece| self.give_up(piece, &reason, kind));
@@ -158,6 +162,7 @@ impl<'a> Worker<'a> {
         self.decoder
             .decode(&first.location, stored, &mut self.plain)
             .map_err(|error| Wrong::Frame(error.to_string()))?;
+        self.run.traffic.decoded(self.plain.len());
         if pieces.iter().all(|piece| self.is_right(piece)) {
             Ok(())
         } else {
