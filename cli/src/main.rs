@@ -14,6 +14,8 @@ mod history;
 mod keyfiles;
 mod lock;
 mod logging;
+mod losses;
+mod measured;
 mod point;
 #[cfg(test)]
 mod reference;

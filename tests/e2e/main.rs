@@ -19,6 +19,7 @@ mod postgres;
 mod recover;
 mod red;
 mod rehearsal;
+mod restore;
 mod resume;
 mod scheduling;
 mod sqlite;

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use muster_archive::{ArchiveError, Manifest, Point, Repository};
-use muster_restore::{Event, FinishOptions, RestoreError, RestoreOptions, RestorePlan, RestoreReport};
+use muster_archive::{ArchiveError, Assumed, Manifest, Point, Repository};
+use muster_restore::{Event, FinishOptions, RestoreError, RestoreEstimate, RestoreOptions, RestorePlan, RestoreReport};
 use muster_signing::Verified;
 use muster_stores::ConsistencyPoint;
 use serde_json::json;
@@ -13,8 +13,10 @@ use crate::config::Config;
 use crate::context::{Context, believed};
 use crate::error::{CommandError, Kind, usage};
 use crate::exit::Exit;
+use crate::losses::{self, LossFile};
+use crate::measured;
 use crate::point::Target;
-use crate::ui::{Progress, Table, Tone, bytes, count, printable, rate, seconds};
+use crate::ui::{Progress, Table, Tone, bytes, count, date, printable, rate, seconds};
 
 /// So many losses are shown one by one.
 const SHOWN: usize = 50;
@@ -23,7 +25,7 @@ const SHOWN: usize = 50;
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "The directory must be empty or absent. A damaged archive gives back all that is whole, lists the
-rest and exits 7. On another machine a muster.toml with [repository] url and [trust] root is all
+rest, writes a signed loss report beside the directory and exits 7. On another machine a muster.toml with [repository] url and [trust] root is all
 that it needs.
 
 Examples:
@@ -106,8 +108,9 @@ pub(crate) fn run(context: &Context, args: Restore) -> Result<Exit, CommandError
         .progress(&format!("restore {}", point.store), Some(manifest.tree.logical_bytes));
     let on_event = |event| follow(&progress, event);
     let session = context.session(&repository, &on_event)?;
+    let include = args.include;
     let options = RestoreOptions {
-        include: args.include,
+        include: include.clone(),
         allow_loss: args.allow_loss,
         resume: args.resume,
         finish: Some(FinishOptions { pause: args.pause }),
@@ -120,8 +123,17 @@ pub(crate) fn run(context: &Context, args: Restore) -> Result<Exit, CommandError
         other => other.into(),
     })?;
     if args.dry_run {
+        let estimate = plan.estimate(&session)?;
         drop(progress);
-        return Ok(show_plan(context, &plan, &to, repository.is_anchored()));
+        let prediction = Prediction::of(&plan, &estimate, measured::last(&config.state, repository.id()));
+        return Ok(show_plan(
+            context,
+            &plan,
+            &estimate,
+            &prediction,
+            &to,
+            repository.is_anchored(),
+        ));
     }
     let report = muster_restore::execute(&session, &plan, &to).map_err(|error| match error {
         RestoreError::NotEmpty { unfinished: false, .. } => CommandError::new(Kind::Failed, error).hint(format!(
@@ -132,7 +144,21 @@ pub(crate) fn run(context: &Context, args: Restore) -> Result<Exit, CommandError
         other => other.into(),
     })?;
     drop(progress);
-    let exit = show(context, &report, &manifest, repository.is_anchored(), args.allow_loss);
+    if config.limit_read.is_none() {
+        measured::remember(&config.state, repository.id(), &report);
+    }
+    let loss_file = match report.lost.is_empty() {
+        true => None,
+        false => Some(losses::write(&config, &repository, &manifest, &report, &include)),
+    };
+    let exit = show(
+        context,
+        &report,
+        &manifest,
+        repository.is_anchored(),
+        args.allow_loss,
+        loss_file.as_ref(),
+    );
     if exit != Exit::Done {
         context.ui.advise(&format!(
             "muster verify --repository {} --read-data   (says which recovery points are whole)",
@@ -224,7 +250,54 @@ pub(crate) fn follow(progress: &Progress, event: Event) {
     }
 }
 
-fn show_plan(context: &Context, plan: &RestorePlan, to: &Path, anchored: bool) -> Exit {
+/// How long a restore will take, and on what assumption.
+struct Prediction {
+    seconds: Option<f64>,
+    /// The machine that is assumed.
+    assumes: Option<Assumed>,
+    /// When this host was measured; `None`: the manifest's machine is assumed as it is.
+    measured: Option<String>,
+}
+
+impl Prediction {
+    fn of(plan: &RestorePlan, estimate: &RestoreEstimate, measured: Option<measured::Measured>) -> Self {
+        let assumes = plan.cost.as_ref().map(|cost| match &measured {
+            Some(measured) => Assumed {
+                decoded_bytes_per_second: measured.decoded_bytes_per_second,
+                ..cost.assumes
+            },
+            None => cost.assumes,
+        });
+        Self {
+            seconds: assumes.map(|machine| (estimate.seconds(&machine) * 1000.0).round() / 1000.0),
+            assumes,
+            measured: measured.map(|measured| measured.at),
+        }
+    }
+
+    fn line(&self) -> Option<String> {
+        let (time, machine) = (self.seconds?, self.assumes?);
+        let decoded = rate(machine.decoded_bytes_per_second, 1.0);
+        let source = match &self.measured {
+            Some(at) => format!("{decoded} decoded and written, as this host did on {}", date(at)),
+            None => format!("{decoded} decoded and written, assumed: this host has not restored from here yet"),
+        };
+        Some(format!(
+            "predicted: {} ({} read, {source})",
+            seconds(time),
+            rate(machine.read_bytes_per_second, 1.0)
+        ))
+    }
+}
+
+fn show_plan(
+    context: &Context,
+    plan: &RestorePlan,
+    estimate: &RestoreEstimate,
+    prediction: &Prediction,
+    to: &Path,
+    anchored: bool,
+) -> Exit {
     let exit = plan.lost.iter().fold(Exit::Done, |exit, lost| {
         exit.worst(if lost.kind.is_damage() {
             Exit::Damaged
@@ -239,6 +312,16 @@ fn show_plan(context: &Context, plan: &RestorePlan, to: &Path, anchored: bool) -
     if let Some(fields) = document.as_object_mut() {
         fields.insert("schema".into(), json!("muster.restore/1"));
         fields.insert("dry_run".into(), json!(true));
+        fields.insert(
+            "requests".into(),
+            json!(estimate.pack_requests + estimate.tree_requests),
+        );
+        fields.insert("fetch_bytes".into(), json!(estimate.pack_bytes));
+        fields.insert("decode_bytes".into(), json!(estimate.decoded_bytes));
+        fields.insert("unread_maps".into(), json!(estimate.unread_maps));
+        fields.insert("predicted_seconds".into(), json!(prediction.seconds));
+        fields.insert("assumes".into(), json!(prediction.assumes));
+        fields.insert("measured_at".into(), json!(prediction.measured));
         fields.insert("free_bytes".into(), json!(free));
         fields.insert("to".into(), json!(to));
         fields.insert("signer_known".into(), json!(anchored));
@@ -259,6 +342,21 @@ fn show_plan(context: &Context, plan: &RestorePlan, to: &Path, anchored: bool) -
         free.map(|free| format!(" and has {} free", bytes(free)))
             .unwrap_or_default()
     ));
+    context.ui.say(format!(
+        "{} requests, {} to fetch, {} to decode",
+        count(estimate.pack_requests + estimate.tree_requests),
+        bytes(estimate.pack_bytes),
+        bytes(estimate.decoded_bytes)
+    ));
+    if let Some(line) = prediction.line() {
+        context.ui.say(line);
+    }
+    if estimate.unread_maps > 0 {
+        context.ui.warn(format!(
+            "{} extent maps cannot be read: what they hold is not counted, and would be lost",
+            count(estimate.unread_maps)
+        ));
+    }
     if !fits {
         context
             .ui
@@ -281,7 +379,14 @@ fn free_for(to: &Path) -> Option<u64> {
     Some(status.f_bavail.saturating_mul(status.f_frsize))
 }
 
-fn show(context: &Context, report: &RestoreReport, manifest: &Manifest, anchored: bool, allow_loss: bool) -> Exit {
+fn show(
+    context: &Context,
+    report: &RestoreReport,
+    manifest: &Manifest,
+    anchored: bool,
+    allow_loss: bool,
+    loss_file: Option<&Result<LossFile, CommandError>>,
+) -> Exit {
     let ui = &context.ui;
     let mut document = json!(report);
     if let Some(fields) = document.as_object_mut() {
@@ -289,6 +394,12 @@ fn show(context: &Context, report: &RestoreReport, manifest: &Manifest, anchored
         fields.insert("kind".into(), json!(manifest.kind));
         fields.insert("consistency_point".into(), manifest.consistency_point.clone());
         fields.insert("signer_known".into(), json!(anchored));
+        let written = loss_file.and_then(|written| written.as_ref().ok());
+        fields.insert("loss_report".into(), json!(written.map(|file| &file.path)));
+        fields.insert(
+            "loss_report_signed".into(),
+            json!(written.map(|file| file.unsigned.is_none())),
+        );
     }
     ui.document(&document);
     ui.say(format!(
@@ -359,6 +470,18 @@ fn show(context: &Context, report: &RestoreReport, manifest: &Manifest, anchored
             printable(reason.as_bytes()),
             count(places)
         ));
+    }
+    match loss_file {
+        Some(Ok(file)) => {
+            let signed = match &file.unsigned {
+                None => "signed".to_owned(),
+                Some(why) => format!("NOT signed: {}", printable(why.as_bytes())),
+            };
+            ui.say(format!("loss report: {} ({signed})", file.path.display()));
+            ui.advise(&format!("muster verify {}", file.path.display()));
+        }
+        Some(Err(error)) => ui.failure(error),
+        None => {}
     }
     if manifest.kind != "files" && !allow_loss {
         ui.warn("the database was left unstartable: --allow-loss leaves it as it is");
