@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    audit, backup, check, completions, demo, init, keys, ledger, ls, policy, rehearse, restore, schedule, snapshots,
-    status, verify,
+    audit, backup, check, completions, conftest, demo, init, keys, ledger, ls, policy, rehearse, restore, schedule,
+    snapshots, status, verify,
 };
 
 /// Proves that you can come back.
@@ -111,6 +111,7 @@ pub(crate) enum Command {
     Verify(verify::Verify),
     #[command(subcommand)]
     Policy(policy::Policy),
+    Conftest(conftest::Conftest),
     #[command(subcommand)]
     Ledger(ledger::Ledger),
     #[command(subcommand)]

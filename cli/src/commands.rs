@@ -4,6 +4,7 @@ pub(crate) mod audit;
 pub(crate) mod backup;
 pub(crate) mod check;
 pub(crate) mod completions;
+pub(crate) mod conftest;
 pub(crate) mod demo;
 pub(crate) mod init;
 pub(crate) mod keys;
@@ -29,6 +30,9 @@ use crate::ui::Ui;
 
 /// Parses, dispatches, prints the error if there is one, and says how the process ends.
 pub(crate) fn run(arguments: Vec<OsString>) -> Exit {
+    if let Some(arguments) = crate::conftest::called(&arguments) {
+        return crate::conftest::run(arguments);
+    }
     let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
         Err(error) => return misread(&error, &arguments),
@@ -71,6 +75,7 @@ fn dispatch(context: &Context, command: Command) -> Result<Exit, CommandError> {
         Command::Audit(args) => audit::run(context, args),
         Command::Verify(args) => verify::run(context, args),
         Command::Policy(args) => policy::run(context, args),
+        Command::Conftest(args) => conftest::run(context, args),
         Command::Ledger(args) => ledger::run(context, args),
         Command::Keys(args) => keys::run(context, args),
         Command::Status(args) => status::run(context, args),

@@ -233,6 +233,18 @@ impl Ui {
     }
 }
 
+/// Writes texts as they are, the second to standard error.
+///
+/// # Errors
+/// Standard output that takes no more.
+pub(crate) fn verbatim(stdout: &str, stderr: &str) -> io::Result<()> {
+    // Standard error is the last resort: when it is gone, there is nobody left to tell.
+    let _ = io::stderr().write_all(stderr.as_bytes());
+    let mut out = io::stdout();
+    out.write_all(stdout.as_bytes())?;
+    out.flush()
+}
+
 /// A document as the contract wants it: `schema` is its first key.
 struct SchemaFirst(Value);
 
