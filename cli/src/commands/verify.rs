@@ -30,13 +30,14 @@ const MAX_BUNDLE: u64 = 1 << 30;
 Examples:
   muster verify audit.tar --key root.pub       as an auditor: no configuration, no network
   muster verify q3.tar --key root.pub --previous q2.tar     nothing left the logs since
+  muster verify back.loss-01JD0.json --key root.pub         what a restore could not bring back
   muster verify --repository --pin pin.txt     pin.txt: `muster ledger show --checkpoint`
   muster verify --repository                   signatures, logs, lists, and every object is there
   muster verify --repository --read-data       every byte
   muster verify --repository accounts@latest --read-data"
 )]
 pub(crate) struct Verify {
-    /// The bundle
+    /// The bundle, or the loss report of a restore
     #[arg(
         value_name = "BUNDLE",
         required_unless_present = "repository",
@@ -118,8 +119,20 @@ fn verify_bundle(
         pins: pins.as_deref(),
         previous: previous.as_deref(),
     };
-    let found = muster_evidence::verify_bundle_against(&read_bundle(path)?, root.as_ref(), kept);
-    context.ui.document(&found);
+    let bytes = read_bundle(path)?;
+    let found = if muster_evidence::is_loss_report(&bytes) {
+        let (found, losses) = muster_evidence::verify_loss_report(&bytes, root.as_ref());
+        let mut document = json!(found);
+        if let Some(fields) = document.as_object_mut() {
+            fields.insert("losses".into(), json!(losses));
+        }
+        context.ui.document(&document);
+        found
+    } else {
+        let found = muster_evidence::verify_bundle_against(&bytes, root.as_ref(), kept);
+        context.ui.document(&found);
+        found
+    };
     for check in &found.checks {
         let (mark, tone) = if check.passed {
             ("ok  ", Tone::Good)
