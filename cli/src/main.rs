@@ -5,6 +5,7 @@
 mod args;
 mod commands;
 mod config;
+mod conftest;
 mod context;
 mod edge;
 mod error;
