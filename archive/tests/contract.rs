@@ -1,7 +1,11 @@
 //! Each object store against the one contract, and each against the faults of its own kind, on real disks and a real S3 server.
 
+#[path = "contract/honours.rs"]
+mod honours;
 #[path = "contract/local.rs"]
 mod local;
+#[path = "contract/refusals.rs"]
+mod refusals;
 #[path = "contract/s3.rs"]
 mod s3;
 #[path = "contract/sim.rs"]

@@ -10,6 +10,7 @@ pub mod env;
 #[cfg(feature = "faults")]
 pub mod faulty;
 pub mod postgres;
+pub mod proxy;
 #[cfg(feature = "faults")]
 pub mod recording;
 #[cfg(feature = "faults")]

@@ -20,6 +20,12 @@ pub enum Cut {
     AnswerBreaksAfter(usize),
     /// The answer is 503 SlowDown, and nothing is forwarded.
     Busy,
+    /// After so many bytes of answer nothing more comes, and nobody hangs up.
+    AnswerStallsAfter(usize),
+    /// So many bytes of request are read, and then nobody reads or answers any more.
+    TakesOnly(usize),
+    /// One answer comes back; after that the other end is gone, and nobody hung up.
+    GoneAfterOneAnswer,
     /// Nobody ever reads or answers.
     Silent,
 }
@@ -121,6 +127,14 @@ fn connection(mut client: TcpStream, server: &str, cut: Cut, heads: &Mutex<Vec<S
         return client.shutdown(Shutdown::Both);
     }
 
+    if let Cut::TakesOnly(bytes) = cut {
+        std::io::copy(
+            &mut client.take((bytes.max(length) - length) as u64),
+            &mut std::io::sink(),
+        )?;
+        return Ok(());
+    }
+
     let mut server = TcpStream::connect(server)?;
     server.write_all(&first[..length])?;
     let (mut from, mut to) = (client.try_clone()?, server.try_clone()?);
@@ -135,6 +149,17 @@ fn connection(mut client: TcpStream, server: &str, cut: Cut, heads: &Mutex<Vec<S
         }
         Cut::AnswerBreaksAfter(bytes) => {
             std::io::copy(&mut Read::by_ref(&mut server).take(bytes as u64), &mut client)?;
+        }
+        // Whoever listens holds the connection open until the wire is dropped.
+        Cut::AnswerStallsAfter(bytes) => {
+            std::io::copy(&mut Read::by_ref(&mut server).take(bytes as u64), &mut client)?;
+            return Ok(());
+        }
+        Cut::GoneAfterOneAnswer => {
+            let mut answer = [0; 16 << 10];
+            let length = server.read(&mut answer)?;
+            client.write_all(&answer[..length])?;
+            return server.shutdown(Shutdown::Both);
         }
         _ => {
             std::io::copy(&mut server, &mut client)?;

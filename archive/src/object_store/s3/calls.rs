@@ -1,5 +1,7 @@
 //! One request and its answer each, without retries. Whatever a server sends is checked against what was asked.
 
+use std::sync::Arc;
+
 use aws_sdk_s3::types::{
     BucketLocationConstraint, ChecksumMode, CommonPrefix, CreateBucketConfiguration, ObjectLockMode,
 };
@@ -77,17 +79,20 @@ impl S3Store {
 
     /// Writes; says under which version, where there are any.
     pub(super) async fn put_once(&self, key: &str, body: Bytes, how: &How) -> Result<Option<String>, Failure> {
-        let length = body.len() as u64;
+        let taken = Arc::default();
         let request = self.client.put_object().bucket(&self.bucket).key(self.full(key));
         let (mode, until) = how.retention.map(super::versions::asked).unzip();
         let request = request
-            .body(super::frames::body(body))
+            .body(super::frames::body(body, &taken))
             .set_if_none_match(how.only_new.then(|| "*".to_owned()))
             .set_if_match(how.only_over.clone())
             .set_checksum_sha256(how.sha256.clone())
             .set_object_lock_mode(mode)
             .set_object_lock_retain_until_date(until);
-        let answer = self.within(length, request.send()).await?.map_err(Failure::from_sdk);
+        let answer = self
+            .while_taken(&taken, request.send())
+            .await?
+            .map_err(Failure::from_sdk);
         let answer = match how.retention {
             Some(_) => answer.map_err(Failure::of_a_lock),
             None => answer,

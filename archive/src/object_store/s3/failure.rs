@@ -170,7 +170,10 @@ impl Failure {
             ("SignatureDoesNotMatch", _) => {
                 Self::new(Kind::Denied).hint("the secret access key does not belong to this access key")
             }
-            ("QuotaExceeded" | "XMinioStorageFull" | "InsufficientCapacity", _) | (_, 507) => Self::new(Kind::NoSpace),
+            ("QuotaExceeded" | "XMinioStorageFull" | "InsufficientCapacity" | "StorageFull", _) | (_, 507) => {
+                Self::new(Kind::NoSpace)
+                    .hint("the bucket's or the account's quota is used up, or the server is full: raise it")
+            }
             ("PermanentRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException", _)
             | (_, 301 | 307 | 308) => Self::new(Kind::Invalid).hint(match region {
                 Some(region) => format!("the bucket is in region {region}: set `region`"),
@@ -185,10 +188,15 @@ impl Failure {
             (_, 401 | 403) => Self::new(Kind::Denied),
             ("SlowDown" | "Throttling" | "ThrottlingException" | "RequestLimitExceeded" | "TooManyRequests", _)
             | ("ConditionalRequestConflict" | "OperationAborted", _)
-            | (_, 429) => retried(Kind::Throttled),
+            | (_, 429) => retried(Kind::Throttled)
+                .hint("it asks to be asked less: lower `[limits] upload`, or run it when less is going on"),
             // The body did not arrive as it was sent.
-            ("BadDigest" | "XAmzContentSHA256Mismatch" | "IncompleteBody" | "RequestTimeout", _)
-            | (_, 408 | 500 | 502 | 503 | 504) => retried(Kind::Unreachable),
+            ("BadDigest" | "XAmzContentSHA256Mismatch" | "IncompleteBody" | "RequestTimeout", _) | (_, 408) => {
+                retried(Kind::Unreachable)
+            }
+            (_, 500 | 502 | 503 | 504) => {
+                retried(Kind::Unreachable).hint("the server has trouble of its own: look after it, then run it again")
+            }
             (_, 404) => Self::new(Kind::Other)
                 .hint("this is not S3's way to say that an object is missing: is the endpoint an S3 server?"),
             _ => Self::new(Kind::Other),
@@ -278,19 +286,20 @@ mod tests {
             ("NoSuchBucket", 404, NoContainer, false, "muster init"),
             ("", 404, Other, false, "endpoint"),
             ("PreconditionFailed", 412, AlreadyExists, false, ""),
-            ("ConditionalRequestConflict", 409, Throttled, true, ""),
+            ("ConditionalRequestConflict", 409, Throttled, true, "asked less"),
             ("InvalidRange", 416, Truncated, false, ""),
             ("AccessDenied", 403, Denied, false, ""),
             ("RequestTimeTooSkewed", 403, Denied, false, "clock"),
             ("ExpiredToken", 400, Denied, false, "expired"),
             ("InvalidAccessKeyId", 403, Denied, false, "access key"),
             ("SignatureDoesNotMatch", 403, Denied, false, "secret"),
-            ("QuotaExceeded", 403, NoSpace, false, ""),
+            ("QuotaExceeded", 403, NoSpace, false, "quota"),
             ("PermanentRedirect", 301, Invalid, false, "region"),
-            ("SlowDown", 503, Throttled, true, ""),
-            ("", 429, Throttled, true, ""),
-            ("InternalError", 500, Unreachable, true, ""),
-            ("", 503, Unreachable, true, ""),
+            ("SlowDown", 503, Throttled, true, "limits"),
+            ("", 429, Throttled, true, "limits"),
+            ("InternalError", 500, Unreachable, true, "trouble"),
+            ("", 503, Unreachable, true, "trouble"),
+            ("", 507, NoSpace, false, "quota"),
             ("XAmzContentSHA256Mismatch", 400, Unreachable, true, ""),
             ("NotImplemented", 501, Other, false, ""),
             ("InvalidArgument", 400, Other, false, ""),

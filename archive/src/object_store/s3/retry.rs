@@ -1,7 +1,8 @@
 //! When to ask again, and for how long.
 
 use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::pin::pin;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
@@ -15,6 +16,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// Nobody is made to wait for a link slower than this.
 const SLOWEST_LINK: u64 = 32 << 10; // bytes per second
+
+/// What a system keeps of a body on a slow link after it was handed over.
+const BUFFERED: u64 = 1 << 20; // bytes
 
 impl S3Store {
     /// Calls until it succeeds, fails for good, or patience ends, which counts from the first failure: a long transfer may always be
@@ -70,6 +74,25 @@ impl S3Store {
     pub(super) async fn within<T>(&self, bytes: u64, exchange: impl Future<Output = T>) -> Result<T, Failure> {
         let limit = self.patience.stall + Duration::from_secs(bytes / SLOWEST_LINK);
         timeout(limit, exchange).await.map_err(|_| Failure::silence(limit))
+    }
+
+    /// Waits for the answer to a body while the server takes more of it: a stall is a stall, however long the body.
+    pub(super) async fn while_taken<T>(
+        &self,
+        taken: &AtomicU64,
+        exchange: impl Future<Output = T>,
+    ) -> Result<T, Failure> {
+        let mut exchange = pin!(exchange);
+        loop {
+            let before = taken.load(Ordering::Relaxed);
+            // What was taken last may still lie in this machine's own buffers.
+            let limit = self.patience.stall + Duration::from_secs(before.min(BUFFERED) / SLOWEST_LINK);
+            match timeout(limit, &mut exchange).await {
+                Ok(answer) => return Ok(answer),
+                Err(_) if taken.load(Ordering::Relaxed) > before => {}
+                Err(_) => return Err(Failure::silence(limit)),
+            }
+        }
     }
 }
 
