@@ -218,19 +218,35 @@ async fn read_one(
         let reason = "its size is out of bounds for a log that is read whole";
         return Err(ArchiveError::damaged(&format!("{base}checkpoint"), reason));
     }
-    let bundles: Vec<Vec<Vec<u8>>> = stream::iter(tiles::bundles(checkpoint.size))
-        .map(|(index, width)| head::bundle(store, &base, index, width))
-        .buffered(BUNDLES_AHEAD)
-        .try_collect()
-        .await?;
-    let entries = bundles.concat();
-    let leaves: Vec<Digest> = entries.iter().map(|entry| merkle::leaf_hash(entry)).collect();
-    if merkle::root(&leaves) != checkpoint.root {
-        return Err(ArchiveError::damaged(
+    let wrong = || {
+        ArchiveError::damaged(
             &format!("{base}tile/entries"),
             "its entries do not give the root that the checkpoint signs",
-        ));
+        )
+    };
+    let mut read = Err(wrong());
+    // Where somebody wrote over bundles, their first versions are the log's.
+    for first in [false, true] {
+        let bundles: Result<Vec<Vec<Vec<u8>>>, ArchiveError> = stream::iter(tiles::bundles(checkpoint.size))
+            .map(|(index, width)| head::bundle(store, &base, index, width, first))
+            .buffered(BUNDLES_AHEAD)
+            .try_collect()
+            .await;
+        let found = bundles.and_then(|bundles| {
+            let entries = bundles.concat();
+            let leaves: Vec<Digest> = entries.iter().map(|entry| merkle::leaf_hash(entry)).collect();
+            let right = merkle::root(&leaves) == checkpoint.root;
+            right.then_some((entries, leaves)).ok_or_else(wrong)
+        });
+        match found {
+            Err(ArchiveError::Damaged { .. }) if first => {}
+            found => read = found,
+        }
+        if !matches!(read, Err(ArchiveError::Damaged { .. })) {
+            break;
+        }
     }
+    let (entries, leaves) = read?;
     Ok(Some(Log {
         key: key.id(),
         incarnation: incarnation.to_owned(),

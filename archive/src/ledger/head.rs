@@ -6,13 +6,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use muster_signing::merkle::{self, Subtree};
 use muster_signing::{Checkpoint, Digest, KeyId, PublicKey, note};
 
 use super::entry::{Entry, Last};
 use super::memory::Heads;
 use super::tiles::{self, BUNDLE_MAX, Edge, SIZE_MAX, TILE_MAX, WIDTH};
-use crate::object_store::{ErrorKind, ListQuery, ObjectStore};
+use crate::object_store::{ErrorKind, ListQuery, ObjectStore, StorageError};
 use crate::{ArchiveError, LocalState, layout};
 
 /// Most bytes of a checkpoint note.
@@ -84,7 +85,17 @@ pub(super) async fn checkpoint(
         Err(error) => return Err(ArchiveError::of(error, &object, "the listing")),
     };
     let name = origin(repository, incarnation);
-    let text = note::verify(&bytes, &name, key).map_err(|error| ArchiveError::damaged(&object, error))?;
+    let (bytes, verified) = match note::verify(&bytes, &name, key) {
+        Ok(text) => (bytes, Ok(text)),
+        Err(error) => {
+            let fits = |bytes: &[u8]| note::verify(bytes, &name, key).is_ok();
+            match store.recover(&object, NOTE_MAX, &fits).await? {
+                Some(older) => (older.clone(), note::verify(&older, &name, key)),
+                None => (bytes, Err(error)),
+            }
+        }
+    };
+    let text = verified.map_err(|error| ArchiveError::damaged(&object, error))?;
     let checkpoint = Checkpoint::parse(&text).map_err(|error| ArchiveError::damaged(&object, error))?;
     if checkpoint.origin != name {
         return Err(ArchiveError::damaged(&object, "its origin is another log's"));
@@ -111,7 +122,15 @@ pub(super) async fn of(
             return Ok(None);
         };
         let size = checkpoint.size;
-        match behind(store, key, incarnation, checkpoint, note).await {
+        let read = behind(store, key, incarnation, (&checkpoint, &note), false).await;
+        let read = match read {
+            Err(error @ ArchiveError::Damaged { .. }) => {
+                let first = behind(store, key, incarnation, (&checkpoint, &note), true).await;
+                first.map_err(|_| error)
+            }
+            read => read,
+        };
+        match read {
             // A partial tile may go once the log is longer: then the longer one is what there is to read.
             Err(error @ ArchiveError::Missing { .. }) => {
                 signed = self::checkpoint(store, repository, key, incarnation).await?;
@@ -128,26 +147,26 @@ pub(super) async fn of(
     })
 }
 
-/// Reads what stands behind a checkpoint: the edge of its tiles and its last bundle.
+/// Reads what stands behind a checkpoint: the edge of its tiles and its last bundle; of each the `first` version, if asked.
 async fn behind(
     store: &Arc<dyn ObjectStore>,
     key: &PublicKey,
     incarnation: &str,
-    checkpoint: Checkpoint,
-    note: Vec<u8>,
+    (checkpoint, note): (&Checkpoint, &[u8]),
+    first: bool,
 ) -> Result<Head, ArchiveError> {
     let base = format!("{}{incarnation}/", layout::log(&key.id()));
     let size = checkpoint.size;
     let (partial, mut levels) = (size % WIDTH, vec![Vec::new(); tiles::edge_levels(size) as usize]);
     let mut tail = Vec::new();
     if partial > 0 {
-        tail = bundle(store, &base, size / WIDTH, partial).await?;
+        tail = bundle(store, &base, size / WIDTH, partial, first).await?;
         levels[0] = tail.iter().map(|entry| merkle::leaf_hash(entry)).collect();
     }
     for (level, hashes) in (0u32..).zip(&mut levels).skip(1) {
         let width = tiles::edge_width(level, size);
         if width > 0 {
-            *hashes = tile(store, &base, level, tiles::edge_index(level, size), width).await?;
+            *hashes = tile(store, &base, (level, tiles::edge_index(level, size), width), first).await?;
         }
     }
     let edge = Edge::of(levels, size).filter(|edge| edge.root() == checkpoint.root);
@@ -160,8 +179,8 @@ async fn behind(
     let mut head = Head {
         key: key.id(),
         incarnation: incarnation.to_owned(),
-        checkpoint,
-        note,
+        checkpoint: checkpoint.clone(),
+        note: note.to_vec(),
         edge,
         tail,
     };
@@ -311,10 +330,15 @@ impl<'a> Tiles<'a> {
         }
         let place = usize::try_from(index % WIDTH).unwrap_or(0);
         let expected = self.tile(1, index / WIDTH).await?.get(place).copied();
-        let entries = bundle(self.store, &self.base, index, WIDTH).await?;
-        let leaves: Vec<Digest> = entries.iter().map(|entry| merkle::leaf_hash(entry)).collect();
-        if expected == Some(merkle::root(&leaves)) {
-            return Ok(entries);
+        for first in [false, true] {
+            let entries = match bundle(self.store, &self.base, index, WIDTH, first).await {
+                Err(error) if error.is_damage() && !first => continue,
+                entries => entries?,
+            };
+            let leaves: Vec<Digest> = entries.iter().map(|entry| merkle::leaf_hash(entry)).collect();
+            if expected == Some(merkle::root(&leaves)) {
+                return Ok(entries);
+            }
         }
         Err(ArchiveError::damaged(
             &format!("{}{}", self.base, tiles::bundle_path(index, WIDTH)),
@@ -346,7 +370,15 @@ impl<'a> Tiles<'a> {
             let expected = *expected.ok_or_else(|| {
                 ArchiveError::Invalid("a tile of a log was asked for that it does not have".to_owned())
             })?;
-            let below = tile(self.store, &self.base, level, index, WIDTH).await?;
+            let place = (level, index, WIDTH);
+            let mut below = tile(self.store, &self.base, place, false).await;
+            if below
+                .as_ref()
+                .map_or_else(ArchiveError::is_damage, |below| merkle::root(below) != expected)
+            {
+                below = tile(self.store, &self.base, place, true).await.or(below);
+            }
+            let below = below?;
             if merkle::root(&below) != expected {
                 return Err(ArchiveError::damaged(
                     &format!("{}{}", self.base, tiles::tile_path(level, index, WIDTH)),
@@ -363,12 +395,11 @@ impl<'a> Tiles<'a> {
 async fn tile(
     store: &Arc<dyn ObjectStore>,
     base: &str,
-    level: u32,
-    index: u64,
-    width: u64,
+    (level, index, width): (u32, u64, u64),
+    first: bool,
 ) -> Result<Vec<Digest>, ArchiveError> {
     let object = format!("{base}{}", tiles::tile_path(level, index, width));
-    let bytes = store.get_limited(&object, TILE_MAX).await;
+    let bytes = read(store, &object, TILE_MAX, first).await;
     let bytes = bytes.map_err(|error| ArchiveError::of(error, &object, &format!("{base}checkpoint")))?;
     tiles::split_tile(&bytes, width).ok_or_else(|| ArchiveError::damaged(&object, "it is not a tile of its width"))
 }
@@ -379,9 +410,24 @@ pub(super) async fn bundle(
     base: &str,
     index: u64,
     width: u64,
+    first: bool,
 ) -> Result<Vec<Vec<u8>>, ArchiveError> {
     let object = format!("{base}{}", tiles::bundle_path(index, width));
-    let bytes = store.get_limited(&object, BUNDLE_MAX).await;
+    let bytes = read(store, &object, BUNDLE_MAX, first).await;
     let bytes = bytes.map_err(|error| ArchiveError::of(error, &object, &format!("{base}checkpoint")))?;
     tiles::split_bundle(&bytes, width).ok_or_else(|| ArchiveError::damaged(&object, "it is not a bundle of its width"))
+}
+
+/// An object of a log; the `first` version of it, for whoever found that somebody wrote over it: nobody who is honest writes one twice.
+async fn read(store: &Arc<dyn ObjectStore>, object: &str, max: u64, first: bool) -> Result<Bytes, StorageError> {
+    if first {
+        let versions = store.versions(object).await?;
+        if let Some(first) = versions.iter().rev().find(|version| !version.delete_marker) {
+            let bytes = store.get_version(object, &first.id, max).await?;
+            // The place tells the user that it is an older version.
+            let found = store.recover(object, max, &|found| *found == bytes[..]).await?;
+            return Ok(found.unwrap_or(bytes));
+        }
+    }
+    store.get_limited(object, max).await
 }
