@@ -39,12 +39,15 @@ impl Meter {
     }
 }
 
+/// The end of a wait.
+pub(crate) type Wait = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// What waits: durations alone, no date.
 pub(crate) trait Clock: Send + Sync {
     /// The time since some beginning; never goes back.
     fn now(&self) -> Duration;
     /// Ends when so much time is past.
-    fn sleep(&self, length: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+    fn sleep(&self, length: Duration) -> Wait;
 }
 
 /// The machine's own.
@@ -89,10 +92,23 @@ impl RateLimit {
 
     /// Waits until `bytes` may pass.
     pub async fn pass(&self, bytes: u64) {
-        let wait = self.take(bytes);
-        if wait > Duration::ZERO {
-            self.clock.sleep(wait).await;
+        if let Some(wait) = self.begin(bytes) {
+            wait.await;
         }
+    }
+
+    /// What to wait for until `bytes` may pass; `None`: they may already.
+    pub(crate) fn begin(&self, bytes: u64) -> Option<Wait> {
+        let wait = self.take(bytes);
+        (wait > Duration::ZERO).then(|| self.clock.sleep(wait))
+    }
+
+    /// How much should pass at once, so that nobody waits long for the next: a sixteenth of a second's worth, 1 to `most` bytes.
+    pub(crate) fn piece(&self, most: usize) -> usize {
+        let per_second = self.meter.lock().unwrap_or_else(PoisonError::into_inner).per_second;
+        usize::try_from(per_second / 16)
+            .unwrap_or(most)
+            .clamp(1024.min(most), most)
     }
 
     /// The same for a thread that may block; ends early when `cancel` is set.

@@ -15,6 +15,7 @@ use super::{
     Capabilities, ErrorKind, Fits, ListPage, ListQuery, LockMode, ObjectHead, ObjectStore, ObjectVersion, PutMode,
     PutOptions, Recovered, Retention, StorageError,
 };
+use crate::RateLimit;
 use crate::edge::Edge;
 
 /// For how long what is written is locked.
@@ -167,6 +168,10 @@ impl ObjectStore for HoldingStore {
 
     async fn prepare(&self) -> Result<(), StorageError> {
         self.inner.prepare_held().await
+    }
+
+    fn pace(&self, limit: &Arc<RateLimit>) -> bool {
+        self.inner.pace(limit)
     }
 
     fn rely_on_conditional_create(&self, proven: bool) {

@@ -1,5 +1,7 @@
 //! Any place, at a limited speed: bodies that are written and bodies that are read each wait until they are paid for.
 //!
+//! A place that sends bodies in pieces is told the limit and waits itself, so that a long body is no burst.
+//!
 //! Invariant: everything else is the inner place's own. What is small and moves no data (heads, listings) does not wait.
 
 use std::ops::Range;
@@ -38,7 +40,11 @@ impl LimitedStore {
                 upload: None,
                 download: None,
             } => inner,
-            limits => Arc::new(Self { inner, limits }),
+            Limits { upload, download } => {
+                let upload = upload.filter(|limit| !inner.pace(limit));
+                let limits = Limits { upload, download };
+                Arc::new(Self { inner, limits })
+            }
         }
     }
 

@@ -19,9 +19,12 @@ mod s3;
 
 use std::fmt::Debug;
 use std::ops::Range;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+
+use crate::RateLimit;
 
 pub use capabilities::Capabilities;
 pub use error::{ErrorKind, StorageError};
@@ -175,6 +178,12 @@ pub trait ObjectStore: Debug + Send + Sync {
     /// The same; what is made can lock objects.
     async fn prepare_held(&self) -> Result<(), StorageError> {
         self.prepare().await
+    }
+
+    /// Lets bodies that are written go out no faster than this, piece by piece. `false` where the place takes a body whole, or was
+    /// told already: then whoever asks waits before each body.
+    fn pace(&self, _limit: &Arc<RateLimit>) -> bool {
+        false
     }
 
     /// Says whether the place was seen to honour conditional create ([`probe_conditional_create`]). Until it is told so, a place

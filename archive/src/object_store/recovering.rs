@@ -20,6 +20,7 @@ use super::{
     Capabilities, ErrorKind, Fits, ListPage, ListQuery, MAX_OBJECT, ObjectHead, ObjectStore, ObjectVersion, PutOptions,
     Retention, StorageError,
 };
+use crate::RateLimit;
 use crate::layout;
 
 /// Versions of one name that are read in search of the right one.
@@ -271,6 +272,10 @@ impl ObjectStore for RecoveringStore {
 
     async fn prepare_held(&self) -> Result<(), StorageError> {
         self.inner.prepare_held().await
+    }
+
+    fn pace(&self, limit: &Arc<RateLimit>) -> bool {
+        self.inner.pace(limit)
     }
 
     fn rely_on_conditional_create(&self, proven: bool) {

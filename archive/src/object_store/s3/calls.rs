@@ -83,7 +83,7 @@ impl S3Store {
         let request = self.client.put_object().bucket(&self.bucket).key(self.full(key));
         let (mode, until) = how.retention.map(super::versions::asked).unzip();
         let request = request
-            .body(super::frames::body(body, &taken))
+            .body(super::frames::body(body, &taken, self.pace.get()))
             .set_if_none_match(how.only_new.then(|| "*".to_owned()))
             .set_if_match(how.only_over.clone())
             .set_checksum_sha256(how.sha256.clone())

@@ -1,7 +1,7 @@
 //! From a configuration to a client: who asks, where, and in which style.
 
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use aws_config::environment::EnvironmentVariableRegionProvider;
 use aws_config::meta::region::RegionProviderChain;
@@ -54,6 +54,7 @@ pub(in crate::object_store) async fn open(
         relies: Mutex::default(),
         budget: Budget::default(),
         answered: AtomicBool::new(false),
+        pace: OnceLock::new(),
     }))
 }
 

@@ -15,7 +15,7 @@ mod versions;
 use std::fmt;
 use std::ops::Range;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -33,6 +33,8 @@ use calls::{How, Page};
 use download::Want;
 use failure::Failure;
 use retry::Budget;
+
+use crate::RateLimit;
 
 pub(super) use connect::open;
 
@@ -117,6 +119,8 @@ struct S3Store {
     relies: Mutex<Capabilities>,
     budget: Budget,
     answered: AtomicBool,
+    /// How fast bodies go out.
+    pace: OnceLock<Arc<RateLimit>>,
 }
 
 impl fmt::Debug for S3Store {
@@ -335,6 +339,10 @@ impl ObjectStore for S3Store {
 
     async fn prepare_held(&self) -> Result<(), StorageError> {
         self.make_bucket(true).await
+    }
+
+    fn pace(&self, limit: &Arc<RateLimit>) -> bool {
+        self.pace.set(Arc::clone(limit)).is_ok()
     }
 
     fn rely_on_conditional_create(&self, proven: bool) {
