@@ -38,6 +38,17 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     ("muster-testkit", &["muster-archive"]),
     ("muster-tests", &[]),
+    (
+        "muster-fuzz",
+        &[
+            "muster-archive",
+            "muster-evidence",
+            "muster-policies",
+            "muster-restore",
+            "muster-signing",
+            "muster-stores",
+        ],
+    ),
 ];
 
 const LONGEST_FILE: usize = 600;

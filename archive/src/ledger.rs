@@ -5,6 +5,7 @@
 
 mod append;
 mod entry;
+pub(crate) mod fuzzing;
 mod head;
 mod memory;
 mod proof;

@@ -7,6 +7,8 @@ mod content;
 mod edge;
 mod error;
 mod frame;
+#[doc(hidden)]
+pub mod fuzzing;
 mod index;
 pub mod layout;
 pub mod ledger;

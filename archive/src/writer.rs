@@ -12,6 +12,7 @@ mod batch;
 mod budget;
 mod costs;
 mod files;
+pub(crate) mod fuzzing;
 mod journal;
 mod lean;
 mod parent;

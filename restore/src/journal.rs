@@ -55,7 +55,7 @@ impl Journal {
         )
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let lines = text.lines().filter(|line| line.starts_with('{'));
         let mut journals = lines.filter_map(|line| serde_json::from_str::<Self>(line).ok());
         journals.find(|journal| journal.schema == SCHEMA)

@@ -12,6 +12,8 @@ mod event;
 mod execute;
 mod files;
 mod finish;
+#[doc(hidden)]
+pub mod fuzzing;
 mod journal;
 mod listing;
 mod loss;

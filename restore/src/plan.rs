@@ -4,6 +4,7 @@
 //! not be read is in [`RestorePlan::lost`], never passed over.
 
 mod cost;
+pub(crate) mod fuzzing;
 mod select;
 mod sorted;
 

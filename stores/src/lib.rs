@@ -7,6 +7,8 @@
 mod entry;
 mod error;
 pub mod files;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod postgres;
 mod rehearsed;
 mod source;

@@ -9,6 +9,7 @@
 mod cache;
 mod directory;
 mod frames;
+pub(crate) mod fuzzing;
 mod key;
 mod object;
 mod prints;

@@ -10,6 +10,7 @@ mod base_backup;
 mod check;
 mod engine;
 mod framing;
+pub(crate) mod fuzzing;
 mod lsn;
 mod manifest;
 mod password;

@@ -2,16 +2,14 @@
 //!
 //! Two modes, by the first byte: a stranger who can write the storage, and a believed writer who lies. Of the writer's lies
 //! only survival is asked: the log, the manifest, a tree object and a list are then whatever the input says, rightly signed.
-#![no_main]
 
 use std::sync::{Arc, LazyLock};
 
+use crate::world::{SNAPSHOT, STORE, World};
+use crate::{key, turn_a_bit};
 use bytes::Bytes;
-use libfuzzer_sys::fuzz_target;
 use muster_archive::object_store::ObjectStore;
 use muster_archive::{Manifest, Repository, VerifyDepth, layout};
-use muster_fuzz::world::{SNAPSHOT, STORE, World};
-use muster_fuzz::{key, seeds::plant, turn_a_bit};
 use muster_signing::{Checkpoint, Digest, PublicKey, Role, canonical_json, merkle, payload, seal};
 use serde_json::json;
 
@@ -137,7 +135,8 @@ fn lying_writer(data: &[u8]) {
     verifies(WORLD.place(&objects), None);
 }
 
-fn seeds() -> Vec<Vec<u8>> {
+/// Inputs to begin with.
+pub(crate) fn seeds() -> Vec<Vec<u8>> {
     let root = key(Role::Root).public();
     // Also lets this host remember the heads, so that a removed log is missed.
     assert!(verifies(WORLD.place(&WORLD.objects), Some(&root)), "the world itself");
@@ -158,10 +157,11 @@ fn seeds() -> Vec<Vec<u8>> {
     seeds
 }
 
-fuzz_target!(init: plant("repository", &seeds()), |data: &[u8]| {
+/// Takes one input.
+pub(crate) fn check(data: &[u8]) {
     match data.split_first() {
         Some((mode, rest)) if mode % 2 == 0 => stranger(rest),
         Some((_, rest)) => lying_writer(rest),
         None => {}
     }
-});
+}

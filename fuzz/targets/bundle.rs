@@ -1,13 +1,11 @@
 //! Evidence bundles: a tar has one spelling, and no bundle is valid but the one that was sealed.
-#![no_main]
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use libfuzzer_sys::fuzz_target;
+use crate::{key, turn_a_bit};
 use muster_evidence::tar::{self, Member};
 use muster_evidence::{Audit, Bundle, Signed, Tool, verify_bundle};
-use muster_fuzz::{key, seeds::plant, turn_a_bit};
 use muster_signing::{Checkpoint, Descriptor, Digest, KeyDocument, KeyEntry, Role, canonical_json, payload, seal};
 use serde_json::json;
 
@@ -62,28 +60,32 @@ fn sealed() -> Result<Vec<u8>, Box<dyn std::error::Error>> {
     Ok(bundle.seal(&key(Role::Auditor))?)
 }
 
-fn check(bundle: &[u8]) {
+fn judged(bundle: &[u8]) {
     assert!(!verify_bundle(bundle, None).valid, "valid without a root");
     let valid = verify_bundle(bundle, Some(&key(Role::Root).public())).valid;
     assert_eq!(valid, bundle == *SEALED);
 }
 
-fn seeds() -> Vec<Vec<u8>> {
+/// Inputs to begin with.
+pub(crate) fn seeds() -> Vec<Vec<u8>> {
     let one = |(number, member): (usize, Member<'_>)| [&[number as u8][..], member.bytes].concat();
     let members = tar::parse(&SEALED).unwrap().into_iter().enumerate();
     [SEALED.clone()].into_iter().chain(members.map(one)).collect()
 }
 
-fuzz_target!(init: plant("bundle", &seeds()), |data: &[u8]| {
+/// Takes one input.
+pub(crate) fn check(data: &[u8]) {
     if let Ok(members) = tar::parse(data) {
         assert_eq!(tar::encode(&members).unwrap(), data);
-        check(data);
+        judged(data);
     }
     if let Some(turned) = turn_a_bit(&SEALED, data) {
-        check(&turned);
+        judged(&turned);
     }
     // One member replaced, or one more, in a tar that is right: only what is inside can give it away.
-    let Some((number, bytes)) = data.split_first() else { return };
+    let Some((number, bytes)) = data.split_first() else {
+        return;
+    };
     let mut members = tar::parse(&SEALED).unwrap();
     match members.get_mut(usize::from(*number)) {
         Some(member) => member.bytes = bytes,
@@ -92,5 +94,5 @@ fuzz_target!(init: plant("bundle", &seeds()), |data: &[u8]| {
             bytes,
         }),
     }
-    check(&tar::encode(&members).unwrap());
-});
+    judged(&tar::encode(&members).unwrap());
+}

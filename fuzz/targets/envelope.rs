@@ -1,8 +1,6 @@
 //! The DSSE envelope: an envelope that opens is byte for byte the one that its signer sealed.
-#![no_main]
 
-use libfuzzer_sys::fuzz_target;
-use muster_fuzz::{key, seeds::plant, turn_a_bit};
+use crate::{key, turn_a_bit};
 use muster_signing::{MAX_ENVELOPE, Role, inspect, open, payload, seal, signature_of};
 
 const TYPES: [&str; 7] = [
@@ -15,13 +13,15 @@ const TYPES: [&str; 7] = [
     payload::PRUNE,
 ];
 
-fn seeds() -> Vec<Vec<u8>> {
+/// Inputs to begin with.
+pub(crate) fn seeds() -> Vec<Vec<u8>> {
     let payloads: [&[u8]; 3] = [b"", b"{}", &[0xff; 70]];
     let sealed = |kind: &&str| payloads.map(|payload| seal(kind, payload, &key(Role::Writer)));
     TYPES.iter().flat_map(sealed).collect()
 }
 
-fuzz_target!(init: plant("envelope", &seeds()), |data: &[u8]| {
+/// Takes one input.
+pub(crate) fn check(data: &[u8]) {
     let keys = Role::ALL.map(key);
     let believed = keys.each_ref().map(|key| key.public());
     if let Ok(claimed) = inspect(data) {
@@ -42,4 +42,4 @@ fuzz_target!(init: plant("envelope", &seeds()), |data: &[u8]| {
     if let Some(turned) = turn_a_bit(&sealed, data) {
         assert!(open(&turned, kind, &believed).is_err());
     }
-});
+}

@@ -2,15 +2,12 @@
 //!
 //! The input is what the server sends over a unix socket, after as much of a proper conversation as its first byte says.
 //! Whatever it is, the source ends with an error and hands no incomplete backup out as taken.
-#![no_main]
 
 use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixListener;
 use std::sync::{LazyLock, mpsc};
 
-use libfuzzer_sys::fuzz_target;
-use muster_fuzz::seeds::plant;
 use muster_stores::postgres::{Environment, PostgresSource, PostgresUrl};
 use muster_stores::{Entry, Sink, SinkError, Source};
 
@@ -105,7 +102,8 @@ fn begin() -> Vec<u8> {
     [look(), row(&["0/200028", "1"]), row(&["16384", "/srv"]), copy].concat()
 }
 
-fn seeds() -> Vec<Vec<u8>> {
+/// Inputs to begin with.
+pub(crate) fn seeds() -> Vec<Vec<u8>> {
     let salt = message(b'R', &[0, 0, 0, 5, 1, 2, 3, 4]);
     let scram = [
         message(b'R', b"\0\0\0\x0aSCRAM-SHA-256\0\0"),
@@ -141,8 +139,11 @@ fn seeds() -> Vec<Vec<u8>> {
     ]
 }
 
-fuzz_target!(init: plant("postgres_server", &seeds()), |data: &[u8]| {
-    let Some((mode, words)) = data.split_first() else { return };
+/// Takes one input.
+pub(crate) fn check(data: &[u8]) {
+    let Some((mode, words)) = data.split_first() else {
+        return;
+    };
     let before = match mode % 4 {
         0 => Vec::new(),
         1 => login(),
@@ -151,10 +152,13 @@ fuzz_target!(init: plant("postgres_server", &seeds()), |data: &[u8]| {
     };
     let (folder, sender) = &*SERVER;
     sender.send([&before, words].concat()).unwrap();
-    let url = format!("postgresql://u:secret@/db?host={}&sslmode=disable", folder.path().display());
+    let url = format!(
+        "postgresql://u:secret@/db?host={}&sslmode=disable",
+        folder.path().display()
+    );
     let url = PostgresUrl::parse_with(&url, Environment::default()).unwrap();
     let now = Box::new(|| "2026-11-25T00:00:00Z".to_owned());
     // No input is long enough for the WAL segment that a backup needs.
     let error = PostgresSource::new(url, now).snapshot(&mut Nowhere).unwrap_err();
     assert!(!format!("{error:?}").contains("secret"));
-});
+}

@@ -1,12 +1,10 @@
 //! Descriptors, key documents and what they let a key sign, with payloads that the right key did sign.
 //!
 //! Whatever a document says: no key signs for another role, and a document that was taken holds to its own rules.
-#![no_main]
 
 use std::collections::BTreeSet;
 
-use libfuzzer_sys::fuzz_target;
-use muster_fuzz::{key, seeds::plant};
+use crate::key;
 use muster_signing::{Descriptor, KeyDocument, KeyEntry, Role, canonical_json, payload, seal};
 use serde_json::Value;
 
@@ -29,7 +27,8 @@ fn document() -> KeyDocument {
     KeyDocument::first(REPOSITORY, DAY, roles.map(entry).to_vec())
 }
 
-fn seeds() -> Vec<Vec<u8>> {
+/// Inputs to begin with.
+pub(crate) fn seeds() -> Vec<Vec<u8>> {
     let descriptor = Descriptor::new(REPOSITORY, DAY, key(Role::Root).public());
     vec![
         canonical_json(&descriptor).unwrap(),
@@ -40,7 +39,8 @@ fn seeds() -> Vec<Vec<u8>> {
     ]
 }
 
-fuzz_target!(init: plant("trust", &seeds()), |data: &[u8]| {
+/// Takes one input.
+pub(crate) fn check(data: &[u8]) {
     let root = key(Role::Root);
     if let Ok(value) = serde_json::from_slice::<Value>(data) {
         let canonical = canonical_json(&value).unwrap();
@@ -49,11 +49,17 @@ fuzz_target!(init: plant("trust", &seeds()), |data: &[u8]| {
     }
     if let Ok(descriptor) = Descriptor::parse(data) {
         assert!(descriptor.critical.is_empty());
-        assert_eq!(Descriptor::parse(&canonical_json(&descriptor).unwrap()).unwrap(), descriptor);
+        assert_eq!(
+            Descriptor::parse(&canonical_json(&descriptor).unwrap()).unwrap(),
+            descriptor
+        );
     }
     if let Ok(document) = KeyDocument::parse(data) {
         assert!(document.critical.is_empty());
-        assert_eq!(KeyDocument::parse(&canonical_json(&document).unwrap()).unwrap(), document);
+        assert_eq!(
+            KeyDocument::parse(&canonical_json(&document).unwrap()).unwrap(),
+            document
+        );
     }
     let _ = Descriptor::open_self_signed(data);
     if let Ok(opened) = Descriptor::open(&seal(payload::DESCRIPTOR, data, &root), &root.public()) {
@@ -66,11 +72,13 @@ fuzz_target!(init: plant("trust", &seeds()), |data: &[u8]| {
         assert!(opened.keys.iter().all(|entry| entry.key_id == entry.public_key.id()));
         assert!(opened.keys(Role::Root).is_empty() && opened.role_of(&root.public().id()).is_none());
     }
-    let (Some(first), Some(last)) = (data.first(), data.last()) else { return };
+    let (Some(first), Some(last)) = (data.first(), data.last()) else {
+        return;
+    };
     let role = Role::ALL[usize::from(*last) % Role::ALL.len()];
     let kind = TYPES[usize::from(*first) % TYPES.len()];
     if document().open_as::<Value>(&seal(kind, data, &key(role)), kind).is_ok() {
         assert_eq!(payload::role_of(kind), Some(role));
         assert_ne!(role, Role::Root, "no key document lists the root");
     }
-});
+}

@@ -1,19 +1,17 @@
 //! Rego policies and their METADATA: refused or judged, never the end of the process, and nothing evaluated is never a pass.
 //!
 //! A panic inside the evaluator is contained by the policies crate, which is what this target sees to.
-#![no_main]
 
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
-use libfuzzer_sys::fuzz_target;
-use muster_fuzz::seeds::plant;
-use muster_policies::{CheckOptions, Namespaces, PolicyError, Status, check};
+use muster_policies::{CheckOptions, Namespaces, PolicyError, Status};
 use time::OffsetDateTime;
 
 static FOLDER: LazyLock<tempfile::TempDir> = LazyLock::new(|| tempfile::tempdir().unwrap());
 
-fn seeds() -> Vec<Vec<u8>> {
+/// Inputs to begin with.
+pub(crate) fn seeds() -> Vec<Vec<u8>> {
     let texts = [
         "package main\n\nimport rego.v1\n\n# METADATA\n# title: t\n# custom:\n#   id: a.b\n#   severity: high\n#   controls: {soc2: [A1.2]}\ndeny contains msg if {\n\tinput.a == 1\n\tmsg := sprintf(\"%d\", [input.a])\n}\n",
         "package main\n\ndeny[msg] { input.a; msg := \"x\" }\n\nexception[rules] { rules := [\"\"] }\n\nwarn_x[{\"msg\": m, \"_loc\": {\"file\": \"f\", \"line\": 1}}] { m := \"w\" }\n",
@@ -24,19 +22,23 @@ fn seeds() -> Vec<Vec<u8>> {
     texts.map(|text| text.as_bytes().to_vec()).to_vec()
 }
 
-fuzz_target!(init: plant("policy_rego", &seeds()), |data: &[u8]| {
+/// Takes one input.
+pub(crate) fn check(data: &[u8]) {
     let policy = FOLDER.path().join("p.rego");
     std::fs::write(&policy, data).unwrap();
     let mut options = CheckOptions::new(OffsetDateTime::UNIX_EPOCH);
     options.policies = vec![policy];
     options.namespaces = Namespaces::All;
     options.stdin = br#"{"a": 1, "list": [1, 2, 3], "o": {"k": "v"}}"#.to_vec();
-    match check(&[PathBuf::from("-")], &options) {
+    match muster_policies::check(&[PathBuf::from("-")], &options) {
         Ok(report) => {
             assert!(!report.results.is_empty());
             let judged = report.summary.pass + report.summary.warn + report.summary.waived;
             assert!(report.status() != Status::Clean || judged > 0);
         }
-        Err(error) => assert!(!matches!(error, PolicyError::NothingSelected | PolicyError::Clock), "{error}"),
+        Err(error) => assert!(
+            !matches!(error, PolicyError::NothingSelected | PolicyError::Clock),
+            "{error}"
+        ),
     }
-});
+}

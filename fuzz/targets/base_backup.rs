@@ -1,33 +1,9 @@
 //! The copy stream of a base backup: frames, tar, manifest, WAL.
 //!
 //! However the stream is cut, the sink sees the same; no path leaves the tree; each file that is opened is closed before the
-//! next. The input is frames behind a two-byte length; the store's private modules are compiled in by path.
-#![no_main]
-#![expect(
-    dead_code,
-    unreachable_pub,
-    reason = "private parts of another crate, compiled in by path"
-)]
-
-#[path = "../../stores/src/postgres"]
-mod postgres {
-    pub mod base_backup;
-    pub mod framing;
-    pub mod lsn;
-    pub mod manifest;
-    pub mod tar;
-    pub mod wal;
-}
-
-use std::collections::BTreeMap;
-
-use libfuzzer_sys::fuzz_target;
-use muster_fuzz::seeds::plant;
+//! next. The input is frames behind a two-byte length.
+use muster_stores::fuzzing::{base_backup, manifest, wal};
 use muster_stores::{Entry, EntryKind, Sink, SinkError};
-use postgres::base_backup::Intake;
-use postgres::lsn::Lsn;
-use postgres::manifest::{Arrived, ManifestReader};
-use postgres::wal::WalCheck;
 use sha2::{Digest as _, Sha256};
 
 const BLOCK: usize = 512;
@@ -108,49 +84,28 @@ fn sealed(content: &[u8]) -> Vec<u8> {
 /// What became of these frames, each data frame cut into pieces of at most `cut` bytes.
 fn taken(frames: &[Vec<u8>], cut: usize) -> (Kept, Result<u64, String>) {
     let mut kept = Kept::default();
-    let tablespaces = BTreeMap::from([("16384".to_owned(), "/srv".to_owned())]);
-    let wal = WalCheck::new(SEGMENT, PAGE, SYSTEM).unwrap();
-    let mut intake = Intake::new(&mut kept, tablespaces, wal);
-    let mut outcome = Ok(());
-    'stream: for frame in frames {
-        let pieces: Vec<Vec<u8>> = match frame.split_first() {
+    let mut pieces: Vec<Vec<u8>> = Vec::new();
+    for frame in frames {
+        match frame.split_first() {
             Some((b'd', content)) if !content.is_empty() => {
-                content.chunks(cut).map(|piece| [&b"d"[..], piece].concat()).collect()
+                pieces.extend(content.chunks(cut).map(|piece| [&b"d"[..], piece].concat()));
             }
-            _ => vec![frame.clone()],
-        };
-        for piece in pieces {
-            outcome = intake.frame(&piece).map_err(|error| error.to_string());
-            if outcome.is_err() {
-                break 'stream;
-            }
+            _ => pieces.push(frame.clone()),
         }
     }
-    let finished = match outcome {
-        Ok(()) => intake
-            .finish(Lsn(0x20_0028), Lsn(0x20_0100))
-            .map_err(|error| error.to_string()),
-        Err(error) => Err(error),
-    };
+    let finished = base_backup(pieces.iter().map(Vec::as_slice), SYSTEM, &mut kept);
     if let (Err(_), Some(last)) = (&finished, kept.entries.last_mut()) {
         // What is wrong may be found before or after the rest of its frame was passed on.
         last.1.clear();
     }
-    (kept, finished.map(|intaken| intaken.bytes))
+    (kept, finished)
 }
 
 /// A manifest under a checksum of its own that is right.
 fn check_manifest(data: &[u8]) {
     let digest: String = Sha256::digest(data).iter().map(|byte| format!("{byte:02x}")).collect();
     let whole = [data, format!("\"Manifest-Checksum\": \"{digest}\"}}\n").as_bytes()].concat();
-    let read = |cut: usize| {
-        let (mut reader, mut arrived) = (ManifestReader::new(), Arrived::default());
-        arrived.note(b"base/1/1", 3, crc(b"abc"), false);
-        for piece in whole.chunks(cut) {
-            reader.push(piece, &mut arrived).map_err(|error| error.to_string())?;
-        }
-        reader.finish(&arrived).map_err(|error| error.to_string())
-    };
+    let read = |cut: usize| manifest(whole.chunks(cut), b"base/1/1", 3, crc(b"abc"));
     assert_eq!(read(whole.len()), read(7));
 }
 
@@ -161,22 +116,22 @@ fn check_wal(data: &[u8]) {
     };
     let [start, end, number] = [0, 8, 16].map(|at| u64::from_be_bytes(numbers[at..at + 8].try_into().unwrap()));
     let (number, per_id) = (number % (u64::MAX / SEGMENT + 1), (1 << 32) / SEGMENT);
-    let mut wal = WalCheck::new(SEGMENT, PAGE, SYSTEM).unwrap();
     let path = format!("pg_wal/00000001{:08X}{:08X}", number / per_id, number % per_id);
-    assert!(wal.begin(path.as_bytes()));
-    for page in 0..SEGMENT / PAGE {
-        let mut bytes = vec![0; usize::try_from(PAGE).unwrap()];
-        bytes[8..16].copy_from_slice(&(number * SEGMENT + page * PAGE).to_le_bytes());
-        if page == 0 {
-            bytes[24..32].copy_from_slice(&SYSTEM.to_le_bytes());
-            bytes[32..36].copy_from_slice(&u32::try_from(SEGMENT).unwrap().to_le_bytes());
-        }
-        wal.push(&bytes);
-    }
-    wal.end();
-    if wal.finish(Lsn(start), Lsn(end)).is_ok() {
+    let pages: Vec<Vec<u8>> = (0..SEGMENT / PAGE).map(|page| self::page(number, page)).collect();
+    let covered = wal(path.as_bytes(), pages.iter().map(Vec::as_slice), SYSTEM, start, end);
+    if covered.expect("it names a segment") {
         assert!(start < end && start / SEGMENT == number && (end - 1) / SEGMENT == number);
     }
+}
+
+fn page(segment: u64, page: u64) -> Vec<u8> {
+    let mut bytes = vec![0; usize::try_from(PAGE).unwrap()];
+    bytes[8..16].copy_from_slice(&(segment * SEGMENT + page * PAGE).to_le_bytes());
+    if page == 0 {
+        bytes[24..32].copy_from_slice(&SYSTEM.to_le_bytes());
+        bytes[32..36].copy_from_slice(&u32::try_from(SEGMENT).unwrap().to_le_bytes());
+    }
+    bytes
 }
 
 fn crc(content: &[u8]) -> u32 {
@@ -196,7 +151,8 @@ fn header(path: &[u8], kind: u8, size: usize) -> Vec<u8> {
     header
 }
 
-fn seeds() -> Vec<Vec<u8>> {
+/// Inputs to begin with.
+pub(crate) fn seeds() -> Vec<Vec<u8>> {
     let line = |path: &str, content: &[u8]| {
         let crc: String = crc(content)
             .to_le_bytes()
@@ -253,10 +209,11 @@ fn seeds() -> Vec<Vec<u8>> {
     vec![stream, alone, [[0; 8], [0xff; 8], [0xff; 8]].concat()]
 }
 
-fuzz_target!(init: plant("base_backup", &seeds()), |data: &[u8]| {
+/// Takes one input.
+pub(crate) fn check(data: &[u8]) {
     let frames = frames(data);
     let (whole, cut) = (taken(&frames, usize::MAX), taken(&frames, 100));
     assert!(whole == cut, "the cut matters: {:?} and {:?}", whole.1, cut.1);
     check_manifest(data);
     check_wal(data);
-});
+}

@@ -1,12 +1,9 @@
 //! Documents under judgement, YAML and JSON: whatever they are, the report is never empty and never clean of an error it had.
-#![no_main]
 
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
-use libfuzzer_sys::fuzz_target;
-use muster_fuzz::seeds::plant;
-use muster_policies::{CheckOptions, Status, check};
+use muster_policies::{CheckOptions, Status};
 use serde_json::Value;
 use time::OffsetDateTime;
 
@@ -19,7 +16,8 @@ static FOLDER: LazyLock<tempfile::TempDir> = LazyLock::new(|| {
     folder
 });
 
-fn seeds() -> Vec<Vec<u8>> {
+/// Inputs to begin with.
+pub(crate) fn seeds() -> Vec<Vec<u8>> {
     let texts = [
         "kind: x\nmetadata: {name: a, namespace: b}\n---\nkind: y\n...\n",
         "a: &a [1, 0x1f, 1e3, .inf, ~, yes, 2001-01-01]\nb: *a\n<<: {c: !!str 1}\n",
@@ -32,12 +30,13 @@ fn seeds() -> Vec<Vec<u8>> {
     texts.map(|text| text.as_bytes().to_vec()).to_vec()
 }
 
-fuzz_target!(init: plant("policy_input", &seeds()), |data: &[u8]| {
+/// Takes one input.
+pub(crate) fn check(data: &[u8]) {
     let mut options = CheckOptions::new(OffsetDateTime::UNIX_EPOCH);
     options.policies = vec![FOLDER.path().join("p.rego")];
     options.profiles = vec!["dr-baseline".to_owned()];
     options.stdin = data.to_vec();
-    let report = check(&[PathBuf::from("-")], &options).unwrap();
+    let report = muster_policies::check(&[PathBuf::from("-")], &options).unwrap();
     assert!(!report.results.is_empty());
     let counted = report.results.len();
     let summary = serde_json::to_value(&report.summary).unwrap();
@@ -53,4 +52,4 @@ fuzz_target!(init: plant("policy_input", &seeds()), |data: &[u8]| {
         let denied = document.get("kind").and_then(Value::as_str) == Some("x");
         assert_eq!(report.summary.fail > 0, denied);
     }
-});
+}

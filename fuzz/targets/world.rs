@@ -17,18 +17,18 @@ use tokio::runtime::Runtime;
 use crate::key;
 
 /// Any error of making it.
-pub type Fault = Box<dyn std::error::Error>;
+pub(crate) type Fault = Box<dyn std::error::Error>;
 
 /// The repository's objects, and what is needed to forge others.
-pub struct World {
+pub(crate) struct World {
     /// Runs the archive's calls.
-    pub runtime: Runtime,
+    pub(crate) runtime: Runtime,
     /// Where local state lies; wiped with this value.
-    pub state: TempDir,
+    pub(crate) state: TempDir,
     /// Every object that a verification needs, by name.
-    pub objects: Vec<(String, Bytes)>,
+    pub(crate) objects: Vec<(String, Bytes)>,
     /// The manifest of the one snapshot.
-    pub manifest: Manifest,
+    pub(crate) manifest: Manifest,
 }
 
 /// A clock and a random source that only count.
@@ -46,9 +46,9 @@ impl Edge for Counting {
 }
 
 /// The only store.
-pub const STORE: &str = "db";
+pub(crate) const STORE: &str = "db";
 /// The only snapshot.
-pub const SNAPSHOT: &str = "01K00000000000000000000001";
+pub(crate) const SNAPSHOT: &str = "01K00000000000000000000001";
 const REHEARSAL: &str = "01K00000000000000000000002";
 const DAY: &str = "2026-11-25T00:00:00Z";
 
@@ -57,7 +57,7 @@ impl World {
     ///
     /// # Errors
     /// Whatever the archive says.
-    pub fn new() -> Result<Self, Fault> {
+    pub(crate) fn new() -> Result<Self, Fault> {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build()?;
         let state = tempfile::tempdir()?;
         let store: Arc<dyn ObjectStore> = Arc::new(MemoryStore::new());
@@ -110,7 +110,7 @@ impl World {
 
     /// A place with these objects.
     #[must_use]
-    pub fn place(&self, objects: &[(String, Bytes)]) -> Arc<dyn ObjectStore> {
+    pub(crate) fn place(&self, objects: &[(String, Bytes)]) -> Arc<dyn ObjectStore> {
         let store: Arc<dyn ObjectStore> = Arc::new(MemoryStore::new());
         for (name, bytes) in objects {
             let put = store.put(name, bytes.clone(), PutOptions::OVERWRITE);

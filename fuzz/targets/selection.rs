@@ -1,21 +1,15 @@
 //! Globs and what a restore takes by them: nothing without the directories above it, no link to what is not there.
 //!
-//! The input is lines: patterns first, then paths behind an empty line. A path `a -> b` is a further name of `b`. The
-//! restore's private module is compiled in by path.
-#![no_main]
-
-#[path = "../../restore/src/plan/select.rs"]
-mod select;
+//! The input is lines: patterns first, then paths behind an empty line. A path `a -> b` is a further name of `b`.
 
 use std::collections::BTreeMap;
 
-use libfuzzer_sys::fuzz_target;
 use muster_archive::tree::{Content, NodeKind, TreeEntry, is_valid_path};
-use muster_fuzz::seeds::plant;
+use muster_restore::fuzzing::taken;
 use muster_stores::files::Patterns;
-use select::Selection;
 
-fn seeds() -> Vec<Vec<u8>> {
+/// Inputs to begin with.
+pub(crate) fn seeds() -> Vec<Vec<u8>> {
     let texts = [
         "*.log\n\na/x.log\nb/y.txt\n",
         "a/**/c\n/top\nd/\n\na/b/c\na/c\ntop\nd/e/f\n",
@@ -71,18 +65,17 @@ fn listing(lines: &[&str]) -> Vec<TreeEntry> {
     entries.into_iter().map(entry).collect()
 }
 
-fuzz_target!(init: plant("selection", &seeds()), |data: &[u8]| {
+/// Takes one input.
+pub(crate) fn check(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let (patterns, paths) = text.split_once("\n\n").unwrap_or((text, ""));
     let patterns: Vec<&str> = patterns.lines().take(16).collect();
-    let Ok(compiled) = Patterns::new(&patterns, "--include") else { return };
+    let Ok(compiled) = Patterns::new(&patterns, "--include") else {
+        return;
+    };
     let listing = listing(&paths.lines().take(64).collect::<Vec<_>>());
-    let mut selection = Selection::new(Some(compiled));
-    listing.iter().for_each(|entry| selection.learn(entry));
-    let taken: BTreeMap<Vec<u8>, NodeKind> = listing
-        .iter()
-        .cloned()
-        .filter_map(|entry| selection.take(entry))
+    let taken: BTreeMap<Vec<u8>, NodeKind> = taken(&listing, compiled)
+        .into_iter()
         .map(|entry| (entry.path, entry.kind))
         .collect();
     for (path, kind) in &taken {
@@ -90,7 +83,10 @@ fuzz_target!(init: plant("selection", &seeds()), |data: &[u8]| {
             assert_eq!(taken.get(&path[..at]), Some(&NodeKind::Directory), "above {path:?}");
         }
         if let NodeKind::HardLink { to } = kind {
-            assert!(matches!(taken.get(to), Some(NodeKind::File { .. })), "{path:?} -> {to:?}");
+            assert!(
+                matches!(taken.get(to), Some(NodeKind::File { .. })),
+                "{path:?} -> {to:?}"
+            );
         }
     }
-});
+}

@@ -1,13 +1,12 @@
 //! Names and files of keys: digests, key ids, PEM.
 //!
 //! One digest and one key id have one spelling; a key that was read is written and read again as the same key.
-#![no_main]
 
-use libfuzzer_sys::fuzz_target;
-use muster_fuzz::{key, seeds::plant};
+use crate::key;
 use muster_signing::{Digest, KeyId, PublicKey, Role, SecretKey};
 
-fn seeds() -> Vec<Vec<u8>> {
+/// Inputs to begin with.
+pub(crate) fn seeds() -> Vec<Vec<u8>> {
     let key = key(Role::Writer);
     let public = key.public();
     vec![
@@ -20,7 +19,8 @@ fn seeds() -> Vec<Vec<u8>> {
     ]
 }
 
-fuzz_target!(init: plant("keys", &seeds()), |data: &[u8]| {
+/// Takes one input.
+pub(crate) fn check(data: &[u8]) {
     if let Ok(bytes) = data.try_into()
         && let Ok(key) = PublicKey::from_bytes(bytes)
     {
@@ -50,4 +50,4 @@ fuzz_target!(init: plant("keys", &seeds()), |data: &[u8]| {
         let again = serde_json::to_string(&key).unwrap();
         assert_eq!(serde_json::from_str::<PublicKey>(&again).unwrap(), key);
     }
-});
+}

@@ -1,13 +1,12 @@
 //! Signed notes and checkpoints: a note that verifies is byte for byte the one that its key signed.
-#![no_main]
 
-use libfuzzer_sys::fuzz_target;
-use muster_fuzz::{key, seeds::plant, turn_a_bit};
+use crate::{key, turn_a_bit};
 use muster_signing::{Checkpoint, Digest, Role, note};
 
 const NAME: &str = "muster/000102030405060708090a0b0c0d0e0f/1-a";
 
-fn seeds() -> Vec<Vec<u8>> {
+/// Inputs to begin with.
+pub(crate) fn seeds() -> Vec<Vec<u8>> {
     let head = Checkpoint {
         origin: NAME.to_owned(),
         size: 300,
@@ -22,7 +21,8 @@ fn seeds() -> Vec<Vec<u8>> {
     ]
 }
 
-fuzz_target!(init: plant("note", &seeds()), |data: &[u8]| {
+/// Takes one input.
+pub(crate) fn check(data: &[u8]) {
     let key = key(Role::Writer);
     if let Ok(claimed) = note::inspect(data) {
         assert!(claimed.text.ends_with('\n'));
@@ -39,9 +39,11 @@ fuzz_target!(init: plant("note", &seeds()), |data: &[u8]| {
         assert_eq!(head.body(), text);
         assert_eq!(Checkpoint::parse(&head.body()).unwrap(), head);
     }
-    let Ok(signed) = note::sign(NAME, text, &key) else { return };
+    let Ok(signed) = note::sign(NAME, text, &key) else {
+        return;
+    };
     assert_eq!(note::verify(signed.as_bytes(), NAME, &key.public()).unwrap(), text);
     if let Some(turned) = turn_a_bit(signed.as_bytes(), data) {
         assert!(note::verify(&turned, NAME, &key.public()).is_err());
     }
-});
+}

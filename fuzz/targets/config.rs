@@ -1,0 +1,139 @@
+//! Configuration files under judgement, in every format that is read: an error or values, and values that JSON holds.
+//!
+//! The first byte selects the format.
+
+use muster_policies::fuzzing::documents;
+use serde_json::Value;
+
+const FORMATS: [&str; 19] = [
+    "cyclonedx",
+    "dockerfile",
+    "dotenv",
+    "edn",
+    "hcl1",
+    "hcl2",
+    "ignore",
+    "ini",
+    "json",
+    "jsonc",
+    "mariadb",
+    "nginx",
+    "pg_hba",
+    "postgresql",
+    "properties",
+    "redis",
+    "toml",
+    "xml",
+    "yaml",
+];
+
+/// A text in each format, and the same again for formats with more to them.
+const TEXTS: &[(&str, &str)] = &[
+    (
+        "cyclonedx",
+        r#"{"bomFormat": "CycloneDX", "components": [{"name": "a"}]}"#,
+    ),
+    (
+        "dockerfile",
+        "# escape=`\nARG V=1\nFROM a:$V AS b\n# why\nRUN --mount=type=cache [\"a\", \"b\"]\nENV a=b c='d e'\nENV x y z\nCOPY <<EOF /x\nhi\nEOF\nONBUILD ONBUILD RUN a `\n  b\nHEALTHCHECK --interval=1s CMD x\n",
+    ),
+    (
+        "dotenv",
+        "# c\nA=1\nexport B = two # why\nC: yaml\nD=\"x $A\\n${B}\\$A\"\nE='$A'\nF=\"two\nlines\"\nexport A\n",
+    ),
+    (
+        "edn",
+        "; c\n{:a [1 2.5 nil true], :b #{x} \"k\" #inst \"2020\" :c \\newline #_ignored :d (sym \"t\\n\\u00e9\")}",
+    ),
+    ("hcl1", "resource \"a\" \"b\" {\n  x = 1\n  y { z = \"${v}\" }\n}\n"),
+    (
+        "hcl2",
+        "a \"b\" \"c\" {\n  n = \"n-${var.n}${~ if x ~}\"\n  e = [for x in y : x if x != -1.5e3]\n  f = test > 2 ? 1: !true\n  t = { N = \"x\", (k) = null, \"q\" = f(a[*].b, c[\"d\"]...) }\n  l = \"%{for k, x in l.arr}x,%{if a}b%{else}c%{endif}%{endfor}$${lit}\"\n  h = <<-EOF\n    one ${local.x}\n    EOF\n  s {}\n}\n",
+    ),
+    ("ignore", "# c\n*.log\n!/a/**\n\\#x\n"),
+    (
+        "ini",
+        "[a]\nx = 1\ny: true ; c\nz = \"\"\"m\nn\"\"\"\n`k` = a \\\n  b\n[DEFAULT]\nq='1e3'\n",
+    ),
+    ("json", "{\"a\": [1, 2.5, -0.0, 1e400, null, true, \"\\ud83d\\ude00\"]}"),
+    (
+        "jsonc",
+        "{ // a\n \"u\": \"http://x/*no*/\", /* é\n */ \"l\": [1, 2, ], }",
+    ),
+    (
+        "mariadb",
+        "[mysqld]\nlog-bin\nmax_x = '1' # c\n!include /a\n[client]\nport=1\n",
+    ),
+    (
+        "nginx",
+        "http { # c\n server { listen 80; location ~ \"\\.php$\" { return 200 '${a}x'; } }\n}\n",
+    ),
+    (
+        "pg_hba",
+        "# c\nlocal all \"a b\" trust\nhost all,b +c 10.0.0.0/8 ldap a=b x\nhost a b 1.2.3.4 255.255.255.0 md5\ninclude x\n",
+    ),
+    (
+        "postgresql",
+        "# c\nshared_buffers = 128MB\nlisten_addresses = 'a''b\\n'\ninclude_if_exists 'x'\nssl on\n",
+    ),
+    ("properties", "# c\na.b = x\\u00e9\\\n  y ${c}\nc: ${d}z\nd z\n! x\n"),
+    ("redis", "# c\nsave 900 1\nrequirepass \"a\\x20b\\n\"\nuser 'x\\'y'\n"),
+    (
+        "toml",
+        "a = 1\nb = [1.5, true, nan]\nc = 2026-01-02T03:04:05Z\n[d.\"e f\"]\ng.h = \"\"\"x\n\\u00e9\"\"\"\n[[i]]\nj = {k = 'l'}\n",
+    ),
+    (
+        "xml",
+        "<?xml version=\"1.0\"?>\n<!DOCTYPE a [<!ENTITY x \"y\">]>\n<n:a b=\"c&amp;\" n:d='e'>t&#65;<![CDATA[<x>]]><f/><f>g</f><!-- c --></n:a>\n",
+    ),
+    (
+        "yaml",
+        "%YAML 1.2\n---\na: &a [1, 0x1f, 1e3, .5, ~, yes, 0777, 2001-01-01]\nb: *a\n<<: {c: !!str 1}\n? d\n: !Ref e\n--- |\n  text\n--- >-\n  folded\n...\n",
+    ),
+    (
+        "yaml",
+        "a0: &a0 [x, x]\na1: &a1 [*a0, *a0]\na2: [*a1, *a1]\nf: \"\\u263a\\\n  b\"\ng: 'it''s'\n",
+    ),
+    ("properties", "a=${b}${b}\nb=${c}${c}\nc=x\n"),
+    ("dotenv", "A=xx\nA=$A$A\nB=${A}${A}\n"),
+];
+
+/// Inputs to begin with.
+pub(crate) fn seeds() -> Vec<Vec<u8>> {
+    TEXTS
+        .iter()
+        .filter_map(|(format, text)| seed(format, text.as_bytes()))
+        .collect()
+}
+
+/// The input that is these bytes in this format.
+pub(crate) fn seed(format: &str, bytes: &[u8]) -> Option<Vec<u8>> {
+    let place = FORMATS.iter().position(|known| *known == format)?;
+    Some([&[u8::try_from(place).ok()?], bytes].concat())
+}
+
+/// Takes one input.
+pub(crate) fn check(data: &[u8]) {
+    let Some((first, bytes)) = data.split_first() else {
+        return;
+    };
+    let format = FORMATS[usize::from(*first) % FORMATS.len()];
+    match documents(format, bytes) {
+        Ok(found) => {
+            // What a policy is given is what a report shows.
+            let text = serde_json::to_string(&found).unwrap();
+            assert_eq!(serde_json::from_str::<Vec<Value>>(&text).unwrap().len(), found.len());
+            let size: usize = 64 * bytes.len() + (32 << 20);
+            assert!(
+                text.len() <= size,
+                "{} bytes of {format} became {}",
+                bytes.len(),
+                text.len()
+            );
+        }
+        Err(why) => {
+            assert!(!why.is_empty());
+            assert!(!why.contains("internal fault"), "{why}");
+        }
+    }
+}
