@@ -155,7 +155,7 @@ pub(crate) fn run(context: &Context, args: Restore) -> Result<Exit, CommandError
         context,
         &report,
         &manifest,
-        repository.is_anchored(),
+        &repository,
         args.allow_loss,
         loss_file.as_ref(),
     );
@@ -383,17 +383,21 @@ fn show(
     context: &Context,
     report: &RestoreReport,
     manifest: &Manifest,
-    anchored: bool,
+    repository: &Repository,
     allow_loss: bool,
     loss_file: Option<&Result<LossFile, CommandError>>,
 ) -> Exit {
-    let ui = &context.ui;
+    let (ui, anchored, recovered) = (&context.ui, repository.is_anchored(), repository.recovered());
     let mut document = json!(report);
     if let Some(fields) = document.as_object_mut() {
         fields.insert("schema".into(), json!("muster.restore/1"));
         fields.insert("kind".into(), json!(manifest.kind));
         fields.insert("consistency_point".into(), manifest.consistency_point.clone());
         fields.insert("signer_known".into(), json!(anchored));
+        let recovered = recovered
+            .iter()
+            .map(|name| json!({"object": name.object, "version": name.version}));
+        fields.insert("recovered".into(), recovered.collect());
         let written = loss_file.and_then(|written| written.as_ref().ok());
         fields.insert("loss_report".into(), json!(written.map(|file| &file.path)));
         fields.insert(
@@ -419,6 +423,12 @@ fn show(
     ));
     if !anchored {
         ui.warn("intact, signer unknown: every hash was checked, and nobody says whose repository this is");
+    }
+    if !recovered.is_empty() {
+        ui.warn(format!(
+            "{} names in the repository are hidden or were written over: older versions of them were read   (muster verify --repository)",
+            count(recovered.len() as u64)
+        ));
     }
     for note in &report.notes {
         ui.note(printable(note.as_bytes()));
