@@ -42,7 +42,9 @@ pub use manifest::{
 pub use repository::{Commit, InitOptions, Point, RehearsalPlace, Repository, TreeIndex};
 pub use seal::{Identities, IdentityError, RunId, RunSeal, SealError, SealedAt, is_recipient};
 pub use state::LocalState;
-pub use verify::{Verification, VerifyDepth, VerifyEvent};
+pub use verify::{
+    Held, Locks, ObjectReport, ObjectState, Tally, Verification, VerifyDepth, VerifyEvent, VerifyOptions,
+};
 pub use writer::{
     Assumed, FileTimes, Indexing, Parent, RestoreCost, SnapshotWriter, WriteProgress, WriterOptions, Written,
 };

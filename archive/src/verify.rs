@@ -1,72 +1,51 @@
-//! The verification ladder of a repository: what is there, whole, and decodes to what was signed.
+//! The verification ladder of a repository: inventory, checksum and lock, full read, decode.
+//!
+//! What the manifests name is sorted and merged with what the place lists; then each object climbs as far as was asked. Names, extents and
+//! the memory of earlier reads are all read in the order of ids, so that nothing is held whole, however large the repository is.
 //!
 //! Invariant: three answers. A wrong byte is damage, an absent object is damage, and what could not be read now is neither.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod extents;
+mod found;
+mod history;
+mod listing;
+mod logs;
+mod names;
+mod object;
+mod source;
+mod spill;
+mod walk;
 
-use muster_signing::{Digest, Role, payload};
-use serde_json::Value;
+use std::collections::{BTreeMap, HashSet};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::content::{FileDigest, HashKey};
-use crate::frame::FrameDecoder;
-use crate::ledger::{Log, LogEvent, check_citations, check_tiles};
-use crate::list::Named;
-use crate::manifest::{Manifest, SCORECARD_MAX};
-use crate::pack::{PACK_MAX, read_directory};
+use futures_util::{StreamExt as _, stream};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::object_store::LockPolicy;
 use crate::repository::Point;
-use crate::seal::Cipher;
-use crate::tree::{Check, Content, Extent, NodeKind, TreeEntry};
-use crate::{ArchiveError, BLOCK, Repository, TreeDigest, layout};
+use crate::{ArchiveError, Manifest, Repository, layout};
+use extents::{ByPack, Extents};
+pub use found::{Held, Locks, ObjectReport, ObjectState, Tally, Verification, VerifyDepth, VerifyEvent, VerifyOptions};
+use found::{Judge, Verdict};
+use history::{History, Known};
+use listing::{Inventory, Listed, Lister};
+use names::{Names, RunKey, SortedNames};
+use object::{Asking, Read, Step};
+use source::{Amount, Parts, Reading, Source, amount};
+use walk::Walk;
 
-/// How deep to look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum VerifyDepth {
-    /// Signatures, logs, lists, and that every listed object is there with its size.
-    Inventory,
-    /// Also every byte of every listed object, decoded and compared.
-    ReadData,
-}
+/// Objects that are asked for at the same time. How many are in memory at the same time, their lengths say.
+const AT_ONCE: usize = 32;
+/// Manifests that are asked for at the same time.
+const MANIFESTS: usize = 8;
+/// So few objects are asked for one by one, where only some snapshots are looked at.
+const FEW: u64 = 256;
 
-/// What happened on the way.
-#[derive(Clone, Debug)]
-pub enum VerifyEvent {
-    /// So many bytes were read whole of so many that are to be read.
-    Read {
-        /// Bytes so far.
-        done: u64,
-        /// Bytes in all.
-        total: u64,
-    },
-}
-
-/// What was found.
-#[derive(Debug, Default)]
-pub struct Verification {
-    /// Recovery points whose manifests hold.
-    pub snapshots: u64,
-    /// Scorecards whose signatures hold.
-    pub rehearsals: u64,
-    /// Distinct objects that were seen.
-    pub objects: u64,
-    /// Bytes that were read whole.
-    pub read_bytes: u64,
-    /// Wrong or absent: each names the object (exit 7).
-    pub damaged: Vec<ArchiveError>,
-    /// Encrypted recovery points that no identity at hand decodes: read whole and compared with their names, and no further.
-    pub sealed: u64,
-    /// Could not be read now (exit 3).
-    pub unreadable: Vec<ArchiveError>,
-}
-
-impl Verification {
-    fn note(&mut self, error: ArchiveError) {
-        if error.is_damage() {
-            self.damaged.push(error)
-        } else {
-            self.unreadable.push(error)
-        }
-    }
-}
+type OnEvent<'a> = &'a (dyn Fn(VerifyEvent) + Sync);
 
 impl Repository {
     /// Verifies recovery points: all, those of one store, or one of them. Trust and key documents were verified by opening.
@@ -79,7 +58,43 @@ impl Repository {
         depth: VerifyDepth,
         on_event: &(dyn Fn(VerifyEvent) + Sync),
     ) -> Result<Verification, ArchiveError> {
+        self.verify_with(only, &VerifyOptions::new(depth), on_event).await
+    }
+
+    /// The same, in every detail.
+    ///
+    /// # Errors
+    /// As [`Self::verify`]; [`ArchiveError::Cancelled`]; [`ArchiveError::Local`] where there is no room on this host for what does not fit
+    /// into memory.
+    pub async fn verify_with(
+        &self,
+        only: Option<(&str, Option<&str>)>,
+        options: &VerifyOptions<'_>,
+        on_event: &(dyn Fn(VerifyEvent) + Sync),
+    ) -> Result<Verification, ArchiveError> {
         let mut found = Verification::default();
+        on_event(VerifyEvent::Began("logs"));
+        let points = self.points_to_verify(only).await?;
+        let mut beside = Vec::new();
+        if only.is_none() {
+            let scorecards = self.verify_logs(&mut found).await?;
+            beside.extend(scorecards.into_iter().map(|(key, bytes)| (key, bytes, 0)));
+        }
+        on_event(VerifyEvent::Began("lists and trees"));
+        let told = self
+            .read_what_is_told(&points, options, &mut found, &mut beside)
+            .await?;
+        on_event(VerifyEvent::Began("objects"));
+        let outcome = self.look_at_all(&told, only.is_some(), beside, options, &mut found, on_event);
+        let outcome = outcome.await;
+        if let Err(error) = self.suspect_named(&found.damaged) {
+            tracing::warn!(%error, "what is damaged could not be remembered: the next backup may lean on it");
+        }
+        outcome.map(|()| found)
+    }
+
+    /// Newest first per store.
+    async fn points_to_verify(&self, only: Option<(&str, Option<&str>)>) -> Result<Vec<Point>, ArchiveError> {
         let mut points: Vec<Point> = match only {
             Some((store, Some(wanted))) => vec![self.point(store, Some(wanted)).await?],
             Some((store, None)) => self
@@ -93,376 +108,327 @@ impl Repository {
             None => self.points().await?.into_values().flatten().collect(),
         };
         points.reverse();
-        if only.is_none() {
-            self.verify_logs(&mut found).await?;
-        }
-        let mut manifests = Vec::new();
-        let mut objects: BTreeMap<(Named, Digest), (u64, String)> = BTreeMap::new();
-        for point in &points {
-            match self.manifest(point).await {
-                Ok((manifest, _)) => manifests.push(manifest.value),
-                Err(error) => found.note(error),
-            }
-        }
-        found.snapshots = manifests.len() as u64;
-        for manifest in &manifests {
-            match self.objects_of(manifest).await {
-                Ok(listed) => {
-                    if let Err(error) = self.check_runs(manifest, &listed).await {
-                        found.note(error);
-                    }
-                    objects.extend(
-                        listed
-                            .into_iter()
-                            .filter(|((what, _), _)| *what != Named::Run)
-                            .map(|(key, bytes)| (key, (bytes, manifest.snapshot.clone()))),
-                    );
-                }
-                Err(error) => found.note(error),
-            }
-        }
-        found.objects = objects.len() as u64;
-        match depth {
-            VerifyDepth::Inventory => self.inventory(&objects, &mut found).await,
-            VerifyDepth::ReadData => self.read_everything(&manifests, &objects, &mut found, on_event).await,
-        }
-        if let Err(error) = self.suspect_named(&found.damaged) {
-            tracing::warn!(%error, "what is damaged could not be remembered: the next backup may lean on it");
-        }
-        Ok(found)
+        Ok(points)
     }
 
-    async fn verify_logs(&self, found: &mut Verification) -> Result<(), ArchiveError> {
-        let mut logs = self.all_logs().await?;
-        if check_citations(&logs).is_err() {
-            // A log may have grown between the reads of it and of one that cites it.
-            logs = self.all_logs().await?;
-            check_citations(&logs)?;
-        }
-        for log in logs {
-            if let Err(error) = check_tiles(self.objects(), &log).await {
+    /// Reads manifests, public lists and, where frames are to be decoded, trees.
+    async fn read_what_is_told(
+        &self,
+        points: &[Point],
+        options: &VerifyOptions<'_>,
+        found: &mut Verification,
+        beside: &mut Vec<(String, u64, i64)>,
+    ) -> Result<Told, ArchiveError> {
+        let mut names = Names::new(self, options.memory / 10);
+        let mut extents = Extents::new(self.state(), options.memory / 3);
+        let mut walk = Walk::new(self, options.cancel);
+        let (mut lists_are_whole, mut decodes) = (true, true);
+        let mut manifests = stream::iter(points)
+            .map(|point| self.manifest(point))
+            .buffered(MANIFESTS);
+        for (ordinal, point) in (0u32..).zip(points) {
+            let Some(read) = manifests.next().await else { break };
+            if is_set(options.cancel) {
+                return Err(ArchiveError::Cancelled);
+            }
+            let (manifest, envelope) = match read {
+                Ok(read) => read,
+                Err(error) => {
+                    lists_are_whole = false;
+                    found.note(error);
+                    continue;
+                }
+            };
+            found.snapshots += 1;
+            let demand = demand_of(&manifest, options.lock.as_ref());
+            let object = layout::manifest(&point.store, &point.snapshot);
+            beside.push((object, envelope.len() as u64, demand));
+            if let Err(error) = names.take(&manifest, ordinal, demand).await {
+                if matches!(error, ArchiveError::Local { .. }) {
+                    return Err(error);
+                }
+                lists_are_whole = false;
                 found.note(error);
             }
-            for (_, entry) in log.parsed() {
-                let LogEvent::Rehearsal {
-                    store,
-                    rehearsal,
-                    scorecard,
-                    ..
-                } = entry.event
-                else {
-                    continue;
-                };
-                match self.scorecard(&store, &rehearsal, &scorecard).await {
-                    Ok(_) => found.rehearsals += 1,
-                    Err(error) => found.note(error),
-                }
-            }
-        }
-        Ok(())
-    }
-
-    async fn all_logs(&self) -> Result<Vec<Log>, ArchiveError> {
-        let mut logs = Vec::new();
-        for role in [Role::Auditor, Role::Rehearser, Role::Writer] {
-            logs.extend(self.logs(role).await?);
-        }
-        Ok(logs)
-    }
-
-    /// The verified payload and envelope of a scorecard that a log names.
-    ///
-    /// # Errors
-    /// [`ArchiveError::Missing`], [`ArchiveError::Damaged`], [`ArchiveError::Untrusted`], storage errors.
-    pub async fn scorecard(
-        &self,
-        store: &str,
-        rehearsal: &str,
-        digest: &Digest,
-    ) -> Result<(Value, bytes::Bytes), ArchiveError> {
-        let object = layout::scorecard(store, rehearsal);
-        let bytes = self.get(&object, SCORECARD_MAX, "the rehearser's log").await?;
-        let opened = self.open_document::<Value>(&object, &bytes, payload::SCORECARD)?;
-        if opened.digest == *digest {
-            Ok((opened.value, bytes))
-        } else {
-            Err(ArchiveError::damaged(
-                &object,
-                "its digest is not the one that the log names",
-            ))
-        }
-    }
-
-    async fn inventory(&self, objects: &BTreeMap<(Named, Digest), (u64, String)>, found: &mut Verification) {
-        for ((what, id), (bytes, snapshot)) in objects {
-            let object = object_key(*what, id);
-            match self.objects().head(&object).await {
-                Ok(meta) if meta.size == *bytes => {}
-                Ok(meta) => found.note(ArchiveError::damaged(
-                    &object,
-                    format!("it has {} bytes and not {bytes}", meta.size),
-                )),
-                Err(error) if error.kind == crate::object_store::ErrorKind::NotFound => {
-                    found.note(ArchiveError::Missing {
-                        object,
-                        named_by: format!("snapshot {snapshot}"),
-                    });
-                }
-                Err(error) => found.note(error.into()),
-            }
-        }
-    }
-
-    async fn read_everything(
-        &self,
-        manifests: &[Manifest],
-        objects: &BTreeMap<(Named, Digest), (u64, String)>,
-        found: &mut Verification,
-        on_event: &(dyn Fn(VerifyEvent) + Sync),
-    ) {
-        let mut wanted: Wanted = BTreeMap::new();
-        let mut trees = BTreeSet::new();
-        for manifest in manifests {
-            match self.walk(manifest, &mut wanted, &mut trees).await {
-                Ok(()) => {}
-                Err(ArchiveError::NoIdentity { .. }) => found.sealed += 1,
-                Err(error) => found.note(error),
-            }
-        }
-        let total = objects.values().map(|object| object.0).sum();
-        for ((what, id), (bytes, snapshot)) in objects {
-            let object = object_key(*what, id);
-            let frames = wanted.remove(id).filter(|_| *what == Named::Pack);
-            match self
-                .get_content(
-                    &object,
-                    id,
-                    (PACK_MAX as u64).max(*bytes),
-                    &format!("snapshot {snapshot}"),
-                )
-                .await
-            {
-                Ok(content) if content.len() as u64 != *bytes => {
-                    found.note(ArchiveError::damaged(
-                        &object,
-                        format!("it has {} bytes and not {bytes}", content.len()),
-                    ));
-                }
-                Ok(content) => {
-                    found.read_bytes += content.len() as u64;
-                    if let Some(frames) = frames
-                        && let Err(reason) = check_frames(
-                            &content,
-                            &frames,
-                            self.keyring().cipher(id).as_ref(),
-                            self.frame_decoder(),
-                        )
-                    {
-                        found.note(ArchiveError::damaged(&object, reason));
-                    }
-                }
-                Err(error) => found.note(error),
-            }
-            on_event(VerifyEvent::Read {
-                done: found.read_bytes,
-                total,
-            });
-        }
-        for id in wanted.keys() {
-            let (object, named_by) = (layout::pack(id), "a tree, and no public list".to_owned());
-            found.note(ArchiveError::Missing { object, named_by });
-        }
-    }
-
-    /// Decodes a snapshot's tree, compares its digest, and gathers the extents of packs not seen before.
-    async fn walk(
-        &self,
-        manifest: &Manifest,
-        wanted: &mut Wanted,
-        seen: &mut BTreeSet<Digest>,
-    ) -> Result<(), ArchiveError> {
-        let mut digest = TreeDigest::new();
-        let (mut entries, mut files, mut logical) = (0u64, 0u64, 0u64);
-        let index = self.tree_index(manifest).await?;
-        let hash_key = index.hash_key;
-        for leaf in index.leaves {
-            let new = seen.insert(leaf);
-            for entry in self.read_leaf(&leaf).await? {
-                digest.push(&entry);
-                entries += 1;
-                if let NodeKind::File { size, .. } = &entry.kind {
-                    files += 1;
-                    logical += size;
-                    if new {
-                        self.walk_file(&leaf, &entry, &hash_key, wanted, seen).await?;
-                    }
-                }
-            }
-        }
-        let tree = &manifest.tree;
-        if (digest.finish(), entries, files, logical) != (tree.digest, tree.entries, tree.files, tree.logical_bytes) {
-            let object = layout::tree(&tree.root);
-            return Err(ArchiveError::damaged(
-                &object,
-                "its tree is not the one that the manifest signs",
-            ));
-        }
-        Ok(())
-    }
-
-    async fn walk_file(
-        &self,
-        leaf: &Digest,
-        entry: &TreeEntry,
-        hash_key: &HashKey,
-        wanted: &mut Wanted,
-        seen: &mut BTreeSet<Digest>,
-    ) -> Result<(), ArchiveError> {
-        let NodeKind::File {
-            size, digest, content, ..
-        } = &entry.kind
-        else {
-            return Ok(());
-        };
-        let mut sum = FileSum::new(hash_key);
-        match content {
-            Content::Inline(extents) => sum.take(extents, wanted),
-            Content::Maps(maps) => {
-                for map in maps {
-                    let extents = self.read_map(map).await?;
-                    let mut known = BTreeMap::new();
-                    let gathered = if seen.insert(*map) { &mut *wanted } else { &mut known };
-                    sum.take(&extents, gathered);
-                }
-            }
-        }
-        let whole = sum.size == *size && (!sum.in_blocks || sum.digest.finish() == *digest);
-        let path = String::from_utf8_lossy(&entry.path);
-        let wrong = || {
-            ArchiveError::damaged(
-                &layout::tree(leaf),
-                format!("the extents of {path} are not those of its digest"),
-            )
-        };
-        if whole { Ok(()) } else { Err(wrong()) }
-    }
-}
-
-/// Per pack, per frame: the extents that are to be compared, and the key of their hashes.
-type Wanted = BTreeMap<Digest, BTreeMap<u32, Vec<(Extent, HashKey)>>>;
-
-/// Adds up a file's extents.
-struct FileSum {
-    key: HashKey,
-    digest: FileDigest,
-    /// Extents of a group that are still to come.
-    grouped: u32,
-    size: u64,
-    in_blocks: bool,
-}
-
-impl FileSum {
-    fn new(key: &HashKey) -> Self {
-        Self {
-            key: key.clone(),
-            digest: FileDigest::new(key),
-            grouped: 0,
-            size: 0,
-            in_blocks: true,
-        }
-    }
-
-    fn take(&mut self, extents: &[Extent], wanted: &mut Wanted) {
-        for extent in extents {
-            if let Some(location) = extent.location {
-                wanted
-                    .entry(location.pack)
-                    .or_default()
-                    .entry(location.ordinal)
-                    .or_default()
-                    .push((extent.clone(), self.key.clone()));
-            }
-            let aligned = self.size.is_multiple_of(BLOCK as u64);
-            self.size = self.size.saturating_add(extent.length);
-            if let Some(group) = &extent.group {
-                self.digest.push_block(&group.hash);
-                self.grouped = group.extents;
-            }
-            if self.grouped > 0 {
-                self.grouped -= 1;
+            if options.depth == VerifyDepth::Inventory {
                 continue;
             }
-            self.in_blocks &= aligned;
-            if let Check::Whole(hash) = &extent.check {
-                self.in_blocks &= extent.length <= BLOCK as u64;
-                self.digest.push_block(hash);
-            } else {
-                self.zeros(extent.length);
+            match walk.snapshot(&manifest, &mut names, &mut extents).await {
+                Ok(()) => {}
+                Err(error @ (ArchiveError::Local { .. } | ArchiveError::Cancelled)) => return Err(error),
+                Err(ArchiveError::NoIdentity { .. }) => {
+                    found.sealed += 1;
+                    decodes = false;
+                }
+                Err(error) => {
+                    found.note(error);
+                    decodes = false;
+                }
             }
         }
+        let (names, runs) = names.finish()?;
+        let (extents, keys) = extents.finish()?;
+        Ok(Told {
+            names,
+            runs,
+            extents,
+            keys: Arc::new(keys),
+            snapshots: points.iter().map(|point| point.snapshot.clone()).collect(),
+            lists_are_whole,
+            decodes,
+        })
     }
 
-    fn zeros(&mut self, length: u64) {
-        static ZEROS: [u8; BLOCK] = [0; BLOCK];
-        let whole = length / BLOCK as u64;
-        let hash = self.key.hash(&ZEROS);
-        for _ in 0..whole {
-            self.digest.push_block(&hash);
+    async fn look_at_all(
+        &self,
+        told: &Told,
+        only_some: bool,
+        beside: Vec<(String, u64, i64)>,
+        options: &VerifyOptions<'_>,
+        found: &mut Verification,
+        on_event: OnEvent<'_>,
+    ) -> Result<(), ArchiveError> {
+        let history = options.now.map(|now| History::of(self, now));
+        let history = history.filter(|_| options.depth == VerifyDepth::ReadData);
+        let known = || history.as_ref().map_or_else(Known::nothing, History::read);
+        let reading = Reading {
+            depth: options.depth,
+            since: Reading::since(options.now, options.skip_read_within),
+            decodes: told.decodes,
+        };
+        let mut amount = amount(&told.names, known(), &reading)?;
+        found.objects = amount.objects;
+        let inventory = match only_some {
+            false => Inventory::Whole,
+            true if amount.objects > FEW => Inventory::Named,
+            true => Inventory::Skip,
+        };
+        let heads = options.heads.unwrap_or_else(|| {
+            let seen = self.capabilities();
+            seen.object_lock || seen.checksum || options.lock.is_some()
+        });
+        let mut source = Source::new(Parts {
+            names: told.names.read()?,
+            extents: ByPack::new(&told.extents)?,
+            known: known(),
+            reading,
+            lister: Lister::new(self, inventory),
+            inventory,
+            snapshots: &told.snapshots,
+            lists_are_whole: told.lists_are_whole,
+            memory: options.memory / 2,
+        });
+        let asking = Asking {
+            repository: self,
+            heads,
+            keys: Arc::clone(&told.keys),
+        };
+        let beside = match heads {
+            true => self.beside(told, beside, only_some, found).await,
+            false => Vec::new(),
+        };
+        amount.objects += beside.len() as u64;
+        let mut sums = Sums {
+            found,
+            amount,
+            looked: 0,
+            read: 0,
+            reads: options.depth == VerifyDepth::ReadData,
+            decodes: told.decodes,
+            judge: Judge {
+                now: options.now,
+                mode: options.lock.map(|lock| lock.mode),
+            },
+            locks: heads.then(Locks::default),
+            history,
+            cancel: options.cancel,
+            on_event,
+        };
+        let named = stream::unfold(&mut source, |source| async move {
+            let step = source.next().await.transpose()?;
+            Some((step, source))
+        });
+        let outcome = match sums.take_all(named, &asking).await {
+            Ok(()) => sums.take_all(stream::iter(beside.into_iter().map(Ok)), &asking).await,
+            failed => failed,
+        };
+        // What was read is remembered, however the run ended.
+        if let Some(history) = &mut sums.history {
+            history.flush();
         }
-        let rest = usize::try_from(length % BLOCK as u64).unwrap_or(0);
-        if rest > 0 {
-            self.digest.push_block(&self.key.hash(&ZEROS[..rest]));
+        outcome?;
+        sums.found.locks = sums.locks.filter(|_| options.now.is_some());
+        source.errors.drain(..).for_each(|error| sums.found.note(error));
+        let mut unnamed = source.unnamed();
+        let mut lister = source.into_lister();
+        if inventory == Inventory::Whole {
+            let runs = lister.count_others(layout::RUNS, &told.runs).await;
+            unnamed.objects += runs.objects;
+            unnamed.bytes = unnamed.bytes.saturating_add(runs.bytes);
+            // Where a list could not be read, nobody knows what it names.
+            sums.found.unnamed = told.lists_are_whole.then_some(unnamed);
+            sums.found.index = Some(lister.count_others(layout::INDEX, &BTreeMap::new()).await);
         }
+        lister.failed.drain(..).for_each(|error| sums.found.note(error.into()));
+        // What was found among versions while manifests, lists and trees were read, or while bytes were.
+        let known: HashSet<String> = sums.found.recovered.iter().cloned().collect();
+        for read in self.objects().recovered() {
+            if !known.contains(&read.object) {
+                sums.found.note_recovered(&read.object);
+            }
+        }
+        Ok(())
+    }
+
+    /// What no public list names and what has locks too: manifests, scorecards, run keys, the root's documents and logs. Each was read before.
+    async fn beside(
+        &self,
+        told: &Told,
+        beside: Vec<(String, u64, i64)>,
+        only_some: bool,
+        found: &mut Verification,
+    ) -> Vec<Step> {
+        let logs = match only_some {
+            true => Vec::new(),
+            false => self.objects().list(layout::LEDGER).await.unwrap_or_else(|error| {
+                found.note(error.into());
+                Vec::new()
+            }),
+        };
+        let logs = logs.into_iter().map(|object| (object.key, object.size, 0));
+        let runs = told.runs.iter();
+        let runs = runs.map(|(object, run)| (object.clone(), run.bytes, run.demand));
+        let documents = self.trust_documents().iter().filter(|_| !only_some);
+        let documents = documents.map(|(object, bytes)| (object.clone(), bytes.len() as u64, 0));
+        beside
+            .into_iter()
+            .chain(runs)
+            .chain(documents)
+            .chain(logs)
+            .map(|(object, bytes, demand)| Step {
+                what: None,
+                id: None,
+                object,
+                bytes,
+                named_by: "this repository".to_owned(),
+                demand,
+                listed: Listed::Unknown,
+                was_read: true,
+                read: Read::No,
+                permit: None,
+            })
+            .collect()
     }
 }
 
-fn object_key(what: Named, id: &Digest) -> String {
-    match what {
-        Named::Pack => layout::pack(id),
-        Named::Tree => layout::tree(id),
-        Named::List => layout::list(id),
-        Named::Run => format!("{} with SHA-256 {}", layout::RUNS, id.hex()),
-    }
+/// What manifests, lists and trees say.
+struct Told {
+    names: SortedNames,
+    runs: BTreeMap<String, RunKey>,
+    extents: spill::Sorted<{ extents::RECORD }>,
+    keys: Arc<Vec<crate::HashKey>>,
+    snapshots: Vec<String>,
+    lists_are_whole: bool,
+    decodes: bool,
 }
 
-/// Compares every wanted extent of a whole pack with its hash.
-fn check_frames(
-    pack: &[u8],
-    wanted: &BTreeMap<u32, Vec<(Extent, HashKey)>>,
-    cipher: Option<&Cipher>,
-    decoder: std::io::Result<FrameDecoder>,
-) -> Result<(), String> {
-    let directory = read_directory(pack, cipher)?;
-    let mut decoder = decoder.map_err(|error| error.to_string())?;
-    let mut plain = Vec::new();
-    for (ordinal, extents) in wanted {
-        let mut decoded = false;
-        for (extent, key) in extents {
-            let Some(location) = extent.location else { continue };
-            let listed = directory.get(*ordinal as usize).is_some_and(|entry| {
-                (entry.offset, entry.stored, entry.raw, entry.frame_length)
-                    == (location.offset, location.stored, location.raw, location.frame_length)
+/// Adds up what objects show.
+struct Sums<'a> {
+    found: &'a mut Verification,
+    amount: Amount,
+    looked: u64,
+    read: u64,
+    /// Whether bytes are what was asked for.
+    reads: bool,
+    decodes: bool,
+    judge: Judge,
+    locks: Option<Locks>,
+    history: Option<History>,
+    cancel: Option<&'a AtomicBool>,
+    on_event: OnEvent<'a>,
+}
+
+impl Sums<'_> {
+    async fn take_all(
+        &mut self,
+        steps: impl futures_util::Stream<Item = Result<Step, ArchiveError>>,
+        asking: &Asking<'_>,
+    ) -> Result<(), ArchiveError> {
+        let climbing = steps.map(|step| async {
+            match step {
+                Ok(step) => Ok(asking.climb(step).await),
+                Err(error) => Err(error),
+            }
+        });
+        let mut climbing = pin!(climbing.buffered(AT_ONCE));
+        while let Some(verdict) = climbing.next().await {
+            self.take(verdict?);
+            if is_set(self.cancel) {
+                return Err(ArchiveError::Cancelled);
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, verdict: Verdict) {
+        let held = match &mut self.locks {
+            Some(locks) if verdict.error.is_none() => self.judge.judge(verdict.lock, verdict.demand, locks),
+            _ => Held::Unjudged,
+        };
+        if let (Some(history), Some(what), Some(id)) = (&mut self.history, verdict.what, verdict.id) {
+            match &verdict.error {
+                None if verdict.read > 0 && verdict.fetched => history.note(what, &id, self.decodes),
+                Some(error) if error.is_damage() => history.forget(what, &id),
+                _ => {}
+            }
+        }
+        if verdict.state == ObjectState::Skipped {
+            self.found.skipped.add(verdict.bytes);
+        }
+        if verdict.recovered && verdict.error.is_none() {
+            self.found.note_recovered(&verdict.object);
+        }
+        if self.reads {
+            self.found.read_bytes = self.found.read_bytes.saturating_add(verdict.read);
+        }
+        if verdict.fetched {
+            self.read = self.read.saturating_add(verdict.bytes);
+            (self.on_event)(VerifyEvent::Read {
+                done: self.read,
+                total: self.amount.bytes,
             });
-            if !listed {
-                return Err(format!("frame {ordinal} is not where a tree says"));
-            }
-            if !decoded {
-                let start = location.offset as usize;
-                let stored = &pack[start..start + location.stored as usize];
-                decoder
-                    .decode(&location, stored, &mut plain)
-                    .map_err(|error| error.to_string())?;
-                decoded = true;
-            }
-            let start = location.within as usize;
-            let length = usize::try_from(extent.length).unwrap_or(usize::MAX);
-            let bytes = plain.get(start..start.saturating_add(length));
-            if bytes.is_none_or(|bytes| !key.fits(bytes, &extent.check)) {
-                return Err(format!(
-                    "an extent in frame {ordinal} has other bytes than its hash says"
-                ));
-            }
+        }
+        self.looked += 1;
+        (self.on_event)(VerifyEvent::Looked {
+            done: self.looked,
+            total: self.amount.objects,
+        });
+        (self.on_event)(VerifyEvent::Object(ObjectReport {
+            object: verdict.object,
+            bytes: verdict.bytes,
+            state: verdict.state,
+            recovered: verdict.recovered,
+            lock: verdict.lock,
+            held,
+        }));
+        if let Some(error) = verdict.error {
+            self.found.note(error);
         }
     }
-    Ok(())
+}
+
+/// Until when a snapshot's objects must be held, in seconds since 1970: as its manifest promises, and so long as the configuration's rule
+/// extends what a snapshot leans on, which is half of its days from the snapshot's begin.
+fn demand_of(manifest: &Manifest, lock: Option<&LockPolicy>) -> i64 {
+    let time = |text: &str| OffsetDateTime::parse(text, &Rfc3339).ok();
+    let promised = manifest.retain_until.as_deref().and_then(time);
+    let ruled = lock.and_then(|lock| {
+        let half = time::Duration::days(i64::from(lock.days)) / 2;
+        time(&manifest.started)?.checked_add(half)
+    });
+    promised.max(ruled).map_or(0, OffsetDateTime::unix_timestamp)
+}
+
+fn is_set(flag: Option<&AtomicBool>) -> bool {
+    flag.is_some_and(|flag| flag.load(Ordering::Relaxed))
 }

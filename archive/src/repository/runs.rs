@@ -12,7 +12,6 @@ use zeroize::Zeroizing;
 
 use super::Repository;
 use crate::edge::Edge;
-use crate::list::Named;
 use crate::manifest::{Encryption, Manifest, RUNS_MAX, RunRef};
 use crate::object_store::PutOptions;
 use crate::seal::{Cipher, Identities, Keyring, RunId, RunSeal, wrap};
@@ -78,40 +77,6 @@ impl Repository {
             .buffered(PARALLEL)
             .try_collect()
             .await
-    }
-
-    /// Checks that the wrapped keys of a snapshot are those of its public list. Needs no identity. Returns their bytes.
-    ///
-    /// # Errors
-    /// [`ArchiveError::Missing`], [`ArchiveError::Damaged`], storage errors.
-    pub(crate) async fn check_runs(
-        &self,
-        manifest: &Manifest,
-        listed: &BTreeMap<(Named, Digest), u64>,
-    ) -> Result<u64, ArchiveError> {
-        let runs = manifest
-            .encryption
-            .as_ref()
-            .map_or(&[][..], |encryption| &encryption.runs);
-        let mut bytes = 0;
-        for (object, digest, length) in self.run_objects(runs).await? {
-            if listed.get(&(Named::Run, digest)) != Some(&length) {
-                return Err(ArchiveError::damaged(
-                    &object,
-                    "its bytes are not those that the public list names",
-                ));
-            }
-            bytes += length;
-        }
-        let named = listed.keys().filter(|(what, _)| *what == Named::Run).count();
-        if named == runs.len() {
-            return Ok(bytes);
-        }
-        let object = layout::list(&manifest.list.root);
-        Err(ArchiveError::damaged(
-            &object,
-            "it names other run keys than the manifest",
-        ))
     }
 
     /// Begins a run: asks whether the place is still what it was, makes the run's key and puts it, wrapped to the present recipients. `None` in a plain repository.

@@ -23,6 +23,10 @@ pub struct TreeIndex {
     pub leaves: Vec<Digest>,
     /// Ids of the index objects on the way to them.
     pub indexes: Vec<Digest>,
+    /// Their stored lengths.
+    pub index_bytes: Vec<u64>,
+    /// Whether the root says that all entries are in path order.
+    pub ordered: bool,
 }
 
 impl Repository {
@@ -41,7 +45,8 @@ impl Repository {
     pub async fn tree_index(&self, manifest: &Manifest) -> Result<TreeIndex, ArchiveError> {
         self.unlock(manifest).await?;
         let mut pending = vec![(manifest.tree.root, None)];
-        let (mut leaves, mut indexes, mut hash_key) = (Vec::new(), Vec::new(), None);
+        let (mut leaves, mut indexes, mut index_bytes) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut hash_key, mut ordered) = (None, None);
         while let Some((id, expected)) = pending.pop() {
             let object = layout::tree(&id);
             let bytes = self
@@ -60,6 +65,8 @@ impl Repository {
                 ));
             }
             indexes.push(id);
+            index_bytes.push(bytes.len() as u64);
+            ordered.get_or_insert(index.ordered);
             match index.level.checked_sub(1) {
                 None => leaves.extend(index.children.iter().map(|child| child.id)),
                 below => pending.extend(index.children.iter().rev().map(|child| (child.id, below))),
@@ -70,6 +77,8 @@ impl Repository {
             hash_key,
             leaves,
             indexes,
+            index_bytes,
+            ordered: ordered.unwrap_or(false),
         })
     }
 
@@ -78,6 +87,11 @@ impl Repository {
     /// # Errors
     /// [`ArchiveError::Missing`], [`ArchiveError::Damaged`], storage errors.
     pub async fn read_leaf(&self, id: &Digest) -> Result<Vec<TreeEntry>, ArchiveError> {
+        Ok(self.read_sized_leaf(id).await?.0)
+    }
+
+    /// The same with the stored length.
+    pub(crate) async fn read_sized_leaf(&self, id: &Digest) -> Result<(Vec<TreeEntry>, u64), ArchiveError> {
         let object = layout::tree(id);
         let bytes = self
             .get_content(&object, id, tree::OBJECT_MAX, "the snapshot's index")
@@ -86,7 +100,7 @@ impl Repository {
         let (entries, packs) =
             tree::read_leaf(&bytes, cipher.as_ref()).map_err(|error| ArchiveError::damaged(&object, error))?;
         self.note_packs(&packs).await?;
-        Ok(entries)
+        Ok((entries, bytes.len() as u64))
     }
 
     /// The extents of one extent map.
@@ -94,6 +108,11 @@ impl Repository {
     /// # Errors
     /// [`ArchiveError::Missing`], [`ArchiveError::Damaged`], storage errors.
     pub async fn read_map(&self, id: &Digest) -> Result<Vec<Extent>, ArchiveError> {
+        Ok(self.read_sized_map(id).await?.0)
+    }
+
+    /// The same with the stored length.
+    pub(crate) async fn read_sized_map(&self, id: &Digest) -> Result<(Vec<Extent>, u64), ArchiveError> {
         let object = layout::tree(id);
         let bytes = self
             .get_content(&object, id, tree::OBJECT_MAX, "the snapshot's listing")
@@ -102,7 +121,7 @@ impl Repository {
         let (extents, packs) =
             tree::read_map(&bytes, cipher.as_ref()).map_err(|error| ArchiveError::damaged(&object, error))?;
         self.note_packs(&packs).await?;
-        Ok(extents)
+        Ok((extents, bytes.len() as u64))
     }
 
     /// A decoder for the frames of whatever leaves and maps were read from this repository, plain or sealed.

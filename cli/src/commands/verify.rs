@@ -1,22 +1,24 @@
 //! `muster verify`: a bundle, offline and with the public root key alone; or the archives of a repository.
 
-use std::collections::BTreeSet;
+mod objects;
+mod repository;
+
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use muster_archive::{Repository, Verification, VerifyDepth, VerifyEvent};
 use muster_evidence::Failure;
 use muster_signing::PublicKey;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::ledger;
-use crate::config::Config;
+use crate::config::{Config, duration};
 use crate::context::Context;
-use crate::error::{self, CommandError, Kind, usage};
+use crate::error::{CommandError, Kind, usage};
 use crate::exit::Exit;
 use crate::keyfiles;
-use crate::point::Target;
-use crate::ui::{Tone, bytes, count, printable};
+use crate::ui::{Tone, printable};
+use repository::Asked;
 
 /// A bundle larger than this is not read.
 const MAX_BUNDLE: u64 = 1 << 30;
@@ -27,13 +29,25 @@ const MAX_BUNDLE: u64 = 1 << 30;
     after_help = "Without --key, and without the [trust] root of a configuration, the best answer is
 \"intact, signer unknown\": exit 12. A wrong signature, digest or byte is exit 7, with its place.
 
+--repository lists what is there and merges it with what the manifests name; where the server keeps
+checksums or object locks, it is asked for each object's. What is absent or wrong is exit 7, what
+could not be read now exit 3. A name that a delete marker or an overwrite hides, and whose version is
+there, is told and is no damage. -v shows every object with its lock; --json has them in objects[],
+or beyond 10,000 in the file that objects_file names.
+
+--read-data reads every object, compares its SHA-256, and decodes every frame that a tree names.
+With an AGE, what this host read whole from this repository within that time is not read again,
+and counted.
+
 Examples:
   muster verify audit.tar --key root.pub       as an auditor: no configuration, no network
   muster verify q3.tar --key root.pub --previous q2.tar     nothing left the logs since
   muster verify back.loss-01JD0.json --key root.pub         what a restore could not bring back
   muster verify --repository --pin pin.txt     pin.txt: `muster ledger show --checkpoint`
   muster verify --repository                   signatures, logs, lists, and every object is there
+  muster verify --repository -v                each object's lock: mode, and until when
   muster verify --repository --read-data       every byte
+  muster verify --repository --read-data=30d   every byte that was not read within 30 days
   muster verify --repository accounts@latest --read-data"
 )]
 pub(crate) struct Verify {
@@ -56,9 +70,17 @@ pub(crate) struct Verify {
     /// An earlier bundle: prove that the logs grew out of the heads in it
     #[arg(long, value_name = "BUNDLE", conflicts_with = "repository")]
     previous: Option<PathBuf>,
-    /// Read every byte instead of asking only whether each object is there
-    #[arg(long, requires = "repository")]
-    read_data: bool,
+    /// Read every byte instead of asking only whether each object is there; with an age (12h, 30d, 4w) only what this host did not
+    /// read whole within it
+    #[arg(
+        long,
+        value_name = "AGE",
+        requires = "repository",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = ""
+    )]
+    read_data: Option<String>,
 }
 
 pub(crate) fn run(context: &Context, args: Verify) -> Result<Exit, CommandError> {
@@ -66,17 +88,33 @@ pub(crate) fn run(context: &Context, args: Verify) -> Result<Exit, CommandError>
     match (args.bundle, args.repository) {
         (Some(bundle), _) => verify_bundle(context, &bundle, key, args.pin.as_deref(), args.previous.as_deref()),
         (None, Some(target)) => {
-            let depth = if args.read_data {
-                VerifyDepth::ReadData
-            } else {
-                VerifyDepth::Inventory
+            let asked = Asked {
+                target: &target,
+                key,
+                read_data: args.read_data.is_some(),
+                skip_read_within: args.read_data.as_deref().map(age).transpose()?.flatten(),
+                pin: args.pin.as_deref(),
             };
-            verify_repository(context, &target, key, depth, args.pin.as_deref())
+            repository::verify(context, asked)
         }
         (None, None) => Err(usage("nothing to verify")
             .hint("muster verify BUNDLE --key root.pub")
             .hint("muster verify --repository")),
     }
+}
+
+/// The age of `--read-data=AGE`; none where nothing was given.
+fn age(text: &str) -> Result<Option<Duration>, CommandError> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let weeks = text.strip_suffix('w').and_then(|weeks| weeks.parse::<u64>().ok());
+    let age = match weeks.and_then(|weeks| weeks.checked_mul(7)) {
+        Some(days) => duration(&format!("{days}d")),
+        None => duration(text),
+    };
+    age.map(Some)
+        .map_err(|error| usage(format!("--read-data: {error}")).hint("muster verify --repository --read-data=30d"))
 }
 
 fn named_root(path: &Path) -> Result<PublicKey, CommandError> {
@@ -174,211 +212,19 @@ fn verify_bundle(
     Ok(exit)
 }
 
-fn verify_repository(
-    context: &Context,
-    target: &str,
-    key: Option<PublicKey>,
-    depth: VerifyDepth,
-    pin: Option<&Path>,
-) -> Result<Exit, CommandError> {
-    let target = (!target.is_empty()).then(|| Target::parse(target)).transpose()?;
-    let config = context.config()?;
-    let root = match key {
-        Some(key) => Some(key),
-        None => keyfiles::read_public(&config.trust_root)?,
-    };
-    let repository = context.repository_under(&config, root)?;
-    let progress = context.ui.progress("verify", None);
-    let only = target
-        .as_ref()
-        .map(|target| (target.store.as_str(), target.point.as_deref()));
-    let latest;
-    let only = match only {
-        // `STORE@latest` is one point; `STORE` alone is all of them.
-        Some((store, None)) if target.as_ref().is_some_and(|target| target.named_latest) => {
-            latest = context.wait(repository.point(store, None))?.snapshot;
-            Some((store, Some(latest.as_str())))
-        }
-        other => other,
-    };
-    let on_event = |event: VerifyEvent| {
-        let VerifyEvent::Read { done, total } = event;
-        progress.expect(total);
-        progress.set(done);
-    };
-    let found = context.wait(repository.verify(only, depth, &on_event))?;
-    drop(progress);
-    context.cancel.check()?;
-    let pinned = pin.map(|pin| compare(context, &repository, pin)).transpose()?;
-    report(context, &repository, &found, depth, pinned)
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Logs held against heads that were kept.
-struct Pinned {
-    /// How many of them are beginnings of the logs that are there.
-    proven: u64,
-    /// Logs that went back, forked, or are gone.
-    wrong: Vec<CommandError>,
-    /// Logs that none of these heads is of.
-    uncovered: Vec<String>,
-}
-
-fn compare(context: &Context, repository: &Repository, path: &Path) -> Result<Pinned, CommandError> {
-    let pins = ledger::read_pins(repository, path)?;
-    let (mut proven, mut wrong) = (0, Vec::new());
-    for pin in &pins {
-        match context.wait(repository.prove_growth(pin)) {
-            Ok(_) => proven += 1,
-            Err(error) => wrong.push(error),
+    #[test]
+    fn an_age_is_a_duration_or_weeks() {
+        let hours = |text| age(text).unwrap().map(|age| age.as_secs() / 3600);
+        assert_eq!(hours(""), None);
+        assert_eq!(hours("12h"), Some(12));
+        assert_eq!(hours("30d"), Some(720));
+        assert_eq!(hours("2w"), Some(336));
+        for wrong in ["30", "1y", "-1d", "99999999999999999999w"] {
+            assert!(age(wrong).is_err(), "{wrong}");
         }
     }
-    let covered: BTreeSet<String> = pins.iter().map(|pin| pin.key.to_string()).collect();
-    let heads = context.wait(repository.all_heads())?;
-    let owners: BTreeSet<String> = heads.iter().map(|log| log.key.to_string()).collect();
-    Ok(Pinned {
-        proven,
-        wrong,
-        uncovered: owners.difference(&covered).cloned().collect(),
-    })
-}
-
-fn report(
-    context: &Context,
-    repository: &Repository,
-    found: &Verification,
-    depth: VerifyDepth,
-    pinned: Option<Pinned>,
-) -> Result<Exit, CommandError> {
-    let check = |name: &str, passed: bool, detail: String| json!({ "name": name, "passed": passed, "detail": detail });
-    let anchored = repository.is_anchored();
-    let mut checks = vec![check(
-        "trust",
-        anchored,
-        match anchored {
-            true => format!("root {}, key epoch {}", repository.root().id(), repository.keys().epoch),
-            false => "intact, signer unknown: no root key was named".to_owned(),
-        },
-    )];
-    let damaged = |error: &muster_archive::ArchiveError| check("object", false, error::chain(error));
-    checks.extend(found.damaged.iter().map(damaged));
-    checks.extend(
-        found
-            .unreadable
-            .iter()
-            .map(|error| check("could not read", false, error::chain(error))),
-    );
-    let whole = found.damaged.is_empty() && found.unreadable.is_empty();
-    checks.push(check(
-        "snapshots",
-        whole,
-        format!(
-            "{} snapshots and {} scorecards{}",
-            count(found.snapshots),
-            count(found.rehearsals),
-            if whole {
-                ""
-            } else {
-                ", but not all that they need is whole: see above"
-            }
-        ),
-    ));
-    checks.push(check(
-        "objects",
-        whole,
-        match depth {
-            VerifyDepth::Inventory if !whole => format!("{} objects were looked for", count(found.objects)),
-            VerifyDepth::Inventory => format!("{} objects are there with their sizes", count(found.objects)),
-            VerifyDepth::ReadData => format!(
-                "{} objects, {} read whole",
-                count(found.objects),
-                bytes(found.read_bytes)
-            ),
-        },
-    ));
-    let mut exit = match (found.damaged.is_empty(), anchored, found.unreadable.is_empty()) {
-        (false, _, _) => Exit::Damaged,
-        (true, false, _) => Exit::Key,
-        (true, true, false) => Exit::Incomplete,
-        (true, true, true) => Exit::Done,
-    };
-    let mut removal = "self-asserted";
-    let mut not_shown = vec!["that nothing was removed before this host first saw the logs".to_owned()];
-    if let Some(pinned) = pinned {
-        not_shown = vec!["that nothing was removed before the heads in the pin were signed".to_owned()];
-        let uncovered = pinned.uncovered.iter();
-        not_shown.extend(
-            uncovered.map(|key| format!("that nothing was removed from the log of key {key}: no pin is of it")),
-        );
-        for error in &pinned.wrong {
-            checks.push(check("pin", false, error.message()));
-            exit = exit.worst(error.exit());
-        }
-        if pinned.wrong.is_empty() {
-            let detail = format!("the logs grew out of the {} heads that were kept", count(pinned.proven));
-            checks.push(check("pin", true, detail));
-            if exit == Exit::Done {
-                removal = "proven-against-pin";
-            }
-        }
-    }
-    if depth == VerifyDepth::Inventory {
-        not_shown.push("that the objects' bytes are right: --read-data reads them".to_owned());
-    }
-    if found.sealed > 0 {
-        not_shown.push(format!(
-            "that {} encrypted snapshots decrypt and decode: [repository] identity_file is not at hand",
-            found.sealed
-        ));
-    }
-    not_shown.push("that a store starts from them: muster rehearse".to_owned());
-    let signers: Vec<Value> = repository
-        .keys()
-        .keys
-        .iter()
-        .map(|entry| json!({ "role": entry.role.as_str(), "key_id": entry.key_id.to_string(), "name": entry.name }))
-        .collect();
-    context.ui.document(&json!({
-        "schema": "muster.verify/1",
-        "valid": exit == Exit::Done,
-        "repository": repository.id(),
-        "url": repository.url(),
-        "checks": checks,
-        "signed_by": signers,
-        "subject": [],
-        "removal": removal,
-        "not_shown": not_shown,
-    }));
-    for check in &checks {
-        let (mark, tone) = if check["passed"] == true {
-            ("ok  ", Tone::Good)
-        } else {
-            ("FAIL", Tone::Bad)
-        };
-        let text = |key: &str| printable(check[key].as_str().unwrap_or_default().as_bytes());
-        context.ui.say(format!(
-            "{}  {}: {}",
-            context.ui.paint(tone, mark),
-            text("name"),
-            text("detail")
-        ));
-    }
-    context.ui.say(format!("removal: {removal}"));
-    for line in not_shown {
-        context.ui.say(format!("not shown: {line}"));
-    }
-    let (text, tone) = match exit {
-        Exit::Done => ("valid", Tone::Good),
-        Exit::Key => ("intact, signer unknown", Tone::Doubtful),
-        Exit::Incomplete => ("not all of it could be read", Tone::Doubtful),
-        _ => ("NOT VALID", Tone::Bad),
-    };
-    context
-        .ui
-        .say(format!("\n{}: {}", repository.url(), context.ui.paint(tone, text)));
-    if exit == Exit::Damaged {
-        context
-            .ui
-            .advise("muster snapshots, then muster restore STORE@POINT --to DIR: it gives back all that is whole, and lists the rest");
-    }
-    Ok(exit)
 }
