@@ -12,7 +12,7 @@ mod runs;
 pub(crate) mod tests;
 mod trees;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -39,6 +39,8 @@ const DOCUMENT_MAX: u64 = 1 << 20;
 
 /// So many key documents are read at once.
 const DOCUMENTS_AT_ONCE: usize = 16;
+/// So many that no listing names are asked for.
+const UNLISTED_MAX: u64 = 64;
 
 /// An open repository.
 #[derive(Clone, Debug)]
@@ -87,19 +89,9 @@ impl Repository {
                 "its repository id is not 32 hex digits",
             ));
         }
-        let (listed, objects) = (store.list(layout::KEYS).await?, &store);
-        let epochs = listed
-            .iter()
-            .filter_map(|object| Some((layout::epoch_of(&object.key)?, &object.key)));
-        let mut chain: Vec<(u64, Bytes)> = stream::iter(epochs)
-            .map(|(epoch, key)| async move {
-                let document = objects.get_limited(key, DOCUMENT_MAX).await;
-                let document = document.map_err(|error| ArchiveError::of(error, key, "the listing"))?;
-                Ok::<_, ArchiveError>((epoch, document))
-            })
-            .buffered(DOCUMENTS_AT_ONCE)
-            .try_collect()
-            .await?;
+        let state = LocalState::new(state_dir, &descriptor.repository);
+        let seen = if root.is_some() { remembered_epoch(&state)? } else { 0 };
+        let mut chain = read_documents(&store, seen).await?;
         let trust = |source| ArchiveError::Trust {
             url: url.clone(),
             source,
@@ -111,9 +103,8 @@ impl Repository {
                 KeyDocument::verify_chain(&chain, &believed, &descriptor.repository).map_err(trust)?
             }
         };
-        let state = LocalState::new(state_dir, &descriptor.repository);
         if root.is_some() {
-            remember_epoch(&state, keys.epoch)?;
+            remember_epoch(&state, seen, keys.epoch)?;
         }
         let mut documents = vec![(layout::DESCRIPTOR.to_owned(), descriptor_bytes)];
         documents.extend(
@@ -358,11 +349,40 @@ fn open_descriptor(bytes: &[u8], root: Option<&PublicKey>, url: &str) -> Result<
     }
 }
 
-fn remember_epoch(state: &LocalState, epoch: u64) -> Result<(), ArchiveError> {
-    let seen = state
-        .read("epoch")?
-        .and_then(|bytes| std::str::from_utf8(&bytes).ok()?.trim().parse::<u64>().ok())
-        .unwrap_or(0);
+/// Every key document, by epoch. A listing may lag behind, or a name be hidden from it: the first one, and those up to the one that this
+/// host saw, are asked for by their names where they are not listed.
+async fn read_documents(store: &Arc<dyn ObjectStore>, seen: u64) -> Result<Vec<(u64, Bytes)>, ArchiveError> {
+    let listed = store.list(layout::KEYS).await?;
+    let listed: BTreeSet<u64> = listed
+        .iter()
+        .filter_map(|object| layout::epoch_of(&object.key))
+        .collect();
+    let newest = listed.last().copied().unwrap_or(0);
+    let expected = 1..=seen.clamp(1, newest + UNLISTED_MAX);
+    let epochs: BTreeSet<u64> = expected.chain(listed.iter().copied()).collect();
+    let documents = stream::iter(epochs).map(|epoch| {
+        let must_be_there = listed.contains(&epoch);
+        async move {
+            let object = layout::key_document(epoch);
+            match store.get_limited(&object, DOCUMENT_MAX).await {
+                Ok(document) => Ok(Some((epoch, document))),
+                Err(error) if error.is_not_found() && !must_be_there => Ok(None),
+                Err(error) => Err(ArchiveError::of(error, &object, "the listing")),
+            }
+        }
+    });
+    let documents: Vec<_> = documents.buffered(DOCUMENTS_AT_ONCE).try_collect().await?;
+    Ok(documents.into_iter().flatten().collect())
+}
+
+fn remembered_epoch(state: &LocalState) -> Result<u64, ArchiveError> {
+    let seen = state.read("epoch")?;
+    Ok(seen
+        .and_then(|bytes| std::str::from_utf8(&bytes).ok()?.trim().parse().ok())
+        .unwrap_or(0))
+}
+
+fn remember_epoch(state: &LocalState, seen: u64, epoch: u64) -> Result<(), ArchiveError> {
     if epoch < seen {
         return Err(ArchiveError::damaged(
             &layout::key_document(seen),

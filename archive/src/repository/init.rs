@@ -50,12 +50,7 @@ impl Repository {
                 make_descriptor(&store, &options, edge).await?
             }
         };
-        if store
-            .list(layout::KEYS)
-            .await?
-            .iter()
-            .all(|object| layout::epoch_of(&object.key).is_none())
-        {
+        if !has_documents(&*store).await? {
             let mut first = KeyDocument::first(&repository, &edge.now(), options.keys.clone());
             first.set_recipients(options.recipients.clone());
             let proven = probe(&*store, &random_hex(edge, 16), options.lock, &edge.now()).await?;
@@ -138,6 +133,8 @@ impl Repository {
         next.keys.extend(lacking);
         next.set_recipients(recipients);
         put_document(store, &next, options).await?;
+        // A listing that lags does not name it yet.
+        super::remember_epoch(&opened.state, opened.keys.epoch, next.epoch)?;
         let opened = Self::open(Arc::clone(store), Some(&options.believed), options.state_dir).await?;
         Ok((opened, true))
     }
@@ -193,6 +190,19 @@ fn is_lost(answer: Result<(), ArchiveError>) -> Result<bool, ArchiveError> {
     match answer {
         Err(ArchiveError::Storage(error)) if error.kind == ErrorKind::Downgraded => Ok(true),
         answer => answer.map(|()| false),
+    }
+}
+
+/// Whether there is a key document. A listing may lag behind: the first one is asked for by its name.
+async fn has_documents(store: &dyn ObjectStore) -> Result<bool, ArchiveError> {
+    let listed = store.list(layout::KEYS).await?;
+    if listed.iter().any(|object| layout::epoch_of(&object.key).is_some()) {
+        return Ok(true);
+    }
+    match store.head(&layout::key_document(1)).await {
+        Ok(_) => Ok(true),
+        Err(error) if error.is_not_found() => Ok(false),
+        Err(error) => Err(error.into()),
     }
 }
 

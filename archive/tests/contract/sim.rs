@@ -2,10 +2,13 @@
 
 #![expect(clippy::expect_used, reason = "a test ends at the first surprise")]
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use muster_archive::object_store::{ErrorKind, LockMode, PutOptions, Retention, probe_conditional_create};
+use muster_archive::{Edge, InitOptions, Repository};
+use muster_signing::{KeyEntry, Role, SecretKey};
 use muster_testkit::contract;
 use muster_testkit::sim::{Bucket, Fate, Held, Moment, Sim, Stall, Weather, crowd, race};
 use time::OffsetDateTime;
@@ -149,6 +152,60 @@ async fn the_weather_is_the_seeds_and_a_stale_list_catches_up() {
     }
     assert_eq!(listed, [0, 0, 1]);
     assert_eq!(sim.store().list("").await.expect("list").len(), 3);
+}
+
+#[tokio::test]
+async fn a_listing_that_lags_hides_no_key_document() {
+    let sim = Sim::new(1, Bucket::PLAIN, NOW);
+    sim.weather(Weather {
+        stale_lists: 100,
+        ..Weather::FAIR
+    });
+    let (root, state) = (SecretKey::generate([1; 32]), tempfile::tempdir().expect("a folder"));
+    let options = |keys: &[u8], state_dir| InitOptions {
+        root: Some(&root),
+        believed: root.public(),
+        keys: keys
+            .iter()
+            .map(|key| {
+                KeyEntry::new(
+                    Role::Writer,
+                    SecretKey::generate([*key; 32]).public(),
+                    "w",
+                    "2027-01-01T00:00:00Z",
+                )
+            })
+            .collect(),
+        recipients: Vec::new(),
+        lock: None,
+        state_dir,
+    };
+    let store = sim.process("one").store();
+    for (keys, epoch) in [(&[2][..], 1), (&[2], 1), (&[3], 2), (&[2, 3], 2)] {
+        let edge = Still(AtomicU64::new(0));
+        let init = Repository::init(store.clone(), options(keys, state.path()), &edge);
+        let (made, _) = init.await.expect("init");
+        assert_eq!(made.keys().epoch, epoch, "{keys:?}");
+    }
+    let stranger = tempfile::tempdir().expect("a folder");
+    let opened = Repository::open(store, Some(&root.public()), stranger.path()).await;
+    assert_eq!(opened.expect("the first one is asked for by its name").keys().epoch, 1);
+}
+
+struct Still(AtomicU64);
+
+impl Edge for Still {
+    fn now_ms(&self) -> u64 {
+        NOW
+    }
+
+    fn fill(&self, bytes: &mut [u8]) {
+        let number = self.0.fetch_add(1, Ordering::Relaxed).to_le_bytes();
+        bytes
+            .iter_mut()
+            .zip(number.iter().cycle())
+            .for_each(|(to, from)| *to = *from);
+    }
 }
 
 /// Three racers who each take the next free number; the order of who got which is the schedule.
