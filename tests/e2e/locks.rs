@@ -86,25 +86,46 @@ fn what_is_written_is_locked_and_what_is_hidden_is_found() {
             seen += 1;
         }
         assert!(seen > 6);
-        // Delete markers hide what is asked for by name; other bytes are written over what its name or the log proves.
-        for object in objects
-            .iter()
-            .filter(|object| !object.key.starts_with("keys/") && !object.key.starts_with("ledger/"))
-        {
+        // Whoever may write and delete names hides all of them, and writes other bytes over half of those.
+        for object in &objects {
             store.delete(&object.key).await.unwrap();
         }
-        for object in objects
-            .iter()
-            .filter(|object| object.key.starts_with("snapshots/") || object.key.starts_with("trees/"))
-        {
+        for (number, object) in objects.iter().enumerate() {
+            let pack = object.key.starts_with("packs/");
+            let over = match number % 2 {
+                _ if pack => noise(usize::try_from(object.size).unwrap(), 9),
+                0 => b"other bytes".to_vec(),
+                _ => continue,
+            };
             store
-                .put(&object.key, "other bytes".into(), PutOptions::OVERWRITE)
+                .put(&object.key, over.into(), PutOptions::OVERWRITE)
                 .await
                 .unwrap();
         }
     });
-    place.run("restore assets --to back").expect_code(0);
+    let restored = place.run("restore assets --to back --json").expect_code(0);
     assert_same(&place.env.path("src"), &place.env.path("back"));
+    // Each name that was read from another version is told, with the version.
+    let document = restored.json();
+    let recovered = document["recovered"].as_array().unwrap();
+    for prefix in ["muster.dsse", "keys/", "ledger/", "snapshots/", "trees/", "packs/"] {
+        let name = recovered
+            .iter()
+            .find(|name| name["object"].as_str().is_some_and(|object| object.starts_with(prefix)));
+        let name = name.unwrap_or_else(|| panic!("{prefix}: {document}"));
+        assert!(!name["version"].as_str().unwrap().is_empty(), "{name}");
+        assert!(
+            restored.stderr.contains(name["version"].as_str().unwrap()),
+            "{restored:?}"
+        );
+    }
+    // A host that remembers nothing of the repository finds as much.
+    std::fs::remove_dir_all(place.env.path(".muster")).unwrap();
+    place.run("snapshots assets").expect_code(0);
+    place.run("restore assets --to back-again").expect_code(0);
+    assert_same(&place.env.path("src"), &place.env.path("back-again"));
+    place.run("verify --repository --read-data").expect_code(0);
+    place.run("ledger check").expect_code(0);
 }
 
 #[test]

@@ -21,6 +21,7 @@ mod red;
 mod rehearsal;
 mod restore;
 mod resume;
+mod s3;
 mod scheduling;
 mod sqlite;
 mod trust;
