@@ -1,12 +1,11 @@
-//! Blocks that lie in several pieces. Each piece is compared with the first bytes of its hash on its way to the file; when all of them
-//! are written, the block is compared with its own, which alone proves them.
+//! Blocks that lie in several pieces. When all pieces are written, the block is compared with its hash, which alone proves them; only
+//! where it is not the block, each piece is compared with the first bytes of its own, so that what is wrong can be named.
 //!
-//! Invariant: a block is compared once, by whoever brought its last piece, and only where none was lost.
+//! Invariant: a block is compared once, by whoever brought its last piece. So a good block is hashed once.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use muster_archive::tree::Extent;
-use muster_signing::Digest;
+use muster_archive::tree::{Check, Extent, Location};
 
 /// A block on its way to its file.
 pub(crate) struct BlockTask {
@@ -18,7 +17,6 @@ pub(crate) struct BlockTask {
     /// Its pieces; what is between them is zeros.
     pub(crate) parts: Box<[Part]>,
     remaining: AtomicU32,
-    lost: AtomicBool,
 }
 
 /// A piece of a block.
@@ -26,8 +24,18 @@ pub(crate) struct Part {
     /// Where in the block it begins.
     pub(crate) within: usize,
     pub(crate) length: usize,
+    /// What its bytes are compared with when the block is wrong.
+    pub(crate) check: Check,
     /// Where it came from.
-    pub(crate) pack: Digest,
+    pub(crate) location: Location,
+    lost: AtomicBool,
+}
+
+impl Part {
+    /// Whether it could not be had, and was told to be lost.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.lost.load(Ordering::Relaxed)
+    }
 }
 
 impl BlockTask {
@@ -42,7 +50,9 @@ impl BlockTask {
                 parts.push(Part {
                     within: position,
                     length,
-                    pack: location.pack,
+                    check: extent.check,
+                    location: *location,
+                    lost: AtomicBool::new(false),
                 });
             }
             position += length;
@@ -53,15 +63,22 @@ impl BlockTask {
             length: position,
             remaining: AtomicU32::new(u32::try_from(parts.len()).ok()?),
             parts: parts.into(),
-            lost: AtomicBool::new(false),
         })
     }
 
-    /// One piece less; `true` to whoever brought the last of a block of which nothing was lost.
-    pub(crate) fn piece_done(&self, lost: bool) -> bool {
+    /// The piece at this place of the file is written, or lost; `true` to whoever brought the last.
+    pub(crate) fn piece_done(&self, offset: u64, lost: bool) -> bool {
         if lost {
-            self.lost.store(true, Ordering::Relaxed);
+            let at = |part: &&Part| self.offset + part.within as u64 == offset;
+            if let Some(part) = self.parts.iter().find(at) {
+                part.lost.store(true, Ordering::Relaxed);
+            }
         }
-        self.remaining.fetch_sub(1, Ordering::AcqRel) == 1 && !self.lost.load(Ordering::Relaxed)
+        self.remaining.fetch_sub(1, Ordering::AcqRel) == 1
+    }
+
+    /// Whether a part of it is lost: it cannot be compared with its hash.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.parts.iter().any(Part::is_lost)
     }
 }

@@ -1,11 +1,12 @@
 //! A plan carried out: one thread walks the listing and plans reads, the runtime fetches a bounded number of them ahead, every core
 //! decodes, compares and writes in place.
 //!
-//! Invariants: no byte is written that was not compared with its hash; what cannot be had is recorded and the rest goes on; memory is
+//! Invariants: no byte stays that was not compared with its hash; what cannot be had is recorded and the rest goes on; memory is
 //! bounded by one window of pieces and the bytes in flight, whatever the snapshot's size.
 
 mod later;
 mod produce;
+mod prove;
 mod resume;
 mod work;
 
@@ -307,11 +308,15 @@ impl<'a> Run<'a> {
         }
     }
 
+    fn note_damaged(&self, pack: Digest) {
+        let mut damaged = self.damaged.lock().unwrap_or_else(PoisonError::into_inner);
+        damaged.insert(pack);
+    }
+
     fn pack_lost(&self, piece: &crate::window::Piece, reason: &str, kind: LossKind) {
         piece.file.mark_lost();
         if kind.is_damage() {
-            let mut damaged = self.damaged.lock().unwrap_or_else(PoisonError::into_inner);
-            damaged.insert(piece.location.pack);
+            self.note_damaged(piece.location.pack);
         }
         let object = layout::pack(&piece.location.pack);
         self.lose(Lost::new(

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
-use muster_archive::{ArchiveError, FileDigest, FrameDecoder, HashKey, layout};
+use muster_archive::{ArchiveError, FileDigest, FrameDecoder, HashKey};
 use muster_signing::Digest;
 use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
@@ -17,13 +17,12 @@ use rustix::io::Errno;
 use super::Run;
 use super::produce::Ready;
 use crate::RestoreError;
-use crate::blocks::BlockTask;
 use crate::files::{FileTask, errno};
-use crate::loss::{LossKind, Lost, with_causes};
+use crate::loss::{LossKind, with_causes};
 use crate::window::{Job, Piece, Zeros, frame_of};
 
 /// Damaged frames that are read a second time before they are called so.
-const SECOND_LOOKS: u32 = 64;
+pub(super) const SECOND_LOOKS: u32 = 64;
 /// Bytes that are written or read back at once.
 const CHUNK: usize = 1 << 20;
 /// How long a thread waits for work without a look at whether everything is to end.
@@ -104,7 +103,8 @@ impl<'a> Worker<'a> {
             .progress(pieces.iter().map(|piece| u64::from(piece.length)).sum());
     }
 
-    /// Writes the pieces of one frame. One that is not right is read again by itself before it is called damaged.
+    /// Writes the pieces of one frame. One that is not right is read again by itself before it is called damaged: from the right version of
+    /// the pack, where somebody wrote over it.
     fn frame(&mut self, pack: &Digest, start: u64, pieces: &[Piece], bytes: &Bytes) {
         let Some(location) = pieces.first().map(|piece| piece.location) else {
             return;
@@ -123,7 +123,7 @@ impl<'a> Worker<'a> {
         let session = self.run.session;
         let again = session
             .repository
-            .read_pack_range(pack, begin..begin + u64::from(location.stored));
+            .read_pack_range_again(pack, begin..begin + u64::from(location.stored));
         match session.wait(again) {
             Err(_) => {}
             Ok(Ok(stored)) => {
@@ -156,14 +156,19 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Decodes a frame and compares all of its pieces with their hashes.
+    /// Decodes a frame and compares all of its pieces with their hashes, but for those that their block proves.
     fn decode(&mut self, pieces: &[Piece], stored: &[u8]) -> Result<(), Wrong> {
         let Some(first) = pieces.first() else { return Ok(()) };
         self.decoder
             .decode(&first.location, stored, &mut self.plain)
             .map_err(|error| Wrong::Frame(error.to_string()))?;
         self.run.traffic.decoded(self.plain.len());
-        if pieces.iter().all(|piece| self.is_right(piece)) {
+        // A piece of a block is proven with the block, when all of it is there.
+        let right = |piece: &Piece| match piece.block {
+            Some(_) => self.bytes_of(piece).is_some(),
+            None => self.is_right(piece),
+        };
+        if pieces.iter().all(right) {
             Ok(())
         } else {
             Err(Wrong::Hash)
@@ -220,9 +225,9 @@ impl Run<'_> {
     /// One piece less to wait for: it is written, or lost.
     pub(super) fn piece_done(&self, piece: &Piece, lost: bool) {
         if let Some(block) = &piece.block
-            && block.piece_done(lost)
+            && block.piece_done(piece.offset, lost)
             && !piece.file.is_refused()
-            && let Err(error) = self.prove(block, &piece.file)
+            && let Err(error) = self.prove_block(block, &piece.file)
         {
             self.target_failed(&piece.file, error);
         }
@@ -233,36 +238,6 @@ impl Run<'_> {
         if file.piece_done() {
             self.finish_file(file);
         }
-    }
-
-    /// Compares a block, all pieces of which are written, with its hash. What is not the block does not stay.
-    fn prove(&self, block: &BlockTask, file: &Arc<FileTask>) -> Result<(), Errno> {
-        let open = self.open.open(file)?;
-        let mut bytes = vec![0; block.length];
-        for part in &block.parts {
-            let into = &mut bytes[part.within..part.within + part.length];
-            open.read_exact_at(into, block.offset + part.within as u64)
-                .map_err(|error| errno(&error))?;
-        }
-        if self.plan.hash_key.hash(&bytes) == block.hash {
-            return Ok(());
-        }
-        file.mark_lost();
-        bytes.fill(0);
-        for part in &block.parts {
-            let offset = block.offset + part.within as u64;
-            open.write_all_at(&bytes[..part.length], offset)
-                .map_err(|error| errno(&error))?;
-            self.lose(Lost::new(
-                &file.path,
-                offset,
-                part.length as u64,
-                layout::pack(&part.pack),
-                "the pieces of a block fit their checks and not the block's hash",
-                LossKind::Damaged,
-            ));
-        }
-        Ok(())
     }
 
     /// All bytes of a file are there, or given up.

@@ -159,6 +159,14 @@ fn pieces_that_fit_make_up_their_block() {
 }
 
 #[test]
+fn the_hash_of_the_block_alone_proves_its_pieces() {
+    let (pieces, mut checks) = pieces();
+    checks[2][7] ^= 1;
+    let (report, bytes) = restore(&pieces, &checks, &key().hash(&block()));
+    assert!(report.lost.is_empty() && bytes == block(), "{:?}", report.lost);
+}
+
+#[test]
 fn pieces_that_fit_and_are_not_their_block_are_damage_and_do_not_stay() {
     let (pieces, checks) = pieces();
     let (report, bytes) = restore(&pieces, &checks, &key().hash(b"another block"));
@@ -174,8 +182,8 @@ fn pieces_that_fit_and_are_not_their_block_are_damage_and_do_not_stay() {
 
 #[test]
 fn of_a_block_with_a_lost_piece_the_others_come_back() {
-    let (pieces, mut checks) = pieces();
-    checks[2][7] ^= 1;
+    let (mut pieces, checks) = pieces();
+    pieces[2][100] ^= 1;
     let (report, bytes) = restore(&pieces, &checks, &key().hash(&block()));
     let lost: Vec<_> = report
         .lost
