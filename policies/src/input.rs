@@ -16,6 +16,7 @@ mod locate;
 mod nginx;
 mod properties;
 mod settings;
+mod spdx;
 mod walk;
 mod xml;
 mod yaml;

@@ -1,11 +1,12 @@
 //! Where policies and data come from on disk, and what is said when they are refused.
 //!
-//! `--data` follows OPA's layout: keys at the top of a file become keys of `data`, whatever folder the file lies in.
+//! `--data` follows OPA's layout: a file beneath a folder lies in `data` beneath the names of the folders between them, one that is named
+//! outright at the top.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 use thiserror::Error;
 
 use crate::engine::Engine;
@@ -120,6 +121,12 @@ pub(crate) fn load_data(engine: &mut Engine, paths: &[PathBuf]) -> Result<(), Po
             let name = file.display().to_string();
             let value =
                 input::parse_one(&bytes, Format::of(&name)).map_err(|e| PolicyError::refused(&name, None, e))?;
+            let between = file.strip_prefix(path).ok().and_then(Path::parent);
+            let names = between.into_iter().flat_map(Path::components).rev();
+            let value = names.fold(value, |value, name| {
+                let name = name.as_os_str().to_string_lossy().into_owned();
+                Value::Object(Map::from_iter([(name, value)]))
+            });
             if !matches!(value, Value::Object(_)) {
                 return Err(PolicyError::refused(
                     &name,

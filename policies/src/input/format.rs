@@ -4,7 +4,7 @@
 
 use serde_json::Value;
 
-use super::{docker, dotenv, edn, hcl, ignore, ini, jsonc, nginx, properties, settings, xml};
+use super::{docker, dotenv, edn, hcl, ignore, ini, jsonc, nginx, properties, settings, spdx, xml};
 
 /// The formats that are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +25,7 @@ pub(crate) enum Format {
     Postgres,
     Properties,
     Redis,
+    Spdx,
     Toml,
     Xml,
     Yaml,
@@ -48,6 +49,7 @@ const NAMES: &[(&str, Format)] = &[
     ("postgresql", Format::Postgres),
     ("properties", Format::Properties),
     ("redis", Format::Redis),
+    ("spdx", Format::Spdx),
     ("toml", Format::Toml),
     ("xml", Format::Xml),
     ("yaml", Format::Yaml),
@@ -69,7 +71,7 @@ const OWN: &[&str] = &["mariadb", "pg_hba", "postgresql", "redis"];
 const TEXTPROTO: &[&str] = &["textproto", "textpb"];
 
 /// Formats of Conftest for which there is no parser here.
-const WITHOUT: &[&str] = &["cue", "groovy", "hocon", "jsonnet", "spdx", "textproto", "vcl"];
+const WITHOUT: &[&str] = &["cue", "groovy", "hocon", "jsonnet", "textproto", "vcl"];
 
 impl Format {
     /// The format that a file's name announces.
@@ -189,6 +191,7 @@ impl Format {
             Self::Postgres => settings::postgres(text),
             Self::Properties => properties::parse(text),
             Self::Redis => settings::redis(text),
+            Self::Spdx => spdx::parse(text),
             Self::Toml => toml(text),
             Self::Xml => xml::parse(text),
         }

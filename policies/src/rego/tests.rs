@@ -215,6 +215,20 @@ fn strict_mode_refuses_what_is_assigned_or_imported_and_not_used() {
     );
 }
 
+#[test]
+fn a_comprehension_may_use_an_outer_variable_above_its_own_of_that_name() {
+    let refusal = |text: &str| {
+        let source = Source::parse(text, Dialect::V1).unwrap();
+        super::compile(&[source], Options::default(), &|_| true)
+            .err()
+            .map(|faults| faults[0].1.what.clone())
+    };
+    let outer = "package p\nt if { n := input.a; [n | input.b == n; n := 1] == [] }\n";
+    assert_eq!(refusal(outer), None);
+    let alone = "package p\nt := [n | input.b == n; n := 1]\n";
+    assert_eq!(refusal(alone).as_deref(), Some("var n referenced above"));
+}
+
 /// What no case speaks of, with OPA's answer.
 const MORE: [(&str, &str); 3] = [
     (

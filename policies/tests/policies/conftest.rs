@@ -209,6 +209,10 @@ fn stdin_and_json_arrays_and_data_are_read() {
     );
     options.stdin = b"port: 443\n---\nport: 25\n".to_vec();
     assert_eq!(check(&["-".into()], &options).unwrap().summary.fail, 1);
+    // Beneath a folder that is named, the names between count.
+    bench.write("all/allowed/ports.json", "{\"ports\": [25, 443]}");
+    options.data = vec![bench.write("all/top.yaml", "other: 1\n").parent().unwrap().to_owned()];
+    assert_eq!(check(&["-".into()], &options).unwrap().summary.fail, 0);
 }
 
 #[test]

@@ -274,6 +274,18 @@ impl Locals<'_> {
             && part.dotted().is_some_and(|path| is_built_in(&path))
     }
 
+    /// Takes note of a name that is used in this body before anything declares it, here or further out.
+    fn meet(&mut self, name: &str) {
+        let shown = |scope: &Scope| scope.0.get(name).is_some_and(|local| local.visible);
+        let declared = self.args.contains(name) || self.scopes.iter().skip(1).any(shown);
+        if let Some((seen, outer)) = self.seen.split_last_mut()
+            && !declared
+            && !outer.iter().any(|seen| seen.contains(name))
+        {
+            seen.insert(name.to_owned());
+        }
+    }
+
     fn variable(&mut self, name: &mut String, span: Span) {
         if matches!(name.as_str(), "input" | "data") || name.starts_with('$') {
             return;
@@ -282,9 +294,7 @@ impl Locals<'_> {
             *name = self.fresh.wildcard();
             return;
         }
-        if let Some(seen) = self.seen.last_mut() {
-            seen.insert(name.clone());
-        }
+        self.meet(name);
         let mut hidden = false;
         for scope in self.scopes.iter_mut().rev() {
             match scope.0.get_mut(name) {
