@@ -1,7 +1,7 @@
 //! Appending to a log: entry bundles and tiles under names that hold the new size, then the checkpoint.
 //!
 //! Invariant: bytes of others are never adopted. Where the bundle of the next size is taken and the checkpoint does not move past it,
-//! somebody died there: a new incarnation goes on. What it takes does not grow with the log.
+//! somebody died there: a new incarnation goes on, and sorts before every other. What it takes does not grow with the log.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -78,6 +78,7 @@ pub async fn append(
     let public = key.public();
     let _lock = lock(place, &public).await?;
     let (mut hint, mut patience, mut seen) = (after, Patience::default(), None);
+    let mut passed_by: Option<String> = None;
     for _ in 0..ATTEMPTS {
         let (head, memory) = match hint.take() {
             Some(head) if still(place, &public, head).await? => {
@@ -87,7 +88,16 @@ pub async fn append(
             _ => present(place, key).await?,
         };
         let note = head.as_ref().map(|head| head.note.clone());
-        patience.moved(seen != note);
+        // A newer incarnation has no head yet: another process opens it, or died there.
+        let waits = passed_by.as_ref().is_some_and(|newer| {
+            let head = head.as_ref();
+            head.is_none_or(|head| head.incarnation > *newer)
+        });
+        patience.moved(seen != note && !waits);
+        if waits && !patience.is_over() {
+            tokio::time::sleep(patience.wait(edge)).await;
+            continue;
+        }
         let head = match head.filter(|_| !patience.is_over()) {
             Some(head) => head,
             None => open(place, key, edge).await?,
@@ -97,7 +107,8 @@ pub async fn append(
             memory.raise([(grown.incarnation.as_str(), &grown.checkpoint)]);
             // Whoever took this run for dead meanwhile went on in a newer incarnation, which is where readers look.
             let newest = head::incarnation_after(place.store, &public, None).await?;
-            if newest.is_none_or(|newest| newest >= grown.incarnation) {
+            passed_by = newest.filter(|newest| *newest < grown.incarnation);
+            if passed_by.is_none() {
                 return Ok(Appended {
                     index: grown.checkpoint.size - 1,
                     incarnation: grown.incarnation,
@@ -167,10 +178,12 @@ async fn open(place: &Place<'_>, key: &SecretKey, edge: &dyn Edge) -> Result<Hea
         heads.extend(head::newest(place.store, place.repository, other, None).await?);
     }
     let own = newest_few(place, &public).await?;
-    let newest = own.first().and_then(|head| {
-        let order = head.incarnation.get(..16)?;
-        u64::from_str_radix(order, 16).ok()
-    });
+    // One that somebody died in while opening it sorts among them too, whatever clock it had.
+    let newest = head::incarnation_after(place.store, &public, None).await?;
+    let named = own.iter().map(|head| &head.incarnation).chain(&newest);
+    let newest = named
+        .filter_map(|incarnation| u64::from_str_radix(incarnation.get(..16)?, 16).ok())
+        .min();
     let mut last = Last::default();
     for head in own.iter().rev() {
         last.merge(head.last().seen_from_elsewhere(&head.incarnation));

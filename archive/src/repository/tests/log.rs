@@ -310,6 +310,28 @@ fn an_entry_of_one_that_was_taken_for_dead_still_comes_to_stand_where_readers_lo
     assert_eq!(newest, 3, "opened, nine, and two once more");
 }
 
+#[test]
+fn one_that_died_while_it_opened_a_log_by_a_clock_that_was_ahead_stops_nobody() {
+    let world = World::new();
+    let (repository, _) = world.init().unwrap();
+    let host = Host::new(&world, &repository, true);
+    let origin = host.wait(&[snapshot(1)]);
+    let dead = "0000010000000000-00000000";
+    let bundle = format!(
+        "{}{dead}/tile/entries/000.p/1",
+        layout::log(&world.writer.public().id())
+    );
+    let put = world.objects.put(&bundle, Bytes::from("x"), PutOptions::CREATE);
+    world.runtime.block_on(put).unwrap();
+    let after = host.wait(&[snapshot(2)]);
+    assert!(*after.incarnation < *dead, "readers look in the first one");
+    assert_eq!(host.wait(&[snapshot(3)]), Appended { index: 2, ..after });
+    assert_eq!(logged(&world, &repository), (vec![1, 2, 3], Some(3)));
+    let logs = world.runtime.block_on(repository.logs(Role::Writer)).unwrap();
+    let old = logs.iter().find(|log| log.incarnation == origin.incarnation);
+    assert!(old.unwrap().entries.len() <= 3, "said once and not again and again");
+}
+
 /// Signs other entries as the whole of a log.
 fn rewrite(world: &World, repository: &str, log: &Log, entries: &[Vec<u8>]) {
     let base = format!("{}/", log.name());
