@@ -118,8 +118,9 @@ fn kill(
         host: to.image(),
         words: format!("killed at {died}"),
     };
-    if fate == Fate::Torn && replaced_at_once(&died) {
-        seen.names_the_torn_one(&died);
+    let torn = died.split([' ', ',']).find(|word| replaced_at_once(word));
+    if let Some(torn) = torn.filter(|torn| fate == Fate::Torn && sim.read(torn) != base.sim.read(torn)) {
+        seen.names(torn);
         return true;
     }
     left(&seen);
@@ -142,26 +143,25 @@ fn kill(
 }
 
 /// The objects that a place must put whole or not at all, as a rename and an S3 server do.
-fn replaced_at_once(died: &str) -> bool {
-    let names = ["put muster.dsse,", "put keys/", "/checkpoint,"];
-    names.iter().any(|name| died.contains(name))
+fn replaced_at_once(key: &str) -> bool {
+    key == "muster.dsse" || key.starts_with("keys/") || key.ends_with("/checkpoint")
 }
 
 impl Left<'_> {
     /// Where a place tore what it must not tear, nobody believes it, and the object is named.
-    fn names_the_torn_one(&self, died: &str) {
+    fn names(&self, torn: &str) {
         let outcome = self.base.world.open(self.sim.store(), &Host::fresh());
         let outcome = outcome.and_then(|repository| self.base.world.runtime.block_on(repository.check_ledger()));
         let told = match outcome {
             Ok(checked) => checked.damaged.iter().map(|error| chain(error)).collect(),
             Err(error) => chain(&error),
         };
-        let key = died
-            .split([' ', ','])
-            .find(|word| word.contains('/'))
-            .unwrap_or("descriptor");
-        let key = if key.starts_with("keys/") { "key document" } else { key };
-        assert!(told.contains(key), "{}: {told}", self.words);
+        let named = match torn {
+            "muster.dsse" => "descriptor",
+            torn if torn.starts_with("keys/") => "key document of epoch 1",
+            torn => torn,
+        };
+        assert!(told.contains(named), "{}: {told}", self.words);
     }
 
     fn see(&self) -> Seen<'_> {

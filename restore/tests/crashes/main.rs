@@ -7,4 +7,5 @@
 
 mod kills;
 mod races;
+mod weather;
 mod world;

@@ -156,3 +156,38 @@ fn without_conditional_creates_writers_of_different_keys_and_new_hosts_lose_noth
         6,
     );
 }
+
+#[test]
+fn a_recipient_who_is_let_in_during_a_backup_reads_what_is_backed_up_next() {
+    let world = World::new(true);
+    let (sim, home) = begun(&world, Bucket::PLAIN);
+    let moments = [
+        None,
+        Some(Moment::After("put runs/")),
+        Some(Moment::Before("put snapshots/")),
+    ];
+    for_each(&seeds(9), |seed| {
+        let held = moments[usize::try_from(*seed).unwrap() % 3].map(|from| Held { client: 0, from });
+        let words = format!("seed {seed}, {held:?}");
+        let (sim, host, admin) = (sim.fork_with(*seed), home.image(), Host::fresh());
+        let (writer, root) = (sim.process("writer"), sim.process("root"));
+        let backup: Deed<'_, _> = Box::new(|| {
+            let edge = RunEdge::at(1000, *seed);
+            world.backup(writer.store(), &host, &edge, (0, 1)).map(|_| ())
+        });
+        let rotate: Deed<'_, _> = Box::new(|| world.rotate(root.store(), &admin, &RunEdge::at(1001, *seed)));
+        for outcome in crowd(*seed, held, vec![(&writer, backup), (&root, rotate)]) {
+            outcome.unwrap_or_else(|error| panic!("{words}: {}", chain(&error)));
+        }
+        world
+            .backup(sim.store(), &host, &RunEdge::at(2000, *seed), (0, 2))
+            .unwrap();
+        let seen = world.see(&sim, &words);
+        assert_eq!(seen.is_whole(), [0, 1, 2], "{words}");
+        for point in seen.points() {
+            seen.restores(&point);
+        }
+        let newcomer = world.see_as(1, &sim, &words);
+        assert_eq!(newcomer.restores(&newcomer.latest().unwrap()), 2, "{words}");
+    });
+}

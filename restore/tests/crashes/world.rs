@@ -29,7 +29,11 @@ pub(crate) const STORE: &str = "store";
 
 const PAGE: usize = 8192;
 const PAGES: usize = 40;
-const IDENTITY: &str = "AGE-SECRET-KEY-1QURSWPC8QURSWPC8QURSWPC8QURSWPC8QURSWPC8QURSWPC8QURSKMP32K";
+/// Who can decrypt from the beginning on, and who is let in later.
+const IDENTITIES: [&str; 2] = [
+    "AGE-SECRET-KEY-1QURSWPC8QURSWPC8QURSWPC8QURSWPC8QURSWPC8QURSWPC8QURSKMP32K",
+    "AGE-SECRET-KEY-1QYQSZQGPQYQSZQGPQYQSZQGPQYQSZQGPQYQSZQGPQYQSZQGPQYQSZ9K4CN",
+];
 
 /// The clock of one run, and bytes that no other run draws.
 pub(crate) struct RunEdge {
@@ -204,7 +208,9 @@ impl World {
             .build()
             .unwrap();
         let identity = folder();
-        fs::write(identity.path().join("key"), IDENTITY).unwrap();
+        for (number, text) in IDENTITIES.iter().enumerate() {
+            fs::write(identity.path().join(number.to_string()), text).unwrap();
+        }
         Self {
             runtime,
             root: SecretKey::generate([1; 32]),
@@ -223,8 +229,26 @@ impl World {
         SecretKey::generate([10 + number; 32])
     }
 
-    fn identities(&self) -> Identities {
-        Identities::read(&self.identity.path().join("key")).unwrap()
+    fn identities(&self, number: usize) -> Identities {
+        Identities::read(&self.identity.path().join(number.to_string())).unwrap()
+    }
+
+    /// `muster keys rotate`: the second identity is let in.
+    pub(crate) fn rotate(&self, store: Arc<dyn ObjectStore>, host: &Host, edge: &RunEdge) -> Result<(), ArchiveError> {
+        let recipients = [0, 1]
+            .into_iter()
+            .flat_map(|number| self.identities(number).recipients());
+        let options = InitOptions {
+            root: Some(&self.root),
+            believed: self.root.public(),
+            keys: Vec::new(),
+            recipients: recipients.collect(),
+            lock: None,
+            state_dir: &host.state(),
+        };
+        self.runtime
+            .block_on(Repository::rotate(store, options, edge))
+            .map(|_| ())
     }
 
     /// `muster init` with so many writers.
@@ -242,7 +266,7 @@ impl World {
             &edge.now(),
         )];
         keys.extend((0..writers).map(|n| KeyEntry::new(Role::Writer, Self::writer(n).public(), "w", &edge.now())));
-        let recipients = self.identities().recipients().into_iter();
+        let recipients = self.identities(0).recipients().into_iter();
         let options = InitOptions {
             root: Some(&self.root),
             believed: self.root.public(),
@@ -319,12 +343,17 @@ impl World {
         self.runtime.block_on(commit).map(|_| ())
     }
 
-    /// What somebody sees of the bucket who never saw it before, holds every key, and has good luck.
+    /// What somebody sees of the bucket who never saw it before, could decrypt from the beginning on, and has good luck.
     pub(crate) fn see(&self, sim: &Sim, words: &str) -> Seen<'_> {
+        self.see_as(0, sim, words)
+    }
+
+    /// The same, of the identity with this number.
+    pub(crate) fn see_as(&self, identity: usize, sim: &Sim, words: &str) -> Seen<'_> {
         let host = Host::fresh();
         let opened = self.open(sim.store(), &host);
         let repository = opened.unwrap_or_else(|error| panic!("{words}: {}", chain(&error)));
-        let repository = repository.with_identities(self.identities());
+        let repository = repository.with_identities(self.identities(identity));
         Seen {
             world: self,
             repository,
