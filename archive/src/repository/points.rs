@@ -219,6 +219,10 @@ impl Repository {
             // Whether this is damage to a point or a stray object is for the logs to say.
             return Ok(None);
         };
+        if layout::manifest(store, &manifest.snapshot) != object.key {
+            // Another point's manifest stands in this one's place.
+            return Ok(None);
+        }
         let Some(seen) = manifest.log.clone() else {
             return Ok(None);
         };
