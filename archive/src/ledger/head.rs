@@ -1,7 +1,8 @@
 //! The head of a log: its signed checkpoint, the right edge of its tiles, and its last entries.
 //!
 //! Invariant: nothing is believed that the signed root does not give. What it takes to open a head, to look back into the log, or to
-//! show that it grew out of an older head is a handful of requests, whatever its length: one more for each 256-fold.
+//! show that it grew out of an older head is a handful of requests, whatever its length: one more for each 256-fold. Only where a
+//! tile at the edge is lost is it made again of those beneath it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -122,12 +123,12 @@ pub(super) async fn of(
             return Ok(None);
         };
         let size = checkpoint.size;
-        let read = behind(store, key, incarnation, (&checkpoint, &note), false).await;
-        let read = match read {
-            Err(error @ ArchiveError::Damaged { .. }) => {
-                let first = behind(store, key, incarnation, (&checkpoint, &note), true).await;
-                first.map_err(|_| error)
-            }
+        let again = async |way| behind(store, key, incarnation, (&checkpoint, &note), way).await;
+        let read = match again(Way::AsItIs).await {
+            Err(error @ ArchiveError::Damaged { .. }) => match again(Way::FirstVersion).await {
+                Ok(first) => Ok(first),
+                Err(_) => again(Way::MadeAgain).await.map_err(|_| error),
+            },
             read => read,
         };
         match read {
@@ -135,7 +136,7 @@ pub(super) async fn of(
             Err(error @ ArchiveError::Missing { .. }) => {
                 signed = self::checkpoint(store, repository, key, incarnation).await?;
                 if signed.as_ref().is_some_and(|now| now.checkpoint.size == size) {
-                    return Err(error);
+                    return again(Way::MadeAgain).await.map(Some).map_err(|_| error);
                 }
             }
             other => return other.map(Some),
@@ -147,14 +148,26 @@ pub(super) async fn of(
     })
 }
 
-/// Reads what stands behind a checkpoint: the edge of its tiles and its last bundle; of each the `first` version, if asked.
+/// How the edge of a log is read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// What stands under each name.
+    AsItIs,
+    /// The first version of each.
+    FirstVersion,
+    /// Tiles of hashes are not read but made of what lies beneath them.
+    MadeAgain,
+}
+
+/// Reads what stands behind a checkpoint: the edge of its tiles and its last bundle.
 async fn behind(
     store: &Arc<dyn ObjectStore>,
     key: &PublicKey,
     incarnation: &str,
     (checkpoint, note): (&Checkpoint, &[u8]),
-    first: bool,
+    way: Way,
 ) -> Result<Head, ArchiveError> {
+    let first = way == Way::FirstVersion;
     let base = format!("{}{incarnation}/", layout::log(&key.id()));
     let size = checkpoint.size;
     let (partial, mut levels) = (size % WIDTH, vec![Vec::new(); tiles::edge_levels(size) as usize]);
@@ -165,8 +178,12 @@ async fn behind(
     }
     for (level, hashes) in (0u32..).zip(&mut levels).skip(1) {
         let width = tiles::edge_width(level, size);
+        let place = (level, tiles::edge_index(level, size), width);
         if width > 0 {
-            *hashes = tile(store, &base, (level, tiles::edge_index(level, size), width), first).await?;
+            *hashes = match way {
+                Way::MadeAgain => made_again(store, &base, place).await?,
+                _ => tile(store, &base, place, first).await?,
+            };
         }
     }
     let edge = Edge::of(levels, size).filter(|edge| edge.root() == checkpoint.root);
@@ -188,6 +205,26 @@ async fn behind(
         head.tail = Tiles::new(store, &head).bundle(size / WIDTH - 1).await?;
     }
     Ok(head)
+}
+
+/// The hashes of a tile that is lost: the roots of those beneath it, the lowest of all made of the entries.
+async fn made_again(
+    store: &Arc<dyn ObjectStore>,
+    base: &str,
+    (level, index, width): (u32, u64, u64),
+) -> Result<Vec<Digest>, ArchiveError> {
+    let mut hashes = Vec::new();
+    for child in index * WIDTH..index * WIDTH + width {
+        let below = match level {
+            1 => {
+                let entries = bundle(store, base, child, WIDTH, false).await?;
+                entries.iter().map(|entry| merkle::leaf_hash(entry)).collect()
+            }
+            _ => tile(store, base, (level - 1, child, WIDTH), false).await?,
+        };
+        hashes.push(merkle::root(&below));
+    }
+    Ok(hashes)
 }
 
 /// The newest incarnation's head of one key, compared with what `state` remembers of it; `None` where the key has no log yet.
