@@ -27,7 +27,7 @@ impl From<ArchiveError> for CommandError {
             | ArchiveError::Missing { .. }
             | ArchiveError::Untrusted { .. }
             | ArchiveError::Trust { .. }
-            | ArchiveError::Log { .. } => (Kind::Damaged, vec!["muster verify --repository --read-data".into()]),
+            | ArchiveError::Log { .. } => (Kind::Damaged, vec![after_damage(&error)]),
             ArchiveError::OtherRoot { .. } => (
                 Kind::Key,
                 vec!["check [trust] root and [repository] url: they belong to different repositories".into()],
@@ -77,6 +77,23 @@ impl From<ArchiveError> for CommandError {
             Some(object) => error.context(format!("read {object}")),
             None => error,
         }
+    }
+}
+
+/// What to do about damage. Without what says who is believed, and without the logs, nobody verifies anything: it must come back.
+fn after_damage(error: &ArchiveError) -> String {
+    let object = match error {
+        ArchiveError::Damaged { object, .. }
+        | ArchiveError::Missing { object, .. }
+        | ArchiveError::Untrusted { object, .. } => object,
+        _ => layout::DESCRIPTOR,
+    };
+    let first = object.split('/').next().unwrap_or_default();
+    match first {
+        layout::DESCRIPTOR | "keys" | "ledger" => {
+            "put it back from a copy of the repository, or an older version of it in the bucket (docs/damage.md)".into()
+        }
+        _ => "muster verify --repository --read-data".into(),
     }
 }
 
