@@ -91,8 +91,14 @@ impl Parent {
             return Ok(Self::none());
         }
         let mut objects = repository.objects_of(manifest).await?;
-        objects.retain(|(what, _), _| *what != Named::Run);
-        let lost = lost_packs(repository, manifest.sequence, &objects).await?;
+        let lean = openable(repository, lean, manifest, &objects).await?;
+        if lean == Lean::Nothing {
+            return Ok(Self::none());
+        }
+        let suspects = repository.suspects()?;
+        let lost = lost_packs(repository, manifest.sequence, &objects, &suspects).await?;
+        // A tree object that is not whole is put again: as if the parent did not name it.
+        objects.retain(|(what, id), _| *what != Named::Run && !(*what == Named::Tree && suspects.contains(id)));
         for pack in &lost {
             objects.remove(&(Named::Pack, *pack));
         }
@@ -303,14 +309,50 @@ impl Parent {
     }
 }
 
+/// Of `lean` what can still be opened: a run whose wrapped key is gone, or is not the one that was listed, is leaned on no more.
+async fn openable(
+    repository: &Repository,
+    lean: Lean,
+    manifest: &Manifest,
+    listed: &BTreeMap<(Named, Digest), u64>,
+) -> Result<Lean, ArchiveError> {
+    let (Lean::Runs(mut allowed), Some(encryption)) = (lean.clone(), &manifest.encryption) else {
+        return Ok(lean);
+    };
+    let mut wrapped = stream::iter(encryption.runs.iter().copied())
+        .map(|run| async move { (run.run, repository.run_objects(&[run]).await) })
+        .buffered(PARALLEL);
+    let mut seen: BTreeMap<Digest, RunId> = BTreeMap::new();
+    while let Some((run, found)) = wrapped.next().await {
+        let whole = match found {
+            Ok(found) => found
+                .into_iter()
+                .find(|(_, digest, length)| listed.get(&(Named::Run, *digest)) == Some(length)),
+            Err(error) if error.is_damage() => None,
+            Err(error) => return Err(error),
+        };
+        // The key of another run is listed too: of two that are the same neither is believed.
+        let twin = whole.as_ref().and_then(|found| seen.insert(found.1, run));
+        if whole.is_none() || twin.is_some() {
+            tracing::warn!(%run, "its wrapped key is lost or not its own: what it sealed is stored again");
+            allowed.retain(|other| *other != run && Some(*other) != twin);
+        }
+    }
+    Ok(if allowed.is_empty() {
+        Lean::Nothing
+    } else {
+        Lean::Runs(allowed)
+    })
+}
+
 /// The packs of a list that this host knows to be lost, or that are not there in their length. Of many packs some are asked for at
 /// each run, so that all were asked for after some runs.
 async fn lost_packs(
     repository: &Repository,
     sequence: u64,
     objects: &BTreeMap<(Named, Digest), u64>,
+    suspects: &BTreeSet<Digest>,
 ) -> Result<Vec<Digest>, ArchiveError> {
-    let suspects: BTreeSet<Digest> = repository.suspects()?;
     let packs: Vec<(Digest, u64)> = objects
         .iter()
         .filter(|((what, _), _)| *what == Named::Pack)
