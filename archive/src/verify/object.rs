@@ -104,15 +104,23 @@ impl Asking<'_> {
                 check_length(&step, head.size)?;
             }
             let named = step.id.filter(|_| step.what.is_some());
-            if let (Some(told), Some(named)) = (head.sha256, named)
-                && told != named
-            {
-                // The checksum is the server's word for what the name means now: another version may still be the right one.
-                let bytes = self.fetch(&step, &found).await?;
-                check_length(&step, bytes.len() as u64)?;
-                found = self.version_with(&step, named).await.map_or(found, Found::Version);
-                verdict.recovered = true;
-                verdict.lock = self.head(&step, &found).await?.retention;
+            match (head.sha256, named) {
+                (Some(told), Some(named)) if told != named => {
+                    // The checksum is the server's word for what the name means now: another version may still be the right one.
+                    let bytes = self.fetch(&step, &found).await?;
+                    check_length(&step, bytes.len() as u64)?;
+                    found = self.version_with(&step, named).await.map_or(found, Found::Version);
+                    verdict.recovered = true;
+                    verdict.lock = self.head(&step, &found).await?.retention;
+                }
+                // What muster wrote there has a checksum. What has none was written by somebody else, or before the place was known to keep any.
+                (None, Some(named)) if self.repository.capabilities().checksum => {
+                    if let Some(version) = self.version_with(&step, named).await {
+                        found = Found::Version(version);
+                        verdict.lock = self.head(&step, &found).await?.retention;
+                    }
+                }
+                _ => {}
             }
         }
         if let Found::Version(_) = found {
