@@ -25,8 +25,8 @@ const SHOWN: usize = 50;
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "The directory must be empty or absent. A damaged archive gives back all that is whole, lists the
-rest, writes a signed loss report beside the directory and exits 7. On another machine a muster.toml with [repository] url and [trust] root is all
-that it needs.
+rest, writes a signed loss report beside the directory and exits 7. On another machine a muster.toml
+with [repository] url and [trust] root is all that it needs.
 
 Examples:
   muster restore accounts --to /var/lib/postgresql/15/restored
@@ -119,6 +119,14 @@ pub(crate) fn run(context: &Context, args: Restore) -> Result<Exit, CommandError
     let plan = muster_restore::plan(&session, &manifest, &options).map_err(|error| match error {
         RestoreError::NothingMatches { .. } => {
             CommandError::new(Kind::Failed, error).hint(format!("muster ls {}@{}", point.store, point.snapshot))
+        }
+        RestoreError::Archive(ref damage) if damage.is_damage() => {
+            let older = context.wait(repository.older(&point)).ok().flatten();
+            let hint = older.map(|older| {
+                let (store, snapshot, to) = (older.store, older.snapshot, args.to.display());
+                format!("muster restore {store}@{snapshot} --to {to}")
+            });
+            hint.into_iter().fold(error.into(), CommandError::hint)
         }
         other => other.into(),
     })?;
