@@ -25,6 +25,7 @@ mod s3;
 mod scheduling;
 mod sqlite;
 mod trust;
+mod verify;
 
 use muster_testkit::env::TestEnv;
 
