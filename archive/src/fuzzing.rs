@@ -21,7 +21,7 @@ pub use crate::writer::fuzzing::journal_again;
 pub fn leaf(entries: &[TreeEntry]) -> Option<Vec<u8>> {
     let mut builder = LeafBuilder::default();
     entries.iter().for_each(|entry| builder.push(entry));
-    Some(builder.finish(None).ok()?.0)
+    builder.finish(None).ok()?.0.object(None).ok()
 }
 
 /// A map of these extents.
@@ -42,13 +42,13 @@ pub fn tree_index(child: Digest, first: &[u8]) -> Option<Vec<u8>> {
         ordered: true,
         children: vec![child],
     };
-    index.encode(None).ok()
+    index.body().object(None).ok()
 }
 
 /// A tree's index as it would be written again, and how many children it has.
 pub fn tree_index_again(object: &[u8]) -> Option<(Vec<u8>, usize)> {
     let index = read_index(object, None).ok()?;
-    Some((index.encode(None).ok()?, index.children.len()))
+    Some((index.body().object(None).ok()?, index.children.len()))
 }
 
 /// A pack of these frames: bytes, whether they are raw, decoded length.

@@ -9,7 +9,7 @@ pub(crate) mod wire;
 #[cfg(test)]
 pub(crate) use codec::decode_index;
 pub(crate) use codec::{
-    Child, Index, LeafBuilder, OBJECT_MAX, Packs, encode_map, read_index, read_leaf, read_map, sealed_at,
+    Body, Child, Index, LeafBuilder, OBJECT_MAX, Packs, encode_map, read_index, read_leaf, read_map, sealed_at,
 };
 pub use codec::{decode_index_children, decode_leaf, decode_map};
 

@@ -242,12 +242,12 @@ impl SnapshotWriter {
                 let sealing = Sealing::begin(repository.clone(), handle, &edge)?;
                 let url = repository.url();
                 let setting = Setting {
-                    parent,
+                    parent: Arc::clone(&parent),
                     uploader,
                     edge,
                     table_bytes,
                     url,
-                    tree: TreeBuilder::new(&key, page, in_order, repository, index, sealing.tree()),
+                    tree: TreeBuilder::new(&key, page, in_order, repository, index, sealing.tree(), parent),
                     sealing,
                     index: place,
                     journal: noted,

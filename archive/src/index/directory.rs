@@ -17,6 +17,8 @@ use crate::tree::{FILE_MAX, PATH_MAX};
 const FILES_MAX: usize = 1 << 16;
 /// Most chunks of a set.
 const CHUNKS_MAX: usize = 1 << 20;
+/// Most tree objects of a set.
+const TREES_MAX: usize = 1 << 20;
 
 /// When something happened: seconds since the epoch, and nanoseconds.
 pub(crate) type Instant = (i64, u32);
@@ -156,6 +158,16 @@ pub(crate) struct ChunkRef {
     pub(crate) first: Vec<u8>,
 }
 
+/// A sealed listing leaf or tree index. Sealed again it would be another object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SealedTree {
+    /// BLAKE3 of its kind and decoded body.
+    pub(crate) hash: [u8; 32],
+    pub(crate) id: Digest,
+    /// The run that sealed it.
+    pub(crate) run: RunId,
+}
+
 /// The root of an index set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Root {
@@ -163,6 +175,8 @@ pub(crate) struct Root {
     /// When the run that wrote it began: milliseconds since the epoch.
     pub(crate) started_ms: u64,
     pub(crate) chunks: Vec<ChunkRef>,
+    /// Of the snapshot's tree, in an encrypted repository.
+    pub(crate) trees: Vec<SealedTree>,
 }
 
 impl Root {
@@ -173,6 +187,12 @@ impl Root {
         for chunk in &self.chunks {
             body.extend_from_slice(chunk.id.as_bytes());
             put_bytes(&mut body, &chunk.first);
+        }
+        put_varint(&mut body, self.trees.len() as u64);
+        for tree in &self.trees {
+            body.extend_from_slice(&tree.hash);
+            body.extend_from_slice(tree.id.as_bytes());
+            body.extend_from_slice(tree.run.as_bytes());
         }
         body
     }
@@ -196,11 +216,21 @@ impl Root {
             }
             chunks.push(chunk);
         }
+        let count = cursor.count(TREES_MAX, 80)?;
+        let mut trees = Vec::with_capacity(count);
+        for _ in 0..count {
+            trees.push(SealedTree {
+                hash: cursor.array()?,
+                id: Digest::from_bytes(cursor.array()?),
+                run: RunId::from_bytes(cursor.array()?),
+            });
+        }
         cursor.finish()?;
         Ok(Self {
             hash_key,
             started_ms,
             chunks,
+            trees,
         })
     }
 

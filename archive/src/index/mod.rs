@@ -20,7 +20,7 @@ mod tests;
 mod write;
 
 pub(crate) use cache::Cache;
-pub(crate) use directory::{FileRecord, Instant, LeafRef, Remembered};
+pub(crate) use directory::{FileRecord, Instant, LeafRef, Remembered, SealedTree};
 pub use key::IndexKey;
 pub(crate) use key::IndexSeal;
 pub(crate) use prints::{hash_block, page_size};

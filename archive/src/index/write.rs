@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use muster_signing::Digest;
 
 use super::IndexError;
-use super::directory::{ChunkRef, FileRecord, Root};
+use super::directory::{ChunkRef, FileRecord, Root, SealedTree};
 use super::key::IndexSeal;
 use super::object::{DIRECTORY, LEAF, ROOT, encode};
 use super::segment::Segment;
@@ -69,6 +69,7 @@ impl IndexWriter {
                 hash_key,
                 started_ms,
                 chunks: Vec::new(),
+                trees: Vec::new(),
             },
             objects: Vec::new(),
         }
@@ -79,6 +80,11 @@ impl IndexWriter {
         let mut body = Vec::new();
         segment.encode(&mut body);
         self.object(LEAF, &body)
+    }
+
+    /// Remembers a sealed object of the tree.
+    pub(crate) fn tree(&mut self, tree: SealedTree) {
+        self.root.trees.push(tree);
     }
 
     /// Remembers a file.

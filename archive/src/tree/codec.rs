@@ -34,6 +34,26 @@ const KIND_INDEX: u8 = 3;
 /// Most bytes of a tree object: an incompressible body and zstd's overhead.
 pub(crate) const OBJECT_MAX: u64 = (BODY_MAX + BODY_MAX / 128 + 1024) as u64;
 
+/// The decoded body of a listing leaf or an index.
+pub(crate) struct Body {
+    kind: u8,
+    bytes: Vec<u8>,
+}
+
+impl Body {
+    /// What is equal where kind and bytes are.
+    pub(crate) fn hash(&self, key: &HashKey) -> [u8; 32] {
+        let mut hasher = blake3::Hasher::new_keyed(key.as_bytes());
+        hasher.update(&[self.kind]).update(&self.bytes);
+        *hasher.finalize().as_bytes()
+    }
+
+    /// Its object, sealed where `sealing` is there.
+    pub(crate) fn object(&self, sealing: Option<&TreeSeal>) -> Result<Vec<u8>, SealError> {
+        seal(self.kind, &self.bytes, sealing)
+    }
+}
+
 /// Where entries gather until they make a listing leaf.
 #[derive(Default)]
 pub(crate) struct LeafBuilder {
@@ -61,14 +81,14 @@ impl LeafBuilder {
         self.count >= 4096 || self.entries.len() >= 1 << 20 || (cut && self.count >= 64)
     }
 
-    /// The leaf's object, number of entries and first path; leaves the builder empty.
-    pub(crate) fn finish(&mut self, sealing: Option<&TreeSeal>) -> Result<(Vec<u8>, u64, Vec<u8>), SealError> {
+    /// The leaf, number of entries and first path; leaves the builder empty.
+    pub(crate) fn finish(&mut self, sealing: Option<&TreeSeal>) -> Result<(Body, u64, Vec<u8>), SealError> {
         let taken = std::mem::take(self);
-        let mut body = taken.packs.encode(sealing)?;
-        put_varint(&mut body, taken.count);
-        body.extend_from_slice(&taken.entries);
-        let object = seal(KIND_LEAF, &body, sealing)?;
-        Ok((object, taken.count, taken.first.unwrap_or_default()))
+        let mut bytes = taken.packs.encode(sealing)?;
+        put_varint(&mut bytes, taken.count);
+        bytes.extend_from_slice(&taken.entries);
+        let body = Body { kind: KIND_LEAF, bytes };
+        Ok((body, taken.count, taken.first.unwrap_or_default()))
     }
 }
 
@@ -100,7 +120,7 @@ pub(crate) struct Index {
 }
 
 impl Index {
-    pub(crate) fn encode(&self, sealing: Option<&TreeSeal>) -> Result<Vec<u8>, SealError> {
+    pub(crate) fn body(&self) -> Body {
         let mut body = self.hash_key.as_bytes().to_vec();
         body.extend_from_slice(&[self.level, u8::from(self.ordered)]);
         put_varint(&mut body, self.children.len() as u64);
@@ -109,7 +129,10 @@ impl Index {
             put_varint(&mut body, child.entries);
             put_bytes(&mut body, &child.first);
         }
-        seal(KIND_INDEX, &body, sealing)
+        Body {
+            kind: KIND_INDEX,
+            bytes: body,
+        }
     }
 }
 

@@ -345,13 +345,13 @@ impl Assembler {
                 ));
             }
         }
-        for map in self.setting.tree.maps() {
-            let key = (Named::Tree, *map);
+        for kept in self.setting.tree.kept() {
+            let key = (Named::Tree, *kept);
             match parent.objects.get(&key) {
                 Some(bytes) => self.objects.insert(key, *bytes),
                 None => {
                     return Err(ArchiveError::damaged(
-                        &layout::tree(map),
+                        &layout::tree(kept),
                         "the parent's list does not name it",
                     ));
                 }
@@ -362,6 +362,10 @@ impl Assembler {
 
     fn finish(mut self) -> Result<Written, ArchiveError> {
         self.close_pack()?;
+        let (tree, objects) = self.setting.tree.finish()?;
+        for (id, object) in objects {
+            self.put(Named::Tree, id, Bytes::from(object), None)?;
+        }
         self.list_old()?;
         let mut root = None;
         if let Some((id, objects)) = self.setting.tree.finish_index() {
@@ -372,10 +376,6 @@ impl Assembler {
             root,
             key: place.key.clone(),
         });
-        let (tree, objects) = self.setting.tree.finish()?;
-        for (id, object) in objects {
-            self.put(Named::Tree, id, Bytes::from(object), None)?;
-        }
         let encryption = self.setting.sealing.finish(&mut self.objects, &mut self.added)?;
         let bytes = self.objects.values().sum();
         let hunks = list::encode(&self.objects);

@@ -10,12 +10,13 @@ use muster_signing::Digest;
 
 use super::base::Base;
 use super::batch::Begun;
+use super::parent::Parent;
 use super::pending::{OpenFile, Part, Pending, cost, packs_of, size_of_file};
 use super::placeholder::resolve;
 use crate::content::{BLOCK, FileDigest, HashKey, TreeDigest, path_order};
-use crate::index::{FileRecord, IndexError, IndexWriter, LeafRef, Remembered, Segment};
+use crate::index::{FileRecord, IndexError, IndexWriter, LeafRef, Remembered, SealedTree, Segment};
 use crate::seal::TreeSeal;
-use crate::tree::{Child, Content, Extent, Index, LeafBuilder, NodeKind, TreeEntry, encode_map};
+use crate::tree::{Body, Child, Content, Extent, Index, LeafBuilder, NodeKind, TreeEntry, encode_map};
 use crate::{ArchiveError, Repository, TreeRef};
 
 /// Extents up to which a file's content stands in the listing.
@@ -37,6 +38,7 @@ pub(super) struct TreeBuilder {
     repository: Repository,
     index: Option<IndexWriter>,
     sealing: Option<TreeSeal>,
+    parent: Arc<Parent>,
     open: Option<OpenFile>,
     pending: VecDeque<Pending>,
     waiting: usize,
@@ -50,7 +52,8 @@ pub(super) struct TreeBuilder {
     ordered: bool,
     counts: Counts,
     packs: BTreeSet<Digest>,
-    maps: BTreeSet<Digest>,
+    /// Objects of the parent's tree that this one names.
+    kept: BTreeSet<Digest>,
     /// Leaves of the index that stand for what the tree names.
     leaves: HashSet<Digest>,
 }
@@ -71,6 +74,7 @@ impl TreeBuilder {
         repository: Repository,
         index: Option<IndexWriter>,
         sealing: Option<TreeSeal>,
+        parent: Arc<Parent>,
     ) -> Self {
         Self {
             key: key.clone(),
@@ -78,6 +82,7 @@ impl TreeBuilder {
             repository,
             index,
             sealing,
+            parent,
             in_order,
             open: None,
             pending: VecDeque::new(),
@@ -95,7 +100,7 @@ impl TreeBuilder {
             ordered: true,
             counts: Counts::default(),
             packs: BTreeSet::new(),
-            maps: BTreeSet::new(),
+            kept: BTreeSet::new(),
             leaves: HashSet::new(),
         }
     }
@@ -184,7 +189,7 @@ impl TreeBuilder {
         file.size += segment.bytes;
         if let Some(leaf) = base.leaf {
             self.packs.extend(segment.packs.iter().map(|pack| pack.id));
-            self.maps.insert(leaf.map);
+            self.kept.insert(leaf.map);
             self.waiting += size_of::<Part>();
             file.pending.parts.push(Part::Map(leaf));
             return Ok(());
@@ -234,7 +239,7 @@ impl TreeBuilder {
         file.pending.parts.push(match known {
             Some((leaf, base)) => {
                 self.packs.extend(base.segment.packs.iter().map(|pack| pack.id));
-                self.maps.insert(leaf.map);
+                self.kept.insert(leaf.map);
                 Part::Map(leaf)
             }
             None => Part::Extents(extents, prints),
@@ -400,7 +405,7 @@ impl TreeBuilder {
         self.index.as_mut().map(IndexWriter::take_objects).unwrap_or_default()
     }
 
-    /// Ends the index: its root and its last objects.
+    /// Ends the index: its root and its last objects. The tree must be finished.
     pub(super) fn finish_index(&mut self) -> Option<(Digest, Vec<Object>)> {
         let finished = self.index.take()?.finish();
         finished
@@ -409,11 +414,38 @@ impl TreeBuilder {
     }
 
     fn close_leaf(&mut self) -> Result<(), ArchiveError> {
-        let (object, entries, first) = self.leaf.finish(self.sealing.as_ref())?;
-        let id = Digest::of(&object);
+        let (body, entries, first) = self.leaf.finish(self.sealing.as_ref())?;
+        let id = self.object(&body)?;
         self.children.push(Child { id, entries, first });
-        self.objects.push((id, object));
         Ok(())
+    }
+
+    /// The id of a leaf's or an index's object. Sealed anew, what the parent has would be another object: it is named again.
+    fn object(&mut self, body: &Body) -> Result<Digest, ArchiveError> {
+        let Some(sealing) = &self.sealing else {
+            let object = body.object(None)?;
+            let id = Digest::of(&object);
+            self.objects.push((id, object));
+            return Ok(id);
+        };
+        let hash = body.hash(&self.key);
+        let tree = match self.parent.sealed_tree(&hash) {
+            Some(tree) => {
+                self.repository.note_sealed_tree(tree.id, tree.run);
+                self.kept.insert(tree.id);
+                tree
+            }
+            None => {
+                let (object, run) = (body.object(Some(sealing))?, sealing.run());
+                let id = Digest::of(&object);
+                self.objects.push((id, object));
+                SealedTree { hash, id, run }
+            }
+        };
+        if let Some(index) = &mut self.index {
+            index.tree(tree);
+        }
+        Ok(tree.id)
     }
 
     /// The packs that the tree names, once everything is settled.
@@ -421,9 +453,9 @@ impl TreeBuilder {
         &self.packs
     }
 
-    /// The parent's extent maps that the tree names.
-    pub(super) fn maps(&self) -> &BTreeSet<Digest> {
-        &self.maps
+    /// The parent's tree objects that the tree names.
+    pub(super) fn kept(&self) -> &BTreeSet<Digest> {
+        &self.kept
     }
 
     /// Closes the last leaf and makes the index. Everything must be settled.
@@ -469,15 +501,14 @@ impl TreeBuilder {
     fn index(&mut self, level: u8, children: Vec<Child>) -> Result<Child, ArchiveError> {
         let entries = children.iter().map(|child| child.entries).sum();
         let first = children.first().map(|child| child.first.clone()).unwrap_or_default();
-        let object = Index {
+        let body = Index {
             hash_key: self.key.clone(),
             level,
             ordered: self.ordered,
             children,
         }
-        .encode(self.sealing.as_ref())?;
-        let id = Digest::of(&object);
-        self.objects.push((id, object));
+        .body();
+        let id = self.object(&body)?;
         Ok(Child { id, entries, first })
     }
 }
@@ -539,7 +570,7 @@ mod tests {
                 ordered: true,
                 children,
             };
-            assert_eq!(decode_index(&index.encode(None).unwrap()).unwrap(), index);
+            assert_eq!(decode_index(&index.body().object(None).unwrap()).unwrap(), index);
         }
     }
 }

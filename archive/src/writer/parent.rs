@@ -14,7 +14,7 @@ use tokio::runtime::Handle;
 use super::base::Base;
 use super::table::{Short, Table, of_prints, short};
 use crate::content::{BLOCK, HashKey};
-use crate::index::{FileRecord, IndexKey, IndexReader, IndexSeal, LeafRef, Remembered, Segment, SegmentPack};
+use crate::index::{FileRecord, IndexKey, IndexReader, IndexSeal, LeafRef, Remembered, SealedTree, Segment, SegmentPack};
 use crate::list::Named;
 use crate::object_store::ErrorKind;
 use crate::repository::Lean;
@@ -68,6 +68,8 @@ pub struct Parent {
     searcher: Mutex<Option<IndexReader>>,
     room: u64,
     pub(super) reader: Option<IndexReader>,
+    /// Sealed objects of the parent's tree, by what they hold.
+    trees: HashMap<[u8; 32], SealedTree>,
     /// Chunks of the parent's index.
     remembered: HashSet<Digest>,
     lost: Vec<Digest>,
@@ -173,6 +175,11 @@ impl Parent {
         }
         parent.hash_key = Some(reader.root().hash_key.clone());
         parent.remembered = reader.root().chunks.iter().map(|chunk| chunk.id).collect();
+        let trees = reader.root().trees.iter();
+        parent.trees = trees
+            .filter(|tree| parent.may_name(&tree.id, Some(tree.run)))
+            .map(|tree| (tree.hash, *tree))
+            .collect();
         parent.searcher = Mutex::new(Some(reader.again()));
         parent.reader = Some(reader);
         Ok(parent)
@@ -285,6 +292,15 @@ impl Parent {
         self.objects.contains_key(&(Named::Pack, *pack)) && self.allows(run)
     }
 
+    fn may_name(&self, tree: &Digest, run: Option<RunId>) -> bool {
+        self.objects.contains_key(&(Named::Tree, *tree)) && self.allows(run)
+    }
+
+    /// The sealed object of the parent's tree whose kind and body have this hash, where everyone who must read the new one can.
+    pub(super) fn sealed_tree(&self, hash: &[u8; 32]) -> Option<SealedTree> {
+        self.trees.get(hash).copied()
+    }
+
     /// Whether everyone who must read the new snapshot can read what this run sealed.
     fn allows(&self, run: Option<RunId>) -> bool {
         match &self.lean {
@@ -303,8 +319,7 @@ impl Parent {
     pub(super) fn base(&self, segment: Arc<Segment>, leaf: Option<LeafRef>) -> Base {
         let usable = |pack: &SegmentPack| self.may_lean_on(&pack.id, pack.sealed.map(|at| at.run));
         let usable = segment.packs.iter().map(usable).collect();
-        let named = |leaf: &LeafRef| self.objects.contains_key(&(Named::Tree, leaf.map)) && self.allows(leaf.run);
-        let leaf = leaf.filter(named);
+        let leaf = leaf.filter(|leaf| self.may_name(&leaf.map, leaf.run));
         Base::new(segment, leaf, usable)
     }
 }

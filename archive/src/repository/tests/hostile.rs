@@ -195,6 +195,7 @@ fn a_run_of_zeros_without_end_does_not_hang_verify() {
     };
     leaf.push(&entry);
     let (leaf, entries, first) = leaf.finish(None).unwrap();
+    let leaf = leaf.object(None).unwrap();
     let child = Child {
         id: Digest::of(&leaf),
         entries,
@@ -206,7 +207,8 @@ fn a_run_of_zeros_without_end_does_not_hang_verify() {
         ordered: true,
         children: vec![child.clone()],
     }
-    .encode(None)
+    .body()
+    .object(None)
     .unwrap();
     world.replace(&layout::tree(&child.id), &leaf);
     world.replace(&layout::tree(&Digest::of(&index)), &index);
@@ -379,7 +381,7 @@ fn what_the_writer_takes_the_reader_can_read() {
         if writer.entry(entry.clone()).is_ok() && writer.finish().is_ok() {
             let mut leaf = LeafBuilder::default();
             leaf.push(&entry);
-            if decode_leaf(&leaf.finish(None).unwrap().0).is_err() {
+            if decode_leaf(&leaf.finish(None).unwrap().0.object(None).unwrap()).is_err() {
                 bad.push(at);
             }
         }

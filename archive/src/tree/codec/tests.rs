@@ -154,7 +154,8 @@ proptest! {
     fn a_leaf_decodes_to_what_was_pushed(entries in proptest::collection::vec(entry(), 0..20)) {
         let mut leaf = LeafBuilder::default();
         entries.iter().for_each(|entry| leaf.push(entry));
-        let (object, count, _) = leaf.finish(None).unwrap();
+        let (body, count, _) = leaf.finish(None).unwrap();
+        let object = body.object(None).unwrap();
         prop_assert_eq!(count, entries.len() as u64);
         prop_assert_eq!(decode_leaf(&object).unwrap(), entries);
     }
@@ -183,7 +184,7 @@ fn a_path_that_leaves_the_tree_is_refused() {
     for path in ["../x", "/x", "a/../../x", "a//b", "./a", ""] {
         let mut leaf = LeafBuilder::default();
         leaf.push(&TreeEntry::directory(path));
-        assert!(decode_leaf(&leaf.finish(None).unwrap().0).is_err(), "{path:?}");
+        assert!(decode_leaf(&leaf.finish(None).unwrap().0.object(None).unwrap()).is_err(), "{path:?}");
     }
 }
 
@@ -207,5 +208,5 @@ fn an_index_decodes_to_what_was_encoded() {
         ordered: true,
         children: vec![child.clone(), child],
     };
-    assert_eq!(decode_index(&index.encode(None).unwrap()).unwrap(), index);
+    assert_eq!(decode_index(&index.body().object(None).unwrap()).unwrap(), index);
 }

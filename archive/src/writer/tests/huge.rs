@@ -99,7 +99,15 @@ impl Huge {
             edge,
             table_bytes: 32 << 20,
             url: "file:///huge".to_owned(),
-            tree: TreeBuilder::new(&hash_key, 8192, true, repository.clone(), Some(index), sealing.tree()),
+            tree: TreeBuilder::new(
+                &hash_key,
+                8192,
+                true,
+                repository.clone(),
+                Some(index),
+                sealing.tree(),
+                Arc::clone(&parent),
+            ),
             sealing,
             index: Some(IndexPlace {
                 store: "db".to_owned(),

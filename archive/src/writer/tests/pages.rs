@@ -447,6 +447,44 @@ fn a_host_without_identity_stores_what_changed_and_reads_nothing_of_it() {
     world.assert_verifies();
 }
 
+#[test]
+fn leaves_that_did_not_change_are_not_sealed_again_unless_someone_new_must_read_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let identities = [age::x25519::Identity::generate(), age::x25519::Identity::generate()];
+    let public = |number: usize| identities[number].to_public().to_string();
+    let file = folder.path().join("identity");
+    std::fs::write(&file, identities[0].to_string().expose_secret()).unwrap();
+    let mut world = remembering();
+    world.demand_encryption(vec![public(0)]);
+    let mut tree: Tree = (0..3000u64)
+        .map(|number| (format!("{:02}/{number}", number % 30), vec![Piece::Noise(7, 50)]))
+        .collect();
+    let first = world.snapshot(&tree);
+    let leaves = world.trees();
+    assert!(leaves > 4, "{leaves} tree objects");
+
+    let unchanged = world.snapshot(&tree);
+    assert_eq!((unchanged.tree.root, world.trees()), (first.tree.root, leaves));
+    tree.insert("07/7".to_owned(), vec![Piece::Noise(9, 50)]);
+    let changed = world.snapshot(&tree);
+    assert_eq!(world.trees(), leaves + 2, "a leaf and the index over it");
+
+    world.demand_encryption(vec![public(0), public(1)]);
+    let both = world.snapshot(&tree);
+    assert_eq!(
+        world.trees(),
+        2 * leaves + 2,
+        "the second recipient must read all of them"
+    );
+    world.repository = world
+        .repository
+        .clone()
+        .with_identities(Identities::read(&file).unwrap());
+    world.assert_reads_back(&changed, &tree);
+    world.assert_reads_back(&both, &tree);
+    world.assert_verifies();
+}
+
 fn timed(path: &str, times: &FileTimes) -> TreeEntry {
     let kind = NodeKind::File {
         sparse: false,
@@ -481,7 +519,7 @@ impl World {
         let documents = self.repository.trust_documents();
         let last = documents.last().unwrap();
         let next = KeyDocument {
-            epoch: 2,
+            epoch: self.repository.keys().epoch + 1,
             previous: Some(Digest::of(&last.1)),
             encryption: "required".to_owned(),
             recipients,
@@ -489,7 +527,7 @@ impl World {
         };
         let sealed = next.seal(&root).unwrap();
         let objects = Arc::clone(self.repository.objects());
-        let key = layout::key_document(2);
+        let key = layout::key_document(next.epoch);
         self.runtime
             .block_on(objects.put(&key, sealed.into(), PutOptions::CREATE))
             .unwrap();
@@ -498,6 +536,12 @@ impl World {
             .runtime
             .block_on(Repository::open(objects, Some(&root.public()), &state))
             .unwrap();
+    }
+
+    /// How many tree objects there are.
+    fn trees(&self) -> usize {
+        let listed = self.runtime.block_on(self.repository.objects().list("trees/"));
+        listed.unwrap().len()
     }
 
     fn latest(&self) -> Verified<Manifest> {
