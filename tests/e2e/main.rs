@@ -10,6 +10,7 @@ mod demo;
 mod encryption;
 mod evidence;
 mod files;
+mod golden;
 mod incremental;
 mod interruption;
 mod ledger;

@@ -12,7 +12,7 @@ use muster_testkit::trees::{assert_same, build_everything, noise};
 use crate::env;
 
 /// Runs `recover.py LINE` in the test's folder.
-fn recover(env: &TestEnv, line: &str) -> Outcome {
+pub(crate) fn recover(env: &TestEnv, line: &str) -> Outcome {
     let mut command = Command::new("/usr/bin/python3");
     command.arg("-B");
     command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/format/recover.py"));
