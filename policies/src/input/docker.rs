@@ -61,7 +61,7 @@ pub(super) fn parse(text: &str) -> Result<Value, String> {
         for comment in comments.drain(..) {
             commands.push(json!({"Cmd": "comment", "SubCmd": "", "JSON": false, "Flags": null, "Value": [comment], "Stage": stage}));
         }
-        let parsed = command(kind, rest).map_err(|reason| at(&reason))?;
+        let parsed = command(kind, rest, 0).map_err(|reason| at(&reason))?;
         if parsed.value.is_empty() && parsed.sub.is_empty() {
             return Err(at(&format!(
                 "{} requires at least one argument",
@@ -91,7 +91,13 @@ struct Parsed {
     value: Vec<String>,
 }
 
-fn command(kind: Arguments, rest: &str) -> Result<Parsed, String> {
+/// Instructions in each other that are followed: `ONBUILD ONBUILD …`.
+const DEPTH: usize = 64;
+
+fn command(kind: Arguments, rest: &str, depth: usize) -> Result<Parsed, String> {
+    if depth > DEPTH {
+        return Err(format!("more than {DEPTH} instructions in each other"));
+    }
     let (flags, rest) = flags(rest);
     let mut parsed = Parsed {
         sub: String::new(),
@@ -118,7 +124,7 @@ fn command(kind: Arguments, rest: &str) -> Result<Parsed, String> {
             let (name, rest) = split_name(rest);
             let lower = name.to_ascii_lowercase();
             let kind = arguments_of(&lower).ok_or_else(|| format!("unknown instruction: {name}"))?;
-            let inner = command(kind, rest)?;
+            let inner = command(kind, rest, depth + 1)?;
             parsed.sub = lower;
             parsed.json = inner.json;
             parsed.value = inner.value;
@@ -362,5 +368,12 @@ mod tests {
         assert!(parse("FROM a\n\nFRUM b\n").unwrap_err().starts_with("line 3:"));
         assert!(parse("RUN x\n").is_err());
         assert!(parse("").is_err());
+    }
+
+    #[test]
+    fn instructions_in_each_other_are_bounded() {
+        assert!(parse("FROM a\nONBUILD ONBUILD RUN b\n").is_ok());
+        let deep = format!("FROM a\n{}RUN b\n", "ONBUILD ".repeat(500_000));
+        assert!(parse(&deep).unwrap_err().contains("in each other"));
     }
 }

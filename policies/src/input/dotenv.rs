@@ -3,9 +3,13 @@
 
 use serde_json::{Map, Value};
 
+/// Bytes of all values together: each may double those before it.
+const EXPANDED: usize = 64 << 20;
+
 /// Parses an environment file.
 pub(super) fn parse(text: &str) -> Result<Value, String> {
     let mut env = Map::new();
+    let mut room = EXPANDED.max(text.len() * 2);
     let normalised = text.replace("\r\n", "\n").replace('\r', "\n");
     let mut lines = normalised.lines().enumerate();
     while let Some((index, line)) = lines.next() {
@@ -25,7 +29,8 @@ pub(super) fn parse(text: &str) -> Result<Value, String> {
                 open = None;
             }
         }
-        let (key, value) = assignment(&line, &env).map_err(|reason| format!("line {}: {reason}", index + 1))?;
+        let (key, value) =
+            assignment(&line, &env, &mut room).map_err(|reason| format!("line {}: {reason}", index + 1))?;
         if let Some(key) = key {
             env.insert(key, Value::String(value));
         }
@@ -45,7 +50,7 @@ fn unclosed_quote(line: &str) -> Option<char> {
     }
 }
 
-fn assignment(line: &str, env: &Map<String, Value>) -> Result<(Option<String>, String), String> {
+fn assignment(line: &str, env: &Map<String, Value>, room: &mut usize) -> Result<(Option<String>, String), String> {
     let strange = || format!("{line:?} is no assignment");
     let body = line
         .strip_prefix("export")
@@ -87,14 +92,14 @@ fn assignment(line: &str, env: &Map<String, Value>) -> Result<(Option<String>, S
         }
         let inner = &inner[..end];
         let value = if quote == '"' {
-            expand(&unescaped(inner), env)
+            expand(&unescaped(inner), env, room)?
         } else {
             inner.to_owned()
         };
         return Ok((Some(key.to_owned()), value));
     }
     let bare = value.split('#').next().unwrap_or_default().trim();
-    Ok((Some(key.to_owned()), expand(bare, env)))
+    Ok((Some(key.to_owned()), expand(bare, env, room)?))
 }
 
 fn unescaped(text: &str) -> String {
@@ -112,7 +117,7 @@ fn unescaped(text: &str) -> String {
 }
 
 /// `$NAME` and `${NAME}` of upper-case names; `\$` is a dollar sign.
-fn expand(text: &str, env: &Map<String, Value>) -> String {
+fn expand(text: &str, env: &Map<String, Value>, room: &mut usize) -> Result<String, String> {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find('$') {
@@ -136,12 +141,14 @@ fn expand(text: &str, env: &Map<String, Value>) -> String {
             continue;
         }
         if let Some(Value::String(value)) = env.get(&name_from[..end]) {
+            let left = room.checked_sub(value.len());
+            *room = left.ok_or("its variables stand for too much data")?;
             out.push_str(value);
         }
         rest = &name_from[end + usize::from(closed)..];
     }
     out.push_str(rest);
-    out
+    Ok(out)
 }
 
 #[cfg(test)]
@@ -166,5 +173,15 @@ mod tests {
         assert!(parse("A=1\nwhat is this\n").unwrap_err().starts_with("line 2:"));
         assert!(parse("A=\"open\n").is_err());
         assert!(parse("export NOT_SET\n").is_err());
+    }
+
+    #[test]
+    fn variables_that_double_each_other_are_refused_before_they_take_memory() {
+        let mut text = "A=xxxxxxxxxx\n".to_owned();
+        for _ in 0..60 {
+            text += "A=$A$A\n";
+        }
+        assert!(parse(&text).unwrap_err().contains("too much data"));
+        assert!(parse("A=x\nA=$A$A\nB=\"${A}\"\n").is_ok_and(|env| env["B"] == "xx"));
     }
 }

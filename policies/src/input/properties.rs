@@ -3,26 +3,36 @@
 //! What the environment holds is not looked at: a verdict must not depend on who runs it. So a `${key}` that the file does not
 //! define expands to nothing, as it does there when the variable is not set.
 
+use std::collections::HashMap;
+
 use serde_json::{Map, Value};
 
 /// Parses a properties file.
 pub(super) fn parse(text: &str) -> Result<Value, String> {
-    let mut keys: Vec<(String, String)> = Vec::new();
+    let mut keys: HashMap<String, String> = HashMap::new();
+    let mut order = Vec::new();
     let mut reader = Reader {
         chars: text.chars().peekable(),
         line: 1,
     };
     while let Some(key) = reader.key()? {
         let value = reader.value()?;
-        match keys.iter_mut().find(|(known, _)| *known == key) {
-            Some(known) => known.1 = value,
-            None => keys.push((key, value)),
+        if keys.insert(key.clone(), value).is_none() {
+            order.push(key);
         }
     }
+    let mut expander = Expander {
+        keys: &keys,
+        steps: STEPS,
+        room: EXPANDED.max(text.len() * 2),
+    };
     let mut result = Map::new();
-    for (key, value) in &keys {
-        let expanded = expand(value, &keys, &mut vec![key.as_str()])?;
-        result.insert(key.clone(), Value::String(expanded));
+    for key in order {
+        let Some((own, value)) = keys.get_key_value(&key) else {
+            continue;
+        };
+        let expanded = expander.expand(value, &mut vec![own.as_str()])?;
+        result.insert(key, Value::String(expanded));
     }
     Ok(Value::Object(result))
 }
@@ -31,33 +41,49 @@ pub(super) fn parse(text: &str) -> Result<Value, String> {
 const DEPTH: usize = 64;
 /// Length of an expanded value.
 const LONGEST: usize = 1 << 20;
+/// Bytes that are expanded in a file: each value may double those that it names.
+const EXPANDED: usize = 64 << 20;
+/// How many `${…}` are followed in a file: each may stand for nothing, and be named by two.
+const STEPS: usize = 1 << 20;
 
-fn expand<'a>(text: &str, keys: &'a [(String, String)], above: &mut Vec<&'a str>) -> Result<String, String> {
-    if above.len() > DEPTH {
-        return Err("expansion too deep".to_owned());
+struct Expander<'a> {
+    keys: &'a HashMap<String, String>,
+    steps: usize,
+    room: usize,
+}
+
+impl<'a> Expander<'a> {
+    fn expand(&mut self, text: &str, above: &mut Vec<&'a str>) -> Result<String, String> {
+        if above.len() > DEPTH {
+            return Err("expansion too deep".to_owned());
+        }
+        let mut out = String::new();
+        let mut rest = text;
+        while let Some(at) = rest.find("${") {
+            out.push_str(&rest[..at]);
+            let inner = &rest[at + 2..];
+            let end = inner.find('}').ok_or("malformed expression: a ${ without its }")?;
+            let name = &inner[..end];
+            if above.contains(&name) {
+                return Err(format!("circular reference: {} refers to itself", above.join(" -> ")));
+            }
+            if let Some((key, value)) = self.keys.get_key_value(name) {
+                let much = "expressions stand for too much data";
+                self.steps = self.steps.checked_sub(1).ok_or(much)?;
+                above.push(key);
+                let expanded = self.expand(value, above)?;
+                above.pop();
+                self.room = self.room.checked_sub(expanded.len()).ok_or(much)?;
+                out.push_str(&expanded);
+            }
+            if out.len() > LONGEST {
+                return Err("an expanded value is longer than 1 MiB".to_owned());
+            }
+            rest = &inner[end + 1..];
+        }
+        out.push_str(rest);
+        Ok(out)
     }
-    let mut out = String::new();
-    let mut rest = text;
-    while let Some(at) = rest.find("${") {
-        out.push_str(&rest[..at]);
-        let inner = &rest[at + 2..];
-        let end = inner.find('}').ok_or("malformed expression: a ${ without its }")?;
-        let name = &inner[..end];
-        if above.contains(&name) {
-            return Err(format!("circular reference: {} refers to itself", above.join(" -> ")));
-        }
-        if let Some((key, value)) = keys.iter().find(|(key, _)| key == name) {
-            above.push(key);
-            out.push_str(&expand(value, keys, above)?);
-            above.pop();
-        }
-        if out.len() > LONGEST {
-            return Err("an expanded value is longer than 1 MiB".to_owned());
-        }
-        rest = &inner[end + 1..];
-    }
-    out.push_str(rest);
-    Ok(out)
 }
 
 struct Reader<'a> {
@@ -176,5 +202,18 @@ mod tests {
         assert!(parse(&bomb).is_err());
         assert!(parse("a=${b").is_err());
         assert!(parse("a=\\u12").is_err());
+    }
+
+    #[test]
+    fn expressions_that_double_each_other_are_refused_before_they_take_time_or_memory() {
+        let chain = |end: &str| {
+            let links = (0..60).map(|n| format!("a{n}=${{a{0}}}${{a{0}}}\n", n + 1));
+            links.collect::<String>() + &format!("a60={end}\n")
+        };
+        assert!(parse(&chain("")).unwrap_err().contains("too much data"));
+        assert!(parse(&chain("x")).is_err());
+        let wide: String = (0..1000).map(|n| format!("k{n}=${{big}}\n")).collect();
+        let wide = format!("big={}\n{wide}", "x".repeat(1 << 19));
+        assert!(parse(&wide).unwrap_err().contains("too much data"));
     }
 }

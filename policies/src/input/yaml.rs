@@ -157,21 +157,25 @@ impl Loader {
                     .anchors
                     .get(&anchor)
                     .ok_or("an alias stands inside its own anchor")?;
-                self.copied_nodes += node.nodes;
-                self.copied_bytes += node.bytes;
-                if self.copied_nodes > MAX_COPIED_NODES || self.copied_bytes > MAX_COPIED_BYTES {
-                    return Err("aliases stand for too much data".to_owned());
-                }
                 if self.open.len() + node.depth > MAX_DEPTH {
                     return Err(format!("nested deeper than {MAX_DEPTH}"));
                 }
-                let node = Node {
-                    merge: false,
-                    ..node.clone()
-                };
-                self.finish(node, 0)?;
+                let (nodes, bytes) = (node.nodes, node.bytes);
+                self.count(nodes, bytes)?;
+                let node = self.anchors.get(&anchor).cloned();
+                let node = node.ok_or("an alias stands inside its own anchor")?;
+                self.finish(Node { merge: false, ..node }, 0)?;
             }
             Event::Nothing | Event::StreamStart | Event::StreamEnd => {}
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, nodes: usize, bytes: usize) -> Result<(), String> {
+        self.copied_nodes += nodes;
+        self.copied_bytes += bytes;
+        if self.copied_nodes > MAX_COPIED_NODES || self.copied_bytes > MAX_COPIED_BYTES {
+            return Err("anchors and aliases stand for too much data".to_owned());
         }
         Ok(())
     }
@@ -218,6 +222,8 @@ impl Loader {
 
     fn finish(&mut self, node: Node, anchor: usize) -> Result<(), String> {
         if anchor > 0 {
+            // An anchor keeps a copy; anchors in each other keep one each.
+            self.count(node.nodes, node.bytes)?;
             self.anchors.insert(anchor, node.clone());
         }
         match self.open.last_mut() {
@@ -410,7 +416,7 @@ mod tests {
             let of = format!("*a{}", level - 1);
             text += &format!("a{level}: &a{level} [{}]\n", vec![of; 10].join(", "));
         }
-        assert!(parse(&text).unwrap_err().contains("aliases stand for too much data"));
+        assert!(parse(&text).unwrap_err().contains("too much data"));
     }
 
     #[test]
@@ -423,5 +429,12 @@ mod tests {
     #[test]
     fn application_tags_leave_the_text() {
         assert_eq!(one("a: !Ref Bucket\n"), json!({"a": "Bucket"}));
+    }
+
+    #[test]
+    fn anchors_in_each_other_are_bounded_though_nobody_names_them() {
+        let anchors: String = (0..100).map(|n| format!("&a{n} [")).collect();
+        let text = format!("{anchors}{}{}", "x,".repeat(50_000), "]".repeat(100));
+        assert!(parse(&text).unwrap_err().contains("too much data"));
     }
 }

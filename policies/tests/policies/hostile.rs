@@ -41,6 +41,57 @@ fn nesting_without_end_is_refused_in_policies_and_inputs() {
 }
 
 #[test]
+fn nesting_without_end_is_an_error_finding_in_every_format() {
+    let bench = Bench::new();
+    bench.write("policy/p.rego", "package main\n\ndeny[msg] { input.a; msg := \"x\" }\n");
+    let deep = |open: &str, close: &str| format!("{}{}", open.repeat(100_000), close.repeat(100_000));
+    for (name, text) in [
+        ("a.json", deep("{\"a\":", "}")),
+        ("a.jsonc", deep("[", "]")),
+        ("a.yaml", deep("[", "]")),
+        ("a.yaml", deep("{a: ", "}")),
+        ("a.yaml", deep("- ", "")),
+        ("a.yaml", deep("? ", "")),
+        ("a.edn", deep("[", "]")),
+        ("a.edn", deep("#a ", "")),
+        ("a.edn", deep("#_ ", "")),
+        ("a.hcl", format!("a = {}", deep("[", "]"))),
+        ("a.hcl", format!("a = {}", deep("(", ")"))),
+        ("a.hcl", format!("a = {}1", deep("!", ""))),
+        ("a.hcl", format!("a = \"{}\"", deep("${\"", "\"}"))),
+        ("a.hcl", deep("a {\n", "}\n")),
+        ("a.toml", format!("a = {}", deep("[", "]"))),
+        (
+            "a.toml",
+            format!("a = {}1{}", "{a=".repeat(100_000), "}".repeat(100_000)),
+        ),
+        ("a.xml", deep("<a>", "</a>")),
+        ("nginx.conf", deep("a {", "}")),
+        ("Dockerfile", format!("FROM a\n{}RUN b\n", deep("ONBUILD ", ""))),
+    ] {
+        let input = bench.write(name, &text);
+        let report = bench.check(&input);
+        assert_eq!(report.summary.error, 1, "{name} {:?}", &text[..20]);
+    }
+}
+
+#[test]
+fn keys_of_many_parts_do_not_end_the_run() {
+    let bench = Bench::new();
+    bench.write("policy/p.rego", "package main\n\ndeny[msg] { input.a; msg := \"x\" }\n");
+    for (name, text) in [
+        ("a.toml", format!("a{} = 1\n", ".a".repeat(100_000))),
+        ("a.toml", format!("[a{}]\n", ".a".repeat(100_000))),
+        ("a.hcl", format!("a = b{}\n", ".a".repeat(100_000))),
+        ("a.hcl", format!("a = {}1\n", "1 + ".repeat(100_000))),
+        ("a.hcl", format!("a = {}1\n", "b ? c : ".repeat(100_000))),
+    ] {
+        let input = bench.write(name, &text);
+        assert!(!bench.check(&input).results.is_empty(), "{name}");
+    }
+}
+
+#[test]
 fn brackets_up_to_the_limit_are_still_parsed() {
     let bench = Bench::new();
     let nested = format!(
