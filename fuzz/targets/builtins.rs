@@ -13,7 +13,6 @@ use time::OffsetDateTime;
 const FUNCTIONS: &[(&str, usize)] = &[
     ("base64.decode", 1),
     ("base64url.decode", 1),
-    ("bits.lsh", 2),
     ("concat", 2),
     ("crypto.hmac.sha256", 2),
     ("crypto.parse_private_keys", 1),
@@ -128,7 +127,6 @@ fn samples() -> Vec<(&'static str, Value)> {
         ("urlquery.decode_object", json!([["a=1&a=2&b=%20"]])),
         ("crypto.x509.parse_certificates", json!([[certificate]])),
         ("numbers.range_step", json!([[1, 10, 2], [1, 1e9, 1]])),
-        ("bits.lsh", json!([[1, 64], [1, 4_000_000_000u64]])),
         ("units.parse", json!([["1e9Gi"], ["1e999999999Gi"]])),
         ("format_int", json!([[255.5, 16]])),
         ("strings.replace_n", json!([[{"a": "b"}, "aa"]])),

@@ -98,7 +98,7 @@ impl World {
             }
             Ok::<_, Fault>(objects)
         })?;
-        let needed = |(name, _): &(String, Bytes)| !name.ends_with(".p/1") || !outgrown(name, &objects);
+        let needed = |(name, _): &(String, Bytes)| !outgrown(name, &objects);
         let objects = objects.iter().filter(|object| needed(object)).cloned().collect();
         Ok(Self {
             runtime,
@@ -122,8 +122,16 @@ impl World {
 
 /// Whether a wider tile of the same place has taken over.
 fn outgrown(name: &str, objects: &[(String, Bytes)]) -> bool {
-    let wider = format!("{}2", name.trim_end_matches('1'));
-    objects.iter().any(|(other, _)| *other == wider)
+    let parted = |name: &str| {
+        let (place, width) = name.rsplit_once(".p/")?;
+        Some((place.to_owned(), width.parse::<u32>().ok()?))
+    };
+    let Some((place, width)) = parted(name) else {
+        return false;
+    };
+    let wider =
+        |(other, _): &(String, Bytes)| parted(other).is_some_and(|(there, more)| there == place && more > width);
+    objects.iter().any(wider)
 }
 
 fn write(repository: &Repository, runtime: &Runtime, edge: &Arc<Counting>) -> Result<Manifest, Fault> {
