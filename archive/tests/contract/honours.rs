@@ -35,11 +35,9 @@ impl Edge for Plain {
     }
 
     fn fill(&self, bytes: &mut [u8]) {
-        let mut at = 0;
         for chunk in bytes.chunks_mut(8) {
-            let seed = self.0.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed) ^ self.now_ms() ^ at;
+            let seed = self.0.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed) ^ self.now_ms();
             chunk.copy_from_slice(&seed.to_le_bytes()[..chunk.len()]);
-            at += 1;
         }
     }
 }

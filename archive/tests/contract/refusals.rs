@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use muster_archive::object_store::{ErrorKind, ObjectStore, Patience, PutOptions, S3Options, open};
+use muster_archive::object_store::{
+    ErrorKind, ListQuery, ObjectStore, Patience, PutOptions, RecoveringStore, S3Options, open,
+};
 use muster_testkit::ceph::{self, Ceph};
 use muster_testkit::proxy::{Deed, Proxy};
 use muster_testkit::wire::{Cut, Wire};
@@ -203,5 +205,42 @@ async fn what_stays_silent_ends_in_an_error() {
         ] {
             assert_eq!(error.kind, ErrorKind::Unreachable, "{cut:?}: {}", told(&error));
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_hidden_names_cannot_be_asked_for_the_others_are_listed() {
+    let ceph = Ceph::server();
+    let url = ceph.fresh_url();
+    let direct = open(&url, &ceph.options()).await.unwrap();
+    direct.prepare().await.unwrap();
+    for key in ["keys/00000001.dsse", "ledger/k/a/checkpoint", "ledger/k/b/checkpoint"] {
+        direct.put(key, Bytes::from("x"), PutOptions::CREATE).await.unwrap();
+    }
+    let unknown = "<Error><Code>NotImplemented</Code><Message>A header or query is not implemented.</Message></Error>";
+    let denied = "<Error><Code>AccessDenied</Code></Error>";
+    for (status, body) in [(501, unknown), (403, denied)] {
+        let asks_versions = |head: &str| head.lines().next().is_some_and(|line| line.contains("versions"));
+        let proxy = Proxy::before(ceph.address(), move |head| match asks_versions(head) {
+            true => Deed::Says(status, body),
+            false => Deed::Pass,
+        });
+        let store = RecoveringStore::before(open(&url, &ceph::options(&proxy.url())).await.unwrap());
+        assert_eq!(store.list("keys/").await.unwrap().len(), 1, "{status}");
+        let folders = ListQuery {
+            prefix: "ledger/k/",
+            after: None,
+            max: 1,
+            folders: true,
+        };
+        assert_eq!(
+            store.list_page(folders).await.unwrap().folders,
+            ["ledger/k/a/"],
+            "{status}"
+        );
+        let missing = store.get("muster.dsse").await.unwrap_err();
+        assert_eq!(missing.kind, ErrorKind::NotFound, "{status}: {}", told(&missing));
+        let asked = proxy.heads().iter().filter(|head| asks_versions(head)).count();
+        assert_eq!(asked, 2, "{status}: once for names, once for the missing one");
     }
 }
