@@ -254,6 +254,9 @@ pub(crate) fn show(ui: &Ui, scorecard: &Scorecard) {
     for reason in &scorecard.reasons {
         ui.say(format!("      {}", printable(reason.as_bytes())));
     }
+    if scorecard.verdict == Verdict::Fail {
+        ui.advise(&format!("muster verify --repository {} --read-data", scorecard.store));
+    }
     let rto = &scorecard.rto;
     let rpo = &scorecard.rpo;
     ui.say(figure(

@@ -85,6 +85,7 @@ pub(crate) fn run(context: &Context, args: Snapshots) -> Result<Exit, CommandErr
             Err(error) => {
                 exit = exit.worst(error.exit());
                 context.ui.warn(printable(error.message().as_bytes()));
+                error.hints().iter().for_each(|hint| context.ui.advise(hint));
                 let blank = || ("-".to_owned(), None);
                 table.row([
                     (point.store.clone(), None),

@@ -45,7 +45,7 @@ pub(crate) fn run(context: &Context, _args: Status) -> Result<Exit, CommandError
             Some(Ok(time)) => (Some(time), None),
             Some(Err(error)) => {
                 exit = exit.worst(error.exit());
-                (None, Some(error.message()))
+                (None, Some(error))
             }
             None => (None, None),
         };
@@ -84,10 +84,11 @@ pub(crate) fn run(context: &Context, _args: Status) -> Result<Exit, CommandError
             "rpo_objective_seconds": store.objectives.rpo.map(|rpo| rpo.as_secs_f64()),
             "met": met,
             "last_rehearsal": rehearsal.map(|last| json!({ "verdict": last.verdict, "age_seconds": rehearsed_age })),
-            "error": trouble,
+            "error": trouble.as_ref().map(CommandError::message),
         }));
         if let Some(trouble) = trouble {
-            context.ui.warn(crate::ui::printable(trouble.as_bytes()));
+            context.ui.warn(crate::ui::printable(trouble.message().as_bytes()));
+            trouble.hints().iter().for_each(|hint| context.ui.advise(hint));
         }
     }
     context.ui.table(&table);
