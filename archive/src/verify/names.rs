@@ -253,6 +253,8 @@ impl<'a> Names<'a> {
             let key = RunKey { digest, bytes, demand };
             self.runs.insert(object, key);
         }
+        // Each run has a key of its own; another's in its place is listed too.
+        let mut seen: BTreeMap<Digest, String> = BTreeMap::new();
         for run in runs {
             let object = layout::run_key(&run.run, run.epoch);
             let Some(key) = self.runs.get_mut(&object) else {
@@ -262,6 +264,9 @@ impl<'a> Names<'a> {
             if !listed.contains(&(key.digest, key.bytes)) {
                 let reason = "its bytes are not those that the public list names";
                 return Err(ArchiveError::damaged(&object, reason));
+            }
+            if let Some(twin) = seen.insert(key.digest, object.clone()) {
+                return Err(ArchiveError::damaged(&object, format!("its bytes are those of {twin}")));
             }
         }
         if listed.len() == runs.len() {
