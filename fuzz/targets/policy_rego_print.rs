@@ -11,7 +11,8 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
         "package p\nimport rego.v1\ntest_a if { count([x | x := data.q[_]]) == 1 with data.q as [1] with count as 1 }\nf(x) := walk(x)\n",
         "package p\na := b if { c := {d | d := e | f}; not [g | g := {h: i | h := i}] } else := j if { true }\n",
     ];
-    let deep = |open: &str, close: &str| format!("package p\nx := {}1{}\n", open.repeat(100_000), close.repeat(100_000));
+    let deep =
+        |open: &str, close: &str| format!("package p\nx := {}1{}\n", open.repeat(100_000), close.repeat(100_000));
     let bombs = [
         deep("[", "]"),
         deep("{\"a\": ", "}"),

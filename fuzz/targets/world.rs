@@ -7,7 +7,8 @@ use bytes::Bytes;
 use muster_archive::object_store::{MemoryStore, ObjectStore, PutOptions};
 use muster_archive::tree::{Content, NodeKind, TreeEntry};
 use muster_archive::{
-    Edge, InitOptions, Manifest, Parent, RehearsalPlace, Repository, SnapshotWriter, Tool, Unreadable, WriterOptions,
+    Edge, IndexKey, Indexing, InitOptions, Manifest, Parent, RehearsalPlace, Repository, SnapshotWriter, Tool,
+    Unreadable, WriterOptions, layout,
 };
 use muster_signing::{Digest, KeyEntry, Role};
 use serde_json::json;
@@ -27,6 +28,8 @@ pub(crate) struct World {
     pub(crate) state: TempDir,
     /// Every object that a verification needs, by name.
     pub(crate) objects: Vec<(String, Bytes)>,
+    /// What the writer remembers, sealed to [`INDEX_KEY`]. Nobody verifies it.
+    pub(crate) index: Vec<Bytes>,
     /// The manifest of the one snapshot.
     pub(crate) manifest: Manifest,
 }
@@ -45,6 +48,8 @@ impl Edge for Counting {
     }
 }
 
+/// The key of the only writer's index.
+pub(crate) const INDEX_KEY: [u8; 32] = [7; 32];
 /// The only store.
 pub(crate) const STORE: &str = "db";
 /// The only snapshot.
@@ -99,11 +104,16 @@ impl World {
             Ok::<_, Fault>(objects)
         })?;
         let needed = |(name, _): &(String, Bytes)| !outgrown(name, &objects);
-        let objects = objects.iter().filter(|object| needed(object)).cloned().collect();
+        let remembered = |(name, _): &(String, Bytes)| name.starts_with(layout::INDEX);
+        let index = objects.iter().filter(|object| remembered(object));
+        let index = index.map(|(_, bytes)| bytes.clone()).collect();
+        let kept = objects.iter().filter(|object| needed(object) && !remembered(object));
+        let objects = kept.cloned().collect();
         Ok(Self {
             runtime,
             state,
             objects,
+            index,
             manifest,
         })
     }
@@ -137,6 +147,11 @@ fn outgrown(name: &str, objects: &[(String, Bytes)]) -> bool {
 fn write(repository: &Repository, runtime: &Runtime, edge: &Arc<Counting>) -> Result<Manifest, Fault> {
     let options = WriterOptions {
         workers: 1,
+        in_order: true,
+        index: Some(Indexing {
+            key: IndexKey::new(INDEX_KEY),
+            store: STORE.to_owned(),
+        }),
         ..WriterOptions::default()
     };
     let shared: Arc<dyn Edge> = Arc::<Counting>::clone(edge);
