@@ -25,8 +25,8 @@ const SHOWN: usize = 50;
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "The directory must be empty or absent. A damaged archive gives back all that is whole, lists the
-rest, writes a signed loss report beside the directory and exits 7. On another machine a muster.toml
-with [repository] url and [trust] root is all that it needs.
+rest, writes a signed loss report beside the directory and exits 7. On another machine a
+muster.toml with [repository] url and [trust] root is all that it needs.
 
 Examples:
   muster restore accounts --to /var/lib/postgresql/15/restored
