@@ -1,5 +1,10 @@
 //! One flipped bit, one lost byte, one byte too many, one lost object, in every kind of object: seen, named, and never restored as good.
 
+mod matrix;
+mod page;
+mod table;
+mod world;
+
 use std::fs;
 
 use muster_testkit::damage::{Damage, files_beneath};
@@ -195,4 +200,55 @@ fn an_undamaged_repository_restores_what_was_there() {
     let env = full();
     env.ok("restore assets --to back");
     assert_same(&env.path("src"), &env.path("back"));
+}
+
+#[test]
+fn the_matrix_holds_for_what_says_who_is_believed() {
+    matrix::hold(table::Group::Trust, false);
+}
+
+#[test]
+fn the_matrix_holds_for_the_transparency_log() {
+    matrix::hold(table::Group::Logs, false);
+}
+
+#[test]
+fn the_matrix_holds_for_manifests_lists_and_evidence() {
+    matrix::hold(table::Group::Points, false);
+}
+
+#[test]
+fn the_matrix_holds_for_listings_and_extent_maps() {
+    matrix::hold(table::Group::Trees, false);
+}
+
+#[test]
+fn the_matrix_holds_for_packs_and_their_frames() {
+    matrix::hold(table::Group::Packs, false);
+}
+
+#[test]
+fn the_matrix_holds_for_what_a_writer_remembers_in_the_repository() {
+    matrix::hold(table::Group::Index, false);
+}
+
+#[test]
+fn the_matrix_holds_for_what_a_host_keeps() {
+    matrix::hold(table::Group::Local, false);
+}
+
+#[test]
+fn the_matrix_holds_for_wrapped_run_keys() {
+    matrix::hold(table::Group::Runs, true);
+}
+
+#[test]
+fn the_matrix_holds_for_sealed_listings_and_packs() {
+    matrix::hold(table::Group::Trees, true);
+    matrix::hold(table::Group::Packs, true);
+}
+
+#[test]
+fn the_page_about_damage_says_what_the_matrix_says() {
+    page::hold();
 }

@@ -1,4 +1,4 @@
-//! Damage as disks, networks and thieves do it: one flipped bit, a lost end, a lost object. Each can be undone.
+//! Damage as disks, networks and thieves do it: one flipped bit, a lost end, a lost object, another object in its place.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,6 +14,45 @@ pub enum Damage {
     Extend,
     /// The file is gone.
     Remove,
+}
+
+/// What happens to a file for good, without regard for what it was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Harm {
+    /// It is gone.
+    Gone,
+    /// Its second half is gone.
+    Cut,
+    /// One bit of this byte; of the one in the middle where none is named.
+    Flip(Option<u64>),
+    /// These bytes stand in its place, whether there was a file or not.
+    Replace(Vec<u8>),
+}
+
+impl Harm {
+    /// Does it to `path`.
+    pub fn to(&self, path: &Path) {
+        let read = || fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let after = match self {
+            Self::Gone => return fs::remove_file(path).expect("remove"),
+            Self::Replace(bytes) => {
+                fs::create_dir_all(path.parent().expect("a file has a folder")).expect("make folders");
+                bytes.clone()
+            }
+            Self::Cut => {
+                let mut bytes = read();
+                bytes.truncate(bytes.len() / 2);
+                bytes
+            }
+            Self::Flip(at) => {
+                let mut bytes = read();
+                let at = at.map_or(bytes.len() / 2, |at| usize::try_from(at).expect("fits"));
+                bytes[at] ^= 0x10;
+                bytes
+            }
+        };
+        fs::write(path, after).expect("write the damage");
+    }
 }
 
 /// A damaged file, whole again when dropped.
