@@ -58,7 +58,7 @@ pub async fn prepare(place: &Place<'_>, key: &SecretKey, edge: &dyn Edge) -> Res
         Some(head) => Ok(head),
         None => {
             let opened = open(place, key, edge).await?;
-            memory.raise([(opened.incarnation.as_str(), &opened.checkpoint)]);
+            memory.raise_own(&opened.incarnation, &opened.checkpoint);
             Ok(opened)
         }
     }
@@ -104,7 +104,7 @@ pub async fn append(
         };
         seen = note;
         if let Some(grown) = extend(place, key, &head, events, edge).await? {
-            memory.raise([(grown.incarnation.as_str(), &grown.checkpoint)]);
+            memory.raise_own(&grown.incarnation, &grown.checkpoint);
             // Whoever took this run for dead meanwhile went on in a newer incarnation, which is where readers look.
             let newest = head::incarnation_after(place.store, &public, None).await?;
             passed_by = newest.filter(|newest| *newest < grown.incarnation);
@@ -159,9 +159,9 @@ async fn present<'a>(place: &Place<'a>, key: &SecretKey) -> Result<(Option<Head>
     let public = key.public();
     let memory = Heads::load(&public.id(), place.state)?;
     let head = head::newest(place.store, place.repository, &public, Some(place.state)).await?;
-    // Without conditional create, only a process that remembers this very head knows that no clone of it goes on from there too.
-    let known = |head: &Head| place.conditional_create || memory.knows(&head.incarnation, &head.checkpoint);
-    Ok((head.filter(known), memory))
+    // Without conditional create, only the host that made this very head goes on from it: one that read it may not be the only one.
+    let made = |head: &Head| place.conditional_create || memory.made(&head.incarnation, &head.checkpoint);
+    Ok((head.filter(made), memory))
 }
 
 /// Whether a head that was read a moment ago is still the log's.

@@ -16,6 +16,9 @@ use crate::{ArchiveError, LocalState, layout};
 pub(super) struct Remembered {
     pub(super) size: u64,
     pub(super) root: Digest,
+    /// This host made it: it did not only see what another one made.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    made: bool,
 }
 
 /// The remembered heads of one key, by incarnation.
@@ -58,6 +61,11 @@ impl<'a> Heads<'a> {
     pub(super) fn knows(&self, incarnation: &str, checkpoint: &Checkpoint) -> bool {
         let seen = self.seen.get(incarnation);
         seen.is_some_and(|seen| seen.size == checkpoint.size && seen.root == checkpoint.root)
+    }
+
+    /// Whether this head is just as this host made it.
+    pub(super) fn made(&self, incarnation: &str, checkpoint: &Checkpoint) -> bool {
+        self.knows(incarnation, checkpoint) && self.seen.get(incarnation).is_some_and(|seen| seen.made)
     }
 
     /// What it means that a remembered log is not there.
@@ -115,6 +123,15 @@ impl<'a> Heads<'a> {
 
     /// Remembers heads that grew. Where that is not possible the next run knows less, and nothing else is lost.
     pub(super) fn raise<'b>(self, found: impl IntoIterator<Item = (&'b str, &'b Checkpoint)>) {
+        self.remember(found, false);
+    }
+
+    /// Remembers a head that this host made.
+    pub(super) fn raise_own(self, incarnation: &str, checkpoint: &Checkpoint) {
+        self.remember([(incarnation, checkpoint)], true);
+    }
+
+    fn remember<'b>(self, found: impl IntoIterator<Item = (&'b str, &'b Checkpoint)>, made: bool) {
         let found: Vec<_> = found
             .into_iter()
             .filter(|(incarnation, checkpoint)| !self.knows(incarnation, checkpoint))
@@ -125,9 +142,10 @@ impl<'a> Heads<'a> {
         let mut heads = Self::load(&self.key, self.state).map_or(self.seen, |now| now.seen);
         for (incarnation, checkpoint) in found {
             let Checkpoint { size, root, .. } = *checkpoint;
-            let seen = heads.entry(incarnation.to_owned()).or_insert(Remembered { size, root });
+            let now = Remembered { size, root, made };
+            let seen = heads.entry(incarnation.to_owned()).or_insert_with(|| now.clone());
             if seen.size < size {
-                *seen = Remembered { size, root };
+                *seen = now;
             }
         }
         let bytes = serde_json::to_vec(&heads).map_err(|error| error.to_string());

@@ -303,12 +303,13 @@ fn note_rehearsal(newest: &mut BTreeMap<String, LoggedRehearsal>, time: String, 
     }
 }
 
-/// The recovery points that logs name, per store, oldest first: by sequence, which counts over all writers of a store.
+/// The recovery points that logs name, per store, oldest first: by sequence, which counts over all writers of a store, and among equals as
+/// the logs have them. A snapshot that is logged again in a newer incarnation stands there, as it does for whoever reads heads alone.
 pub(crate) fn points_of(logs: &[Log]) -> BTreeMap<String, Vec<Point>> {
     let mut points: BTreeMap<String, Vec<Point>> = BTreeMap::new();
     let mut known = BTreeSet::new();
-    for log in logs.iter().rev() {
-        for (index, entry) in log.parsed() {
+    for log in logs {
+        for (index, entry) in log.parsed().rev() {
             let place = EntryRef {
                 key: log.key.clone(),
                 incarnation: log.incarnation.clone(),
@@ -322,6 +323,7 @@ pub(crate) fn points_of(logs: &[Log]) -> BTreeMap<String, Vec<Point>> {
         }
     }
     for points in points.values_mut() {
+        points.reverse();
         points.sort_by_key(|point| point.sequence);
     }
     points

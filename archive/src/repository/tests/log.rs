@@ -147,6 +147,22 @@ fn a_host_that_lost_its_memory_goes_on_where_conditional_create_was_proven() {
 }
 
 #[test]
+fn a_host_that_read_a_head_and_did_not_make_it_goes_on_from_it_only_where_conditional_create_was_proven() {
+    let world = World::new();
+    let (repository, _) = world.init().unwrap();
+    let origin = Host::new(&world, &repository, false).wait(&[snapshot(1)]);
+    for (sequence, conditional_create) in [(2, true), (3, false)] {
+        let reader = Host::new(&world, &repository, conditional_create);
+        let opened = world.open(Some(&world.root.public()), reader.state.path()).unwrap();
+        world.runtime.block_on(opened.latest()).unwrap();
+        let after = reader.wait(&[snapshot(sequence)]);
+        assert_eq!(after.incarnation == origin.incarnation, conditional_create);
+        assert_eq!(reader.wait(&[snapshot(sequence + 10)]).incarnation, after.incarnation);
+    }
+    assert_eq!(logged(&world, &repository), (vec![1, 2, 3, 12, 13], Some(13)));
+}
+
+#[test]
 fn the_last_bundle_says_what_is_newest_of_every_store_across_bundles_and_incarnations() {
     let world = World::new();
     let (repository, _) = world.init().unwrap();
@@ -330,6 +346,42 @@ fn one_that_died_while_it_opened_a_log_by_a_clock_that_was_ahead_stops_nobody() 
     let logs = world.runtime.block_on(repository.logs(Role::Writer)).unwrap();
     let old = logs.iter().find(|log| log.incarnation == origin.incarnation);
     assert!(old.unwrap().entries.len() <= 3, "said once and not again and again");
+}
+
+#[test]
+fn a_snapshot_that_is_logged_again_in_a_newer_incarnation_is_as_new_as_its_head_says() {
+    let world = World::new();
+    let (repository, _) = world.init().unwrap();
+    let other = LogEvent::Snapshot {
+        store: "db".to_owned(),
+        snapshot: "01K00000000000000000000009".to_owned(),
+        sequence: 2,
+        manifest: Digest::of(b"other"),
+    };
+    let (first, second) = (
+        Host::new(&world, &repository, false),
+        Host::new(&world, &repository, false),
+    );
+    first.wait(&[snapshot(2)]);
+    second.wait(&[other]);
+    let again = second.wait(&[snapshot(2)]);
+    let newest = world
+        .runtime
+        .block_on(repository.latest())
+        .unwrap()
+        .remove("db")
+        .unwrap();
+    assert_eq!(
+        (&newest.entry.incarnation, newest.entry.index),
+        (&again.incarnation, again.index)
+    );
+    let points = world
+        .runtime
+        .block_on(repository.points())
+        .unwrap()
+        .remove("db")
+        .unwrap();
+    assert_eq!((points.len(), points.last()), (2, Some(&newest)));
 }
 
 /// Signs other entries as the whole of a log.
