@@ -233,6 +233,13 @@ fn kill_a_backup(base: &Base, round: u64) {
                 left.words
             );
             let seen = left.see();
+            // A torn manifest is nobody's.
+            let unlogged = seen.ledger().unlogged;
+            assert!(
+                unlogged.is_empty() || left.words.contains("Torn"),
+                "{}: {unlogged:?}",
+                left.words
+            );
             let latest = seen.latest().unwrap();
             assert_eq!(seen.restores(&latest), round);
             // What was put and noted before is used again: a run that went that far leaves no second copy.
