@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a surprise ends the test")]
 
 mod configuration;
+mod conftest;
 mod damage;
 mod demo;
 mod encryption;

@@ -108,9 +108,33 @@ pub fn parse(inputs: &Inputs<'_>) -> Result<String, Failed> {
     let configurations =
         files::configurations(&inputs.paths, inputs).map_err(|why| why.around("parse configurations"))?;
     let text = match (inputs.combine, configurations.as_slice()) {
-        (true, _) => render::indented(&crate::input::combined(configurations), "\t") + "\n",
+        (true, _) => combined(&configurations) + "\n",
         (false, [(_, only)]) => render::indented(only, "  "),
         (false, _) => render::indented(&serde_json::Value::Object(configurations.into_iter().collect()), "  "),
     };
     Ok(text)
+}
+
+/// All configurations as one list; the path stands in front, as it does there.
+fn combined(configurations: &[(String, serde_json::Value)]) -> String {
+    #[derive(serde::Serialize)]
+    struct One<'a> {
+        path: &'a str,
+        contents: &'a serde_json::Value,
+    }
+    let mut sorted: Vec<_> = configurations.iter().collect();
+    sorted.sort_by(|(a, _), (b, _)| a.cmp(b));
+    let mut list = Vec::new();
+    for (path, value) in sorted {
+        match value {
+            serde_json::Value::Array(documents) => {
+                list.extend(documents.iter().map(|contents| One { path, contents }));
+            }
+            contents => list.push(One { path, contents }),
+        }
+    }
+    match list.is_empty() {
+        true => "null".to_owned(),
+        false => render::indented(&list, "\t"),
+    }
 }
