@@ -17,6 +17,7 @@ mod list;
 mod manifest;
 pub mod object_store;
 mod pack;
+mod pieces;
 mod repository;
 mod seal;
 mod state;
@@ -39,6 +40,7 @@ pub use limit::RateLimit;
 pub use manifest::{
     Encryption, IndexRef, ListRef, Manifest, ParentRef, RunRef, Tool, TreeRef, Unreadable, UnreadablePath,
 };
+pub use pieces::Pieces;
 pub use repository::{Commit, InitOptions, Point, RehearsalPlace, Repository, TreeIndex};
 pub use seal::{Identities, IdentityError, RunId, RunSeal, SealError, SealedAt, is_recipient};
 pub use state::LocalState;

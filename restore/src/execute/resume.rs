@@ -67,7 +67,11 @@ impl Run<'_> {
             return false;
         }
         buffer.resize(length, 0);
-        file.read_exact_at(buffer, piece.offset).is_ok() && self.plan.hash_key.fits(buffer, &piece.check)
+        let right = file.read_exact_at(buffer, piece.offset).is_ok() && self.plan.hash_key.fits(buffer, &piece.check);
+        if let Some(block) = piece.block.as_ref().filter(|_| right) {
+            block.learn(&self.plan.hash_key, piece.offset, buffer);
+        }
+        right
     }
 }
 

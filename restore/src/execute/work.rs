@@ -188,6 +188,9 @@ impl<'a> Worker<'a> {
     fn write(&self, piece: &Piece) {
         if !piece.file.is_refused() {
             let bytes = self.bytes_of(piece).unwrap_or_default();
+            if let Some(block) = &piece.block {
+                block.learn(&self.run.plan.hash_key, piece.offset, bytes);
+            }
             let written = self
                 .run
                 .open
