@@ -76,6 +76,8 @@ pub struct Settings {
     pub environment: Vec<(String, String)>,
     /// The time that `time.now_ns()` gives.
     pub now: OffsetDateTime,
+    /// Where the policies are evaluated; none is this process.
+    pub sandbox: Option<crate::sandbox::Sandbox>,
 }
 
 /// Results that were written as JSON.
@@ -106,7 +108,7 @@ pub fn configuration_file(path: &str) -> Result<serde_json::Value, Failed> {
 /// The first file that cannot be read or parsed.
 pub fn parse(inputs: &Inputs<'_>) -> Result<String, Failed> {
     let configurations =
-        files::configurations(&inputs.paths, inputs).map_err(|why| why.around("parse configurations"))?;
+        files::configurations(inputs.paths, inputs).map_err(|why| why.around("parse configurations"))?;
     let text = match (inputs.combine, configurations.as_slice()) {
         (true, _) => combined(&configurations) + "\n",
         (false, [(_, only)]) => render::indented(only, "  "),
