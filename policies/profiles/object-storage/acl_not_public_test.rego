@@ -1,0 +1,33 @@
+package muster.object_storage.acl_not_public_test
+
+import data.muster.object_storage.example
+import data.muster.object_storage.acl_not_public as rule
+import rego.v1
+
+test_pass_private if {
+	facts := example.facts
+	rule.pass == {{"resource": "s3://backups", "message": "nothing is granted to everybody"}} with input as facts
+	count(rule.fail) == 0 with input as facts
+}
+
+test_fail_readable if {
+	facts := example.bucket({"acl": {"state": "on", "reason": null, "public": ["AllUsers READ"]}})
+	rule.fail == {{"resource": "s3://backups", "message": "granted to everybody: AllUsers READ"}} with input as facts
+	count(rule.pass) == 0 with input as facts
+}
+
+test_unknown_refused if {
+	facts := example.bucket({
+		"acl": {"state": "unknown", "reason": "HTTP 403 AccessDenied; allow s3:GetIt", "public": null},
+	})
+	rule.unknown == {{"resource": "s3://backups", "message": "acl is not known: HTTP 403 AccessDenied; allow s3:GetIt"}} with input as facts
+	count(rule.pass) == 0 with input as facts
+	count(rule.fail) == 0 with input as facts
+}
+
+test_not_applicable_directory if {
+	facts := example.directory
+	rule.not_applicable == {{"resource": "repository", "message": "a local directory is not a bucket"}} with input as facts
+	count(rule.pass) == 0 with input as facts
+	count(rule.fail) == 0 with input as facts
+}

@@ -1,0 +1,73 @@
+package muster.postgres.access_rules_parse_test
+
+import data.muster.postgres.example
+import data.muster.postgres.access_rules_parse as rule
+import rego.v1
+
+test_pass_sound if {
+	facts := example.facts
+	rule.pass == {{"resource": "accounts", "message": "every line is understood"}} with input as facts
+	count(rule.fail) == 0 with input as facts
+}
+
+test_fail_fault if {
+	facts := example.settings({
+		"hba_rules": [
+			{
+				"line": 1,
+				"type": "local",
+				"address": null,
+				"netmask": null,
+				"method": "peer",
+				"error": null,
+			},
+			{
+				"line": 2,
+				"type": null,
+				"address": null,
+				"netmask": null,
+				"method": null,
+				"error": "invalid authentication method \"scam\"",
+			},
+		],
+	})
+	rule.fail == {{"resource": "accounts", "message": "faulty: line 2 (invalid authentication method \"scam\")"}} with input as facts
+	count(rule.pass) == 0 with input as facts
+}
+
+test_unknown_not_shown if {
+	facts := example.settings({
+		"hba_rules": null,
+		"unknown": [
+			{
+				"fact": "hba_rules",
+				"reason": "permission denied for view pg_hba_file_rules",
+				"grant": "GRANT SELECT ON pg_hba_file_rules TO watcher;",
+			},
+		],
+	})
+	rule.unknown == {{"resource": "accounts", "message": "hba_rules is not known: permission denied for view pg_hba_file_rules; GRANT SELECT ON pg_hba_file_rules TO watcher;"}} with input as facts
+	count(rule.pass) == 0 with input as facts
+	count(rule.fail) == 0 with input as facts
+}
+
+test_unknown_unread if {
+	facts := example.store({"settings": null, "settings_error": "password authentication failed"})
+	rule.unknown == {{"resource": "accounts", "message": "settings were not read: password authentication failed"}} with input as facts
+	count(rule.pass) == 0 with input as facts
+	count(rule.fail) == 0 with input as facts
+}
+
+test_unknown_not_collected if {
+	facts := example.store({"settings": null})
+	rule.unknown == {{"resource": "accounts", "message": "settings were not collected"}} with input as facts
+	count(rule.pass) == 0 with input as facts
+	count(rule.fail) == 0 with input as facts
+}
+
+test_not_applicable_sqlite if {
+	facts := example.store({"kind": "sqlite", "settings": null})
+	rule.not_applicable == {{"resource": "accounts", "message": "is not a PostgreSQL store"}} with input as facts
+	count(rule.pass) == 0 with input as facts
+	count(rule.fail) == 0 with input as facts
+}

@@ -1,0 +1,72 @@
+package muster.postgres.no_untrusted_languages_test
+
+import data.muster.postgres.example
+import data.muster.postgres.no_untrusted_languages as rule
+import rego.v1
+
+test_pass_none if {
+	facts := example.facts
+	rule.pass == {{"resource": "accounts", "message": "C and internal functions aside, every language is trusted"}} with input as facts
+	count(rule.warn) == 0 with input as facts
+}
+
+test_warn_plperlu if {
+	facts := example.settings({
+		"databases": [
+			{
+				"name": "game",
+				"public_may_create": false,
+				"untrusted_languages": ["plperlu"],
+				"policies_not_enforced": [],
+				"extensions": [{"name": "plpgsql", "version": "1.0", "default_version": "1.0"}],
+			},
+		],
+	})
+	rule.warn == {{"resource": "accounts", "message": "untrusted: plperlu in game"}} with input as facts
+	count(rule.pass) == 0 with input as facts
+}
+
+test_unknown_not_entered if {
+	facts := example.settings({
+		"databases": [
+			{
+				"name": "game",
+				"public_may_create": false,
+				"untrusted_languages": null,
+				"policies_not_enforced": [],
+				"extensions": [{"name": "plpgsql", "version": "1.0", "default_version": "1.0"}],
+			},
+		],
+	})
+	rule.unknown == {{"resource": "accounts", "message": "not read in: game"}} with input as facts
+	count(rule.pass) == 0 with input as facts
+	count(rule.warn) == 0 with input as facts
+}
+
+test_unknown_not_listed if {
+	facts := example.settings({"databases": null})
+	rule.unknown == {{"resource": "accounts", "message": "databases is not known"}} with input as facts
+	count(rule.pass) == 0 with input as facts
+	count(rule.warn) == 0 with input as facts
+}
+
+test_unknown_unread if {
+	facts := example.store({"settings": null, "settings_error": "password authentication failed"})
+	rule.unknown == {{"resource": "accounts", "message": "settings were not read: password authentication failed"}} with input as facts
+	count(rule.pass) == 0 with input as facts
+	count(rule.warn) == 0 with input as facts
+}
+
+test_unknown_not_collected if {
+	facts := example.store({"settings": null})
+	rule.unknown == {{"resource": "accounts", "message": "settings were not collected"}} with input as facts
+	count(rule.pass) == 0 with input as facts
+	count(rule.warn) == 0 with input as facts
+}
+
+test_not_applicable_sqlite if {
+	facts := example.store({"kind": "sqlite", "settings": null})
+	rule.not_applicable == {{"resource": "accounts", "message": "is not a PostgreSQL store"}} with input as facts
+	count(rule.pass) == 0 with input as facts
+	count(rule.warn) == 0 with input as facts
+}

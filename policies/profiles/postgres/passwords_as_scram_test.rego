@@ -1,0 +1,45 @@
+package muster.postgres.passwords_as_scram_test
+
+import data.muster.postgres.example
+import data.muster.postgres.passwords_as_scram as rule
+import rego.v1
+
+test_pass_scram_sha_256 if {
+	facts := example.facts
+	rule.pass == {{"resource": "accounts", "message": "password_encryption = scram-sha-256"}} with input as facts
+	count(rule.fail) == 0 with input as facts
+}
+
+test_fail_md5 if {
+	facts := example.setting({"password_encryption": "md5"})
+	rule.fail == {{"resource": "accounts", "message": "password_encryption = md5"}} with input as facts
+	count(rule.pass) == 0 with input as facts
+}
+
+test_unknown_not_shown if {
+	facts := example.setting({"password_encryption": null})
+	rule.unknown == {{"resource": "accounts", "message": "settings.password_encryption is not known"}} with input as facts
+	count(rule.pass) == 0 with input as facts
+	count(rule.fail) == 0 with input as facts
+}
+
+test_unknown_unread if {
+	facts := example.store({"settings": null, "settings_error": "password authentication failed"})
+	rule.unknown == {{"resource": "accounts", "message": "settings were not read: password authentication failed"}} with input as facts
+	count(rule.pass) == 0 with input as facts
+	count(rule.fail) == 0 with input as facts
+}
+
+test_unknown_not_collected if {
+	facts := example.store({"settings": null})
+	rule.unknown == {{"resource": "accounts", "message": "settings were not collected"}} with input as facts
+	count(rule.pass) == 0 with input as facts
+	count(rule.fail) == 0 with input as facts
+}
+
+test_not_applicable_sqlite if {
+	facts := example.store({"kind": "sqlite", "settings": null})
+	rule.not_applicable == {{"resource": "accounts", "message": "is not a PostgreSQL store"}} with input as facts
+	count(rule.pass) == 0 with input as facts
+	count(rule.fail) == 0 with input as facts
+}
