@@ -26,5 +26,15 @@ mod stores;
 mod ui;
 
 fn main() -> std::process::ExitCode {
-    commands::run(std::env::args_os().collect()).into()
+    let arguments: Vec<std::ffi::OsString> = std::env::args_os().collect();
+    match arguments.get(1) {
+        Some(command) if command == muster_policies::sandbox::COMMAND => {
+            let limits: Vec<String> = arguments[2..]
+                .iter()
+                .map(|text| text.to_string_lossy().into_owned())
+                .collect();
+            muster_policies::sandbox::serve(&limits).into()
+        }
+        _ => commands::run(arguments).into(),
+    }
 }

@@ -12,10 +12,13 @@ use std::path::PathBuf;
 use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 
+use crate::builtins::World;
 use crate::engine::{Engine, Evaluation, Session, on_deep_stack};
 use crate::metadata::{self, Rule, Severity};
 use crate::profile;
+use crate::rego;
 use crate::report::{Finding, Report, Verdict};
+use crate::sandbox::Sandbox;
 use crate::sources::{self, PolicyError, RegoVersion};
 use crate::waivers::Waivers;
 use documents::{Named, Selection, combined};
@@ -62,6 +65,8 @@ pub struct CheckOptions {
     pub ignore: Option<String>,
     /// A file of waivers.
     pub waivers: Option<PathBuf>,
+    /// Where the policies are evaluated; none is this process. Profiles always are.
+    pub sandbox: Option<Sandbox>,
 }
 
 impl CheckOptions {
@@ -80,6 +85,7 @@ impl CheckOptions {
             combine: false,
             ignore: None,
             waivers: None,
+            sandbox: None,
         }
     }
 }
@@ -137,10 +143,14 @@ struct Run<'a> {
 impl Run<'_> {
     fn policies(&mut self, documents: &[Named]) -> Result<(), PolicyError> {
         let options = self.options;
-        let mut engine = Engine::new(options.now)?;
+        let mut engine = Engine::apart(World::default(), options.now, options.sandbox.as_ref())?;
         sources::load_policies(&mut engine, &options.policies, options.rego_version, false)?;
         sources::load_data(&mut engine, &options.data)?;
-        engine.compile()?;
+        let strict = rego::Options {
+            strict: options.strict,
+            ..rego::Options::default()
+        };
+        engine.compile_with(strict, &|_| true)?;
         let checks = self.checks(&engine);
         for named in documents {
             let mut session = engine.session(Some(&named.document.value));

@@ -5,25 +5,29 @@
 //! so. Whatever ends an evaluation (an error, a panic, the deadline) comes back as an error value. What regorus
 //! evaluates is not the text of a policy but what the front end (`rego`) makes of all of them together.
 
+mod here;
 mod modules;
 mod operators;
 
 use std::collections::BTreeSet;
 use std::num::{NonZeroU32, NonZeroUsize};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use regorus::utils::limits::ExecutionTimerConfig;
-use regorus::{Extension, LimitError, PolicyLengthConfig};
+use regorus::{Extension, PolicyLengthConfig};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use time::OffsetDateTime;
 
+use here::Here;
 pub(crate) use modules::{Head, Module};
 pub(crate) use operators::{plus, times};
 
-use crate::builtins::{self, Noted, Notes, World};
+use crate::builtins::{self, Notes, World};
 use crate::rego::{self, Dialect, Options, Pass};
+use crate::sandbox::{self, Pool, Remote, Sandbox};
 use crate::sources::{PolicyError, RegoVersion};
 
 /// What regorus takes: the front end bounds a policy file before, and its text grows by names and brackets only.
@@ -37,7 +41,7 @@ const MAX_PARSE_WORK: u64 = 1 << 22;
 /// The time that the evaluation of one rule on one document may take.
 const DEADLINE: Duration = Duration::from_secs(30);
 /// Enough for the deepest module that the limits above let in.
-const STACK: usize = 512 << 20;
+pub(crate) const STACK: usize = 512 << 20;
 
 /// Modules and data, loaded and checked; `evaluate` as often as there are inputs.
 #[derive(Clone)]
@@ -45,8 +49,30 @@ pub(crate) struct Engine {
     inner: regorus::Engine,
     modules: Vec<Module>,
     notes: Notes,
-    /// What is evaluated, with the file that it was made of.
-    texts: Vec<(String, String)>,
+    /// What is evaluated.
+    texts: Vec<Text>,
+    apart: Option<Apart>,
+}
+
+/// A module as regorus reads it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Text {
+    /// The file that it was made of.
+    path: String,
+    v0: bool,
+    text: String,
+}
+
+/// What is evaluated elsewhere.
+#[derive(Clone)]
+struct Apart {
+    sandbox: Sandbox,
+    now: i64,
+    world: World,
+    data: Vec<(String, Value)>,
+    /// What takes the place of the data since the pool began.
+    replaced: Option<Arc<Vec<u8>>>,
+    pool: Option<Arc<Pool>>,
 }
 
 /// What one evaluation gave.
@@ -90,26 +116,47 @@ impl Engine {
         Self::within(&World::default(), now)
     }
 
+    /// The same, whose policies are evaluated in a process of their own, if there is a sandbox.
+    pub(crate) fn apart(world: World, now: OffsetDateTime, sandbox: Option<&Sandbox>) -> Result<Self, PolicyError> {
+        let mut engine = Self::within(&world, now)?;
+        let now = i64::try_from(now.unix_timestamp_nanos()).map_err(|_| PolicyError::Clock)?;
+        engine.apart = sandbox.map(|sandbox| Apart {
+            sandbox: sandbox.clone(),
+            now,
+            world,
+            data: Vec::new(),
+            replaced: None,
+            pool: None,
+        });
+        Ok(engine)
+    }
+
     /// The same, whose policies see this much of the world.
     pub(crate) fn within(world: &World, now: OffsetDateTime) -> Result<Self, PolicyError> {
         let mut inner = regorus::Engine::new();
         inner.set_gather_prints(true);
         inner.set_policy_length_config(length_limits());
-        inner.set_execution_timer_config(ExecutionTimerConfig {
-            limit: DEADLINE,
-            check_interval: NonZeroU32::new(64).unwrap_or(NonZeroU32::MIN),
-        });
         let notes = Notes::default();
         let mut engine = Self {
             inner,
             modules: Vec::new(),
             notes: notes.clone(),
             texts: Vec::new(),
+            apart: None,
         };
+        engine.limit(DEADLINE);
         let now = i64::try_from(now.unix_timestamp_nanos()).map_err(|_| PolicyError::Clock)?;
         operators::register(&mut engine)?;
         builtins::register(&mut engine.inner, now, world, &notes)?;
         Ok(engine)
+    }
+
+    /// How long one evaluation may take.
+    pub(crate) fn limit(&mut self, limit: Duration) {
+        self.inner.set_execution_timer_config(ExecutionTimerConfig {
+            limit,
+            check_interval: NonZeroU32::new(64).unwrap_or(NonZeroU32::MIN),
+        });
     }
 
     fn extend(&mut self, name: &str, arguments: u8, call: impl Extension + 'static) -> Result<(), PolicyError> {
@@ -125,6 +172,10 @@ impl Engine {
 
     /// Merges a document into `data`; two values for one path are an error.
     pub(crate) fn add_data(&mut self, source: &str, data: Value) -> Result<(), PolicyError> {
+        if let Some(apart) = &mut self.apart {
+            apart.data.push((source.to_owned(), data));
+            return Ok(());
+        }
         self.inner
             .add_data(regorus::Value::from(data))
             .map_err(|e| PolicyError::refused(source, None, first_line(&e)))
@@ -132,6 +183,10 @@ impl Engine {
 
     /// Makes this all of `data`.
     pub(crate) fn set_data(&mut self, data: Value) -> Result<(), PolicyError> {
+        if let Some(apart) = &mut self.apart {
+            apart.replaced = Some(sandbox::encoded(&data));
+            return Ok(());
+        }
         self.inner.clear_data();
         self.add_data("data", data)
     }
@@ -179,23 +234,45 @@ impl Engine {
             .wrappers
             .map(|text| ("built-ins".to_owned(), Dialect::V1, text));
         texts.extend(wrappers);
+        let mut checked = Vec::with_capacity(texts.len());
         for (path, dialect, text) in texts {
             if let Some(line) = modules::deeper_than(&text, MAX_BRACKETS, MAX_PARSE_WORK) {
                 let why = "brackets are nested too deeply to be parsed in reasonable time".to_owned();
                 return Err(vec![PolicyError::refused(&path, Some(line), why)]);
             }
-            self.inner.set_rego_v0(dialect == Dialect::V0);
-            self.texts.push((path.clone(), text.clone()));
-            self.inner
-                .add_policy(path.clone(), text)
-                .map_err(|e| vec![refusal(&path, &e.to_string())])?;
+            let v0 = dialect == Dialect::V0;
+            checked.push(Text { path, v0, text });
         }
+        let Some(apart) = &mut self.apart else {
+            return self.take_in(checked).map_err(|error| vec![error]);
+        };
+        let begin = sandbox::Begin {
+            now: apart.now,
+            world: &apart.world,
+            texts: &checked,
+            data: &apart.data,
+        };
+        let pool = Pool::start(&apart.sandbox, &begin).map_err(|error| vec![error])?;
+        apart.pool = Some(Arc::new(pool));
+        self.texts = checked;
+        Ok(())
+    }
+
+    /// Has the evaluator read what the front end made, and compile it.
+    pub(crate) fn take_in(&mut self, texts: Vec<Text>) -> Result<(), PolicyError> {
+        for Text { path, v0, text } in &texts {
+            self.inner.set_rego_v0(*v0);
+            self.inner
+                .add_policy(path.clone(), text.clone())
+                .map_err(|e| refusal(path, &e.to_string()))?;
+        }
+        self.texts = texts;
         self.inner.set_input(regorus::Value::new_object());
         // Set once: a session that sets it would copy all that was compiled.
         self.inner.set_strict_builtin_errors(true);
         match self.inner.eval_query("true".to_owned(), false) {
             Ok(_) => Ok(()),
-            Err(e) => Err(vec![refusal("policies", &e.to_string())]),
+            Err(e) => Err(refusal("policies", &e.to_string())),
         }
     }
 
@@ -220,8 +297,8 @@ impl Engine {
     /// A line as it is evaluated: names in full, each local by the name that it has in the policy.
     pub(crate) fn line(&self, path: &str, line: u32) -> Option<String> {
         let line = usize::try_from(line).ok()?.checked_sub(1)?;
-        let texts = self.texts.iter().filter(|(file, _)| file == path);
-        let mut lines = texts.filter_map(|(_, text)| text.lines().nth(line));
+        let texts = self.texts.iter().filter(|text| text.path == path);
+        let mut lines = texts.filter_map(|text| text.text.lines().nth(line));
         let text = lines.find(|text| !text.trim().is_empty())?.trim();
         let is_name = |c: char| c.is_alphanumeric() || c == '_' || c == '$';
         let words = text.split_inclusive(|c: char| !is_name(c));
@@ -239,134 +316,63 @@ impl Engine {
 
     /// A session whose `input` is this document, or undefined.
     pub(crate) fn session(&self, input: Option<&Value>) -> Session {
-        let mut inner = self.inner.clone();
-        inner.set_input(input.map_or(regorus::Value::Undefined, |input| regorus::Value::from(input.clone())));
-        Session {
-            fresh: inner.clone(),
-            inner,
-            notes: self.notes.clone(),
+        if let Some(apart) = &self.apart
+            && let Some(pool) = &apart.pool
+        {
+            return Session::Apart(Remote::new(Arc::clone(pool), apart.replaced.clone(), input));
         }
+        self.session_of(input.map_or(regorus::Value::Undefined, |input| regorus::Value::from(input.clone())))
+    }
+
+    /// The same for what is a value of the evaluator already; here.
+    pub(crate) fn session_of(&self, input: regorus::Value) -> Session {
+        let mut inner = self.inner.clone();
+        inner.set_input(input);
+        Session::Here(Box::new(Here::new(inner, self.notes.clone())))
     }
 }
 
 /// An engine with its input: rule after rule is evaluated on one document.
-pub(crate) struct Session {
-    inner: regorus::Engine,
-    fresh: regorus::Engine,
-    notes: Notes,
+pub(crate) enum Session {
+    Here(Box<Here>),
+    Apart(Remote),
 }
 
 impl Session {
     /// Evaluates a reference like `data.main.deny`.
+    ///
+    /// # Errors
+    /// Whatever ended the evaluation, the end of its process included.
     pub(crate) fn evaluate(&mut self, reference: &str) -> Result<Evaluation, String> {
-        self.notes.begin(true);
-        let strict = self.run(reference);
-        let Noted { first, told } = self.notes.end();
-        let (value, suppressed, prints, told) = match strict {
-            Ok((value, prints)) => (value, first, prints, told),
-            // Lenient evaluation would swallow these inside functions, where they are errors to OPA too.
-            Err(Failure { fatal: true, message }) => return Err(message),
-            Err(Failure { message, .. }) => {
-                self.inner = self.fresh.clone();
-                self.inner.set_strict_builtin_errors(false);
-                self.notes.begin(false);
-                let lenient = self.run(reference);
-                let told = self.notes.end().told;
-                let (value, prints) = lenient.map_err(|failure| failure.message)?;
-                self.inner = self.fresh.clone();
-                (value, Some(message), prints, told)
-            }
-        };
-        Ok(Evaluation {
-            value,
-            suppressed,
-            prints,
-            told,
-        })
+        match self {
+            Self::Here(here) => here.evaluate(reference),
+            Self::Apart(remote) => remote.evaluate(reference),
+        }
     }
 
     /// Forgets what earlier evaluations have found out.
     pub(crate) fn renew(&mut self) {
-        self.inner = self.fresh.clone();
+        match self {
+            Self::Here(here) => here.renew(),
+            Self::Apart(remote) => remote.renew(),
+        }
     }
 
     /// From now on it is known which lines an evaluation reaches.
     pub(crate) fn watch(&mut self) {
-        self.fresh.set_enable_coverage(true);
-        self.renew();
+        match self {
+            Self::Here(here) => here.watch(),
+            Self::Apart(remote) => remote.watch(),
+        }
     }
 
     /// The lines that were reached since [`Session::renew`], by file.
-    pub(crate) fn reached(&self) -> Vec<(String, Vec<u32>)> {
-        let report = self.inner.get_coverage_report().ok();
-        let files = report.into_iter().flat_map(|report| report.files);
-        files
-            .map(|file| (file.path, file.covered.into_iter().collect()))
-            .collect()
+    pub(crate) fn reached(&mut self) -> Vec<(String, Vec<u32>)> {
+        match self {
+            Self::Here(here) => here.reached(),
+            Self::Apart(remote) => remote.reached(),
+        }
     }
-
-    fn run(&mut self, reference: &str) -> Result<(Option<Value>, Vec<String>), Failure> {
-        let inner = &mut self.inner;
-        let outcome = catch_unwind(AssertUnwindSafe(|| {
-            // A rule is asked for itself: a query makes regorus look at every module first.
-            let value = match inner.eval_rule(reference.to_owned()) {
-                Err(e) if e.to_string().contains(NO_RULE) => {
-                    let results = inner.eval_query(reference.to_owned(), false);
-                    results.map(|results| {
-                        let first = results.result.into_iter().next();
-                        let value = first.and_then(|result| result.expressions.into_iter().next());
-                        value.map_or(regorus::Value::Undefined, |expression| expression.value)
-                    })
-                }
-                value => value,
-            };
-            (value, inner.take_prints().unwrap_or_default())
-        }));
-        let (value, prints) = match outcome {
-            Ok((Ok(value), prints)) => (value, prints),
-            Ok((Err(e), _)) => {
-                self.inner = self.fresh.clone();
-                let fatal = e.downcast_ref::<LimitError>().is_some() || FATAL.iter().any(|m| e.to_string().contains(m));
-                return Err(Failure {
-                    fatal,
-                    message: modules::brief(&e.to_string()).one_line(),
-                });
-            }
-            Err(_) => {
-                self.inner = self.fresh.clone();
-                return Err(Failure {
-                    fatal: true,
-                    message: "the evaluator panicked".to_owned(),
-                });
-            }
-        };
-        let value = match value {
-            regorus::Value::Undefined => None,
-            value => Some(json(&value).map_err(|message| Failure { fatal: true, message })?),
-        };
-        Ok((value, prints))
-    }
-}
-
-/// What regorus says when a reference is no rule's whole path.
-const NO_RULE: &str = "not a valid rule path";
-
-/// Errors that OPA does not suppress either.
-const FATAL: [&str; 5] = [
-    "multiple outputs",
-    "exceeded",
-    "internal error",
-    "panicked",
-    builtins::HALT,
-];
-
-struct Failure {
-    fatal: bool,
-    message: String,
-}
-
-fn json(value: &regorus::Value) -> Result<Value, String> {
-    serde_json::to_value(value).map_err(|e| format!("the value has no JSON form: {e}"))
 }
 
 fn refusal(path: &str, message: &str) -> PolicyError {

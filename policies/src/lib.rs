@@ -18,6 +18,7 @@ mod output;
 mod profile;
 mod rego;
 mod report;
+pub mod sandbox;
 pub mod selftest;
 mod sources;
 mod unit_tests;

@@ -66,6 +66,9 @@ pub enum PolicyError {
     /// The evaluator's thread could not be started.
     #[error("start the evaluator's thread")]
     Thread(#[source] io::Error),
+    /// The process that evaluates policies ended before it evaluated one.
+    #[error("load policies: {0}")]
+    Sandbox(String),
     /// A fault in the evaluator itself.
     #[error("the evaluator stopped on an internal fault: nothing was judged")]
     Panic,

@@ -10,8 +10,10 @@ use serde::Serialize;
 use serde_json::Value;
 use time::OffsetDateTime;
 
+use crate::builtins::World;
 use crate::check::reference;
 use crate::engine::{Engine, Evaluation, Head, Session, on_deep_stack};
+use crate::sandbox::Sandbox;
 use crate::sources::{self, PolicyError, RegoVersion};
 
 /// What to test with.
@@ -23,6 +25,8 @@ pub struct TestOptions {
     pub rego_version: RegoVersion,
     /// The time that `time.now_ns()` gives.
     pub now: OffsetDateTime,
+    /// Where the tests are evaluated; none is this process.
+    pub sandbox: Option<Sandbox>,
 }
 
 /// The outcome of one test.
@@ -92,7 +96,7 @@ impl TestReport {
 /// Runs every test beneath the paths.
 pub fn test_policies(paths: &[PathBuf], options: &TestOptions) -> Result<TestReport, PolicyError> {
     on_deep_stack(|| {
-        let mut engine = Engine::new(options.now)?;
+        let mut engine = Engine::apart(World::default(), options.now, options.sandbox.as_ref())?;
         sources::load_policies(&mut engine, paths, options.rego_version, true)?;
         sources::load_data(&mut engine, &options.data)?;
         engine.compile_tests()?;
@@ -146,7 +150,7 @@ impl Ran {
 }
 
 /// How what an evaluation reached is told.
-pub(crate) type Tracing<'a> = &'a dyn Fn(&Session, &str, &Evaluation) -> Vec<String>;
+pub(crate) type Tracing<'a> = &'a dyn Fn(&mut Session, &str, &Evaluation) -> Vec<String>;
 
 /// Runs every test of the engine, by file and line. Each session is prepared before, and told of after.
 pub(crate) fn run_each(engine: &Engine, prepare: &dyn Fn(&mut Session), tracing: Tracing<'_>) -> Vec<Ran> {

@@ -5,10 +5,13 @@ mod base;
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::ValueEnum;
+use muster_policies::sandbox::Sandbox;
 use muster_policies::{CheckOptions, Finding, Form, Namespaces, RegoVersion, Report, Status, Verdict};
 
+use crate::config::{duration, size};
 use crate::context::Context;
 use crate::edge;
 use crate::error::{CommandError, Kind, usage};
@@ -82,9 +85,15 @@ pub(crate) struct Check {
     /// Judge this git revision too; only what is new since then counts
     #[arg(long, value_name = "REF")]
     base: Option<String>,
-    /// A verdict that leaned on a suppressed error of a built-in function is an error
+    /// Refuse unused locals and imports; a verdict that leaned on a built-in's suppressed error is an error
     #[arg(long)]
     strict: bool,
+    /// How much the process that evaluates the policies may allocate
+    #[arg(long, value_name = "SIZE", value_parser = size, default_value = "1GiB")]
+    memory: u64,
+    /// How long one rule may take on one document
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "30s")]
+    time: Duration,
 }
 
 /// A version of Rego.
@@ -150,6 +159,11 @@ pub(crate) fn run(context: &Context, args: Check) -> Result<Exit, CommandError> 
     };
     options.rego_version = args.rego_version.into();
     options.strict = args.strict;
+    options.sandbox = Some(Sandbox {
+        memory: args.memory,
+        time: args.time,
+        ..Sandbox::new()
+    });
     options.parser = args.parser;
     options.combine = args.combine;
     options.ignore = args.ignore;

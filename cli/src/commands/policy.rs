@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use muster_policies::sandbox::Sandbox;
 use muster_policies::{TestOptions, TestOutcome, selftest};
 use serde_json::json;
 
@@ -67,6 +68,7 @@ pub(crate) fn run(context: &Context, args: Policy) -> Result<Exit, CommandError>
                 data,
                 rego_version: rego_version.into(),
                 now: edge::now(),
+                sandbox: Some(Sandbox::new()),
             };
             test(context, &paths, &options)
         }

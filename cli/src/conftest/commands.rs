@@ -4,6 +4,7 @@ use std::io::Read;
 use std::path::PathBuf;
 
 use muster_policies::conftest::{self, Failed, Inputs, Output, Selected, Style, exit_code};
+use muster_policies::sandbox::Sandbox;
 
 use super::Ended;
 use super::flags::{self, Typed};
@@ -115,6 +116,7 @@ fn policies(settings: &Settings<'_>, environment: &[(String, String)]) -> confte
         show_builtin_errors: settings.is_on("show-builtin-errors"),
         environment: environment.to_vec(),
         now: edge::now(),
+        sandbox: Some(Sandbox::new()),
     }
 }
 

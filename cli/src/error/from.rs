@@ -146,7 +146,9 @@ impl From<PolicyError> for CommandError {
             _ => None,
         };
         let kind = match &error {
-            PolicyError::Clock | PolicyError::Thread(_) | PolicyError::Panic => Kind::CouldNotRun,
+            PolicyError::Clock | PolicyError::Thread(_) | PolicyError::Panic | PolicyError::Sandbox(_) => {
+                Kind::CouldNotRun
+            }
             _ => Kind::Usage,
         };
         let error = Self::new(kind, error);

@@ -51,7 +51,7 @@ fn engine(settings: &Settings, allowed: Option<&BTreeSet<String>>, tests: bool) 
         files: true,
         runtime: json!({ "env": environment, "version": super::OPA_VERSION, "commit": "" }),
     };
-    let mut engine = Engine::within(&world, settings.now)?;
+    let mut engine = Engine::apart(world, settings.now, settings.sandbox.as_ref())?;
     let mut found = Found::default();
     for path in &settings.policies {
         found.walk(path, &[], &|name| name.ends_with(".rego"));

@@ -370,7 +370,7 @@ impl Judge<'_> {
 }
 
 /// What an evaluation reached: the query, each line with its place, what was noted, and how it ended.
-pub(super) fn traces(engine: &Engine, session: &Session, query: &str, evaluation: &Evaluation) -> Vec<String> {
+pub(super) fn traces(engine: &Engine, session: &mut Session, query: &str, evaluation: &Evaluation) -> Vec<String> {
     let mut told = vec![format!("Enter {query} = _")];
     for (path, lines) in session.reached() {
         for line in lines {

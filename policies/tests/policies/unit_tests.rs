@@ -9,6 +9,7 @@ fn options() -> TestOptions {
         data: Vec::new(),
         rego_version: RegoVersion::Auto,
         now: NOW,
+        sandbox: None,
     }
 }
 

@@ -1,0 +1,158 @@
+//! The child's side: limits first, then one engine, then question after question until the pipe is closed.
+
+use std::io::{self, Read, Write};
+use std::time::Duration;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::time::{ClockId, clock_gettime};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+
+use super::{tag, wire};
+use crate::builtins::World;
+use crate::engine::{Engine, STACK, Session, Text, on_deep_stack};
+use crate::sources::PolicyError;
+
+/// What the program itself and its standard library need beside the policies.
+const OWN: u64 = 32 << 20;
+
+/// What is evaluated.
+#[derive(Deserialize)]
+struct Begin {
+    /// Nanoseconds since 1970.
+    now: i64,
+    files: bool,
+    runtime: Value,
+    texts: Vec<Text>,
+    data: Vec<(String, Value)>,
+}
+
+/// The whole life of a child: `arguments` are memory in bytes and time in milliseconds. Returns its exit status.
+pub fn serve(arguments: &[String]) -> u8 {
+    let numbers: Vec<u64> = arguments.iter().filter_map(|text| text.parse().ok()).collect();
+    let [memory, milliseconds] = numbers[..] else {
+        return 2;
+    };
+    let time = Duration::from_millis(milliseconds);
+    // A panic is an evaluation's error, told by its answer.
+    std::panic::set_hook(Box::new(|_| {}));
+    if limit(memory).is_err() {
+        return 3;
+    }
+    let served = on_deep_stack(|| answer(&mut io::stdin().lock(), &mut io::stdout().lock(), time));
+    u8::from(!matches!(served, Ok(Ok(()))))
+}
+
+/// Memory is bounded, nothing is written to a disk, and an end leaves no image of what was read.
+fn limit(memory: u64) -> io::Result<()> {
+    let memory = memory.saturating_add(STACK as u64).saturating_add(OWN);
+    for (resource, most) in [(Resource::Data, memory), (Resource::Core, 0), (Resource::Fsize, 0)] {
+        setrlimit(
+            resource,
+            Rlimit {
+                current: Some(most),
+                maximum: Some(most),
+            },
+        )?;
+    }
+    Ok(())
+}
+
+/// Lets this process compute for so much longer: what it does when nobody is left to end it.
+fn compute_for(time: Duration) {
+    let used = u64::try_from(clock_gettime(ClockId::ProcessCPUTime).tv_sec).unwrap_or(0);
+    let current = used.saturating_add(2 * time.as_secs()).saturating_add(10);
+    let maximum = getrlimit(Resource::Cpu).maximum;
+    let current = Some(maximum.map_or(current, |maximum| maximum.min(current)));
+    // Where that is not allowed the parent still watches the clock.
+    let _ = setrlimit(Resource::Cpu, Rlimit { current, maximum });
+}
+
+/// Answers until the questions end.
+pub(super) fn answer(questions: &mut impl Read, answers: &mut impl Write, time: Duration) -> io::Result<()> {
+    let Some((tag::BEGIN, payload)) = wire::receive(questions, u32::MAX)? else {
+        return Err(io::ErrorKind::InvalidData.into());
+    };
+    compute_for(time);
+    let mut engine = match begin(&payload, time) {
+        Ok(engine) => engine,
+        Err(error) => {
+            let (path, line, why) = match error {
+                PolicyError::Refused { path, line, why } => (path, line, why),
+                other => ("policies".to_owned(), None, other.to_string()),
+            };
+            return wire::send(answers, tag::REFUSED, &encoded(&json!([path, line, why])));
+        }
+    };
+    drop(payload);
+    wire::send(answers, tag::DONE, &[])?;
+    let mut session = engine.session(None);
+    while let Some((asked, payload)) = wire::receive(questions, u32::MAX)? {
+        compute_for(time);
+        let done = |done: Result<(), String>| match done {
+            Ok(()) => (tag::DONE, Vec::new()),
+            Err(why) => (tag::FAILED, why.into_bytes()),
+        };
+        let (kind, answered) = match asked {
+            tag::INPUT => done(wire::decode(&payload).map(|input| session = engine.session_of(input))),
+            tag::NO_INPUT => {
+                session = engine.session(None);
+                done(Ok(()))
+            }
+            tag::DATA => {
+                done(wire::decode(&payload).and_then(|data| engine.set_data(data).map_err(|error| error.to_string())))
+            }
+            tag::EVALUATE => evaluate(&mut session, &payload),
+            tag::RENEW => {
+                session.renew();
+                done(Ok(()))
+            }
+            tag::WATCH => {
+                session.watch();
+                done(Ok(()))
+            }
+            tag::REACHED => (tag::LINES, encoded(&json!(session.reached()))),
+            _ => return Err(io::ErrorKind::InvalidData.into()),
+        };
+        wire::send(answers, kind, &answered)?;
+    }
+    Ok(())
+}
+
+fn encoded(value: &Value) -> Vec<u8> {
+    let mut out = Vec::new();
+    wire::encode(value, &mut out);
+    out
+}
+
+fn begin(payload: &[u8], time: Duration) -> Result<Engine, PolicyError> {
+    let begin: Begin = wire::decode(payload).map_err(|why| PolicyError::refused("policies", None, why))?;
+    let now = OffsetDateTime::from_unix_timestamp_nanos(i128::from(begin.now)).map_err(|_| PolicyError::Clock)?;
+    let world = World {
+        files: begin.files,
+        runtime: begin.runtime,
+    };
+    let mut engine = Engine::within(&world, now)?;
+    engine.limit(time);
+    for (source, data) in begin.data {
+        engine.add_data(&source, data)?;
+    }
+    engine.take_in(begin.texts)?;
+    Ok(engine)
+}
+
+fn evaluate(session: &mut Session, reference: &[u8]) -> (u8, Vec<u8>) {
+    let Ok(reference) = str::from_utf8(reference) else {
+        return (tag::FAILED, b"a reference that is not UTF-8".to_vec());
+    };
+    match session.evaluate(reference) {
+        Ok(evaluation) => {
+            // What may be absent is a list, since null is a value.
+            let value: Vec<Value> = evaluation.value.into_iter().collect();
+            let answer = json!([value, evaluation.suppressed, evaluation.prints, evaluation.told]);
+            (tag::VALUE, encoded(&answer))
+        }
+        Err(why) => (tag::FAILED, why.into_bytes()),
+    }
+}
