@@ -171,7 +171,8 @@ impl Left<'_> {
     /// Whoever saw the log before the crash still believes what is there now.
     fn grew_out_of_what_was_there(&self) {
         for host in [&self.host, &self.base.host] {
-            let opened = self.base.world.open(self.sim.store(), &host.image());
+            let image = host.image();
+            let opened = self.base.world.open(self.sim.store(), &image);
             let latest = opened.and_then(|repository| self.base.world.runtime.block_on(repository.latest()));
             latest.unwrap_or_else(|error| panic!("{}: {}", self.words, chain(&error)));
         }
