@@ -16,7 +16,15 @@ backups := {
 	"lifecycle": {
 		"state": "on",
 		"reason": null,
-		"rules": [{"id": "tidy", "prefix": "", "expires": false, "expires_noncurrent": true}],
+		"rules": [
+			{
+				"id": "tidy",
+				"prefix": "",
+				"reaches": true,
+				"expires": false,
+				"expires_noncurrent": true,
+			},
+		],
 	},
 	"replication": {"state": "on", "reason": null, "rules": 1},
 }

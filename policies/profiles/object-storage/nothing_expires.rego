@@ -1,5 +1,5 @@
 # METADATA
-# title: No lifecycle rule deletes current objects
+# title: No lifecycle rule deletes current objects of the repository
 # description: |
 #   The server would delete backups behind the back of the log that names them; retention is what `muster prune`
 #   does.
@@ -23,6 +23,7 @@ resources := lib.resources
 expiring(bucket) := [rule.id |
 	some rule in bucket.lifecycle.rules
 	rule.expires == true
+	rule.reaches == true
 ]
 
 pass contains lib.says(bucket.name, "there is no lifecycle rule") if {

@@ -16,12 +16,40 @@ test_pass_none if {
 	count(rule.fail) == 0 with input as facts
 }
 
+test_pass_elsewhere if {
+	facts := example.bucket({
+		"lifecycle": {
+			"state": "on",
+			"reason": null,
+			"rules": [
+				{
+					"id": "logs",
+					"prefix": "logs/",
+					"reaches": false,
+					"expires": true,
+					"expires_noncurrent": false,
+				},
+			],
+		},
+	})
+	rule.pass == {{"resource": "s3://backups", "message": "no rule deletes current objects"}} with input as facts
+	count(rule.fail) == 0 with input as facts
+}
+
 test_fail_expires if {
 	facts := example.bucket({
 		"lifecycle": {
 			"state": "on",
 			"reason": null,
-			"rules": [{"id": "after-90-days", "prefix": "", "expires": true, "expires_noncurrent": false}],
+			"rules": [
+				{
+					"id": "after-90-days",
+					"prefix": "",
+					"reaches": true,
+					"expires": true,
+					"expires_noncurrent": false,
+				},
+			],
 		},
 	})
 	rule.fail == {{"resource": "s3://backups", "message": "delete current objects: after-90-days"}} with input as facts

@@ -22,6 +22,7 @@ resources := lib.resources
 tidying(bucket) := [rule.id |
 	some rule in bucket.lifecycle.rules
 	rule.expires_noncurrent == true
+	rule.reaches == true
 ]
 
 pass contains lib.says(bucket.name, sprintf("removed by: %s", [concat(", ", tidying(bucket))])) if {

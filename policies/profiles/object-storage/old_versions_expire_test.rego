@@ -15,7 +15,15 @@ test_warn_kept if {
 		"lifecycle": {
 			"state": "on",
 			"reason": null,
-			"rules": [{"id": "other", "prefix": "", "expires": true, "expires_noncurrent": false}],
+			"rules": [
+				{
+					"id": "other",
+					"prefix": "",
+					"reaches": true,
+					"expires": true,
+					"expires_noncurrent": false,
+				},
+			],
 		},
 	})
 	rule.warn == {{"resource": "s3://backups", "message": "older versions are kept for ever"}} with input as facts
