@@ -82,13 +82,7 @@ impl Context {
 
     /// The place where the repository's objects lie. Nothing is asked of it yet.
     pub(crate) fn objects(&self, location: &Location) -> Result<Arc<dyn ObjectStore>, CommandError> {
-        let options = S3Options {
-            endpoint: location.endpoint.clone(),
-            region: location.region.clone(),
-            path_style: location.path_style,
-            profile: location.profile.clone(),
-            ..S3Options::default()
-        };
+        let options = s3_options(location);
         let store = self
             .wait(object_store::open(&location.url, &options))
             .map_err(|error| CommandError::new(Kind::Config, error.message()).context("[repository] url"))?;
@@ -159,6 +153,17 @@ impl Context {
             cancel: self.cancel.as_bool(),
             on_event,
         })
+    }
+}
+
+/// How the S3 server of a location is reached.
+pub(crate) fn s3_options(location: &Location) -> S3Options {
+    S3Options {
+        endpoint: location.endpoint.clone(),
+        region: location.region.clone(),
+        path_style: location.path_style,
+        profile: location.profile.clone(),
+        ..S3Options::default()
     }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! Invariant: what could not be read is `null` with a reason beside it, never a guess: a policy then says "unknown".
 
+mod buckets;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{ToSocketAddrs, UdpSocket};
 
@@ -9,13 +11,14 @@ use muster_archive::ledger::{Log, LogEvent};
 use muster_archive::{LoggedRehearsal, Manifest, Point, Repository, layout};
 use muster_evidence::{Rehearsed, Signed, Snapshot, Store};
 use muster_signing::{Role, Verified};
+use muster_stores::postgres::Collected as Settings;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use crate::config::{Config, Location, StoreConfig, StoreKind};
 use crate::context::Context;
 use crate::edge;
-use crate::error::CommandError;
+use crate::error::{CommandError, Kind};
 use crate::history;
 use crate::stores;
 
@@ -23,6 +26,8 @@ use crate::stores;
 pub(crate) struct Collected {
     /// The document that policies see.
     pub(crate) facts: Value,
+    /// The answers that it was read out of, by where they go beneath `inputs/`.
+    pub(crate) raw: BTreeMap<String, Vec<u8>>,
     /// The stores as the statement names them.
     pub(crate) stores: Vec<Store>,
     pub(crate) manifests: Vec<Signed>,
@@ -46,6 +51,7 @@ pub(crate) fn collect(
     let points = context.wait(repository.points())?;
     let mut collected = Collected {
         facts: Value::Null,
+        raw: BTreeMap::new(),
         stores: Vec::new(),
         manifests: Vec::new(),
         rehearsals: Vec::new(),
@@ -76,6 +82,7 @@ pub(crate) fn collect(
         "repository": repository_facts(context, config, repository, &points, encrypted)?,
     });
     collected.facts["repository"]["stores_logged"] = json!(logged_stores(&logs));
+    collected.facts["buckets"] = json!(buckets::of(context, config, &mut collected.raw)?);
     collected.logs = logs;
     Ok(collected)
 }
@@ -124,7 +131,13 @@ fn store_facts(
         .checked_sub(2)
         .and_then(|at| manifest(context, repository, &points[at]).ok());
     let (settings, settings_error) = match settings(store) {
-        Ok(settings) => (settings, Value::Null),
+        Ok(None) => (Value::Null, Value::Null),
+        Ok(Some(settings)) => {
+            let raw = serde_json::to_vec_pretty(&settings.raw)
+                .map_err(|error| CommandError::new(Kind::Failed, error).context("encode a server's answers"))?;
+            collected.raw.insert(format!("raw/store-{}.json", store.name), raw);
+            (settings.facts, Value::Null)
+        }
         Err(error) => (Value::Null, json!(error.message())),
     };
     let mut rehearsal = Value::Null;
@@ -195,10 +208,16 @@ fn rehearsal_facts(last: &LoggedRehearsal, card: &Value, now: OffsetDateTime) ->
 }
 
 /// The settings of a live server; the other kinds have none that a profile judges.
-fn settings(store: &StoreConfig) -> Result<Value, CommandError> {
+fn settings(store: &StoreConfig) -> Result<Option<Settings>, CommandError> {
     match &store.kind {
-        StoreKind::Postgres { .. } => Ok(muster_stores::postgres::collect(&stores::postgres_url(store)?)?),
-        StoreKind::Sqlite { .. } | StoreKind::Files { .. } => Ok(Value::Null),
+        StoreKind::Postgres { .. } => {
+            let now = || edge::rfc3339(edge::now());
+            Ok(Some(muster_stores::postgres::collect(
+                &stores::postgres_url(store)?,
+                &now,
+            )?))
+        }
+        StoreKind::Sqlite { .. } | StoreKind::Files { .. } => Ok(None),
     }
 }
 

@@ -39,7 +39,7 @@ pub(crate) use probe::keeps_versions;
 pub use probe::{probe, probe_conditional_create};
 pub use recheck::recheck;
 pub use recovering::{Recovered, RecoveringStore};
-pub use s3::{Credentials, Patience, S3Options};
+pub use s3::{Credentials, InspectedBucket, Patience, S3Options, inspect_bucket};
 
 /// The longest object that is written or read whole: twice the longest pack.
 pub const MAX_OBJECT: u64 = 128 << 20;

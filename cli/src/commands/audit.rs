@@ -136,7 +136,7 @@ fn policies(profiles: &[&str]) -> Result<BTreeMap<String, Vec<u8>>, CommandError
 
 fn bundle(
     repository: &Repository,
-    collected: Collected,
+    mut collected: Collected,
     report: &Report,
     profiles: &[String],
     policies: BTreeMap<String, Vec<u8>>,
@@ -166,6 +166,8 @@ fn bundle(
     not_shown.extend(left_out.map(|name| {
         format!("store {name}, which a writer's configuration named when it last ran, and this configuration does not")
     }));
+    let facts = serde_json::to_vec_pretty(&collected.facts).map_err(encode)?;
+    collected.raw.insert("facts.json".to_owned(), facts);
     let mut bundle = Bundle {
         audit: Predicate {
             repository: repository.id().to_owned(),
@@ -184,10 +186,7 @@ fn bundle(
             critical: Vec::new(),
         },
         results: serde_json::to_vec_pretty(&results).map_err(encode)?,
-        inputs: BTreeMap::from([(
-            "facts.json".to_owned(),
-            serde_json::to_vec_pretty(&collected.facts).map_err(encode)?,
-        )]),
+        inputs: collected.raw,
         policies,
         logs: collected
             .logs

@@ -32,7 +32,7 @@ bad(store) := [text |
 	])
 ]
 
-gaps(store) := [database.name |
+gaps(store) := [lib.missing(store, sprintf("databases.%s", [database.name])) |
 	some database in store.settings.databases
 	database.extensions == null
 ]
@@ -43,7 +43,7 @@ warn contains lib.says(store.name, sprintf("not current: %s", [concat(", ", bad(
 	count(bad(store)) > 0
 }
 
-unknown contains lib.says(store.name, sprintf("not read in: %s", [concat(", ", gaps(store))])) if {
+unknown contains lib.says(store.name, concat(", ", gaps(store))) if {
 	some store in lib.judged
 	is_array(store.settings.databases)
 	count(bad(store)) == 0

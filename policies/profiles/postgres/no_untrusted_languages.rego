@@ -26,7 +26,7 @@ bad(store) := [text |
 	text := sprintf("%s in %s", [language, database.name])
 ]
 
-gaps(store) := [database.name |
+gaps(store) := [lib.missing(store, sprintf("databases.%s", [database.name])) |
 	some database in store.settings.databases
 	database.untrusted_languages == null
 ]
@@ -37,7 +37,7 @@ warn contains lib.says(store.name, sprintf("untrusted: %s", [concat(", ", bad(st
 	count(bad(store)) > 0
 }
 
-unknown contains lib.says(store.name, sprintf("not read in: %s", [concat(", ", gaps(store))])) if {
+unknown contains lib.says(store.name, concat(", ", gaps(store))) if {
 	some store in lib.judged
 	is_array(store.settings.databases)
 	count(bad(store)) == 0

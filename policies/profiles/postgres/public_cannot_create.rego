@@ -26,7 +26,7 @@ bad(store) := [text |
 	text := database.name
 ]
 
-gaps(store) := [database.name |
+gaps(store) := [lib.missing(store, sprintf("databases.%s", [database.name])) |
 	some database in store.settings.databases
 	database.public_may_create == null
 ]
@@ -37,7 +37,7 @@ fail contains lib.says(store.name, sprintf("PUBLIC may create in schema public o
 	count(bad(store)) > 0
 }
 
-unknown contains lib.says(store.name, sprintf("not read in: %s", [concat(", ", gaps(store))])) if {
+unknown contains lib.says(store.name, concat(", ", gaps(store))) if {
 	some store in lib.judged
 	is_array(store.settings.databases)
 	count(bad(store)) == 0

@@ -25,7 +25,7 @@ bad(store) := [text |
 	text := sprintf("%s in %s", [table, database.name])
 ]
 
-gaps(store) := [database.name |
+gaps(store) := [lib.missing(store, sprintf("databases.%s", [database.name])) |
 	some database in store.settings.databases
 	database.policies_not_enforced == null
 ]
@@ -36,7 +36,7 @@ fail contains lib.says(store.name, sprintf("row security is off for: %s", [conca
 	count(bad(store)) > 0
 }
 
-unknown contains lib.says(store.name, sprintf("not read in: %s", [concat(", ", gaps(store))])) if {
+unknown contains lib.says(store.name, concat(", ", gaps(store))) if {
 	some store in lib.judged
 	is_array(store.settings.databases)
 	count(bad(store)) == 0

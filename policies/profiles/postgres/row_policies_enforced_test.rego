@@ -38,7 +38,7 @@ test_unknown_not_entered if {
 			},
 		],
 	})
-	rule.unknown == {{"resource": "accounts", "message": "not read in: game"}} with input as facts
+	rule.unknown == {{"resource": "accounts", "message": "databases.game is not known"}} with input as facts
 	count(rule.pass) == 0 with input as facts
 	count(rule.fail) == 0 with input as facts
 }

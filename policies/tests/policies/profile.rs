@@ -19,9 +19,7 @@ const PROFILES: [(&str, &str, usize); 3] = [
 ];
 
 fn folder(profile: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("profiles")
-        .join(profile)
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("profiles").join(profile)
 }
 
 fn names(profile: &str, ending: &str) -> BTreeSet<String> {
@@ -89,10 +87,7 @@ fn every_rule_says_what_it_is_for() {
             }
         }
         let for_dora = |id: &String| id.starts_with("eu-dora:");
-        let dora = rules
-            .iter()
-            .filter(|rule| rule.controls.iter().any(for_dora))
-            .count();
+        let dora = rules.iter().filter(|rule| rule.controls.iter().any(for_dora)).count();
         assert!(dora * 5 >= count * 4, "{profile}: {dora} rules speak for EU-DORA");
     }
 }
@@ -103,6 +98,7 @@ fn the_rego_tests_beside_the_rules_pass_and_cover_each_rule_both_ways() {
         data: Vec::new(),
         rego_version: RegoVersion::Auto,
         now: NOW,
+        sandbox: None,
     };
     for (profile, package, _) in PROFILES {
         let report = test_policies(&[folder(profile)], &options).unwrap();

@@ -28,6 +28,6 @@ pub use lsn::{Lsn, NotAnLsn};
 pub use password::Environment;
 pub use recovery::{RecoveryOptions, prepare};
 pub use rehearsed::{PostgresRehearsed, RehearsedOptions};
-pub use settings::collect;
+pub use settings::{Collected, collect};
 pub use source::PostgresSource;
 pub use url::PostgresUrl;

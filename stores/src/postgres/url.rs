@@ -146,6 +146,14 @@ impl PostgresUrl {
         }
     }
 
+    /// The same server, in this database.
+    pub(crate) fn in_database(&self, name: &str) -> PostgresUrl {
+        PostgresUrl {
+            database: Some(name.to_owned()),
+            ..self.clone()
+        }
+    }
+
     /// With a database that every cluster has where the URL names none.
     pub(crate) fn in_some_database(&self) -> PostgresUrl {
         let database = self.database.clone().or_else(|| Some("postgres".into()));

@@ -1,10 +1,19 @@
 //! What a live server tells about its settings, by how much the role may see.
 
-use muster_stores::postgres::collect;
-use muster_testkit::postgres::{Options, Server};
+use muster_stores::postgres::{Collected, PostgresUrl};
+use muster_testkit::postgres::{self, Options, Server};
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 
 use crate::support::{server, url};
+
+fn asked(url: &PostgresUrl) -> Result<Collected, muster_stores::StoreError> {
+    muster_stores::postgres::collect(url, &|| "2026-11-25T01:00:00.000Z".to_owned())
+}
+
+fn collect(url: &PostgresUrl) -> Result<Value, muster_stores::StoreError> {
+    asked(url).map(|collected| collected.facts)
+}
 
 fn unknown(document: &Value) -> Vec<&str> {
     document["unknown"]
@@ -116,6 +125,76 @@ fn a_role_that_may_only_replicate_still_tells_what_show_tells() {
     );
     assert!(unknown(&document).contains(&"role"));
     assert!(!document.to_string().contains("s3cret"), "{document}");
+}
+
+#[test]
+fn each_fact_says_how_it_was_had_and_its_digest_is_of_the_answer_that_is_kept() {
+    let server = archiving();
+    let found = asked(&url(&server.url("watcher", "postgres"))).unwrap();
+    let collected = found.facts["collected"].as_array().unwrap();
+    assert_eq!(collected.len(), found.raw.len());
+    for one in collected {
+        let fact = one["fact"].as_str().unwrap();
+        let digest = Sha256::digest(found.raw[fact].as_bytes());
+        let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(one["raw_digest"], format!("sha256:{hex}"), "{fact}");
+        assert_eq!(
+            (&one["role"], &one["started"]),
+            (&Value::from("watcher"), &Value::from("2026-11-25T01:00:00.000Z"))
+        );
+        let answered = unknown(&found.facts).iter().all(|unknown| *unknown != fact);
+        assert_eq!(answered, !found.raw[fact].is_empty(), "{fact}");
+    }
+    let identity = server.sql("select system_identifier from pg_control_system()");
+    assert_eq!(found.facts["identity"]["system_identifier"], identity);
+    assert_eq!(found.facts["server"]["major"], "15");
+    assert_eq!(found.facts["end_of_life"]["date"], "2027-11-11");
+    assert!(!format!("{:?}", found.raw).contains("s3cret"));
+}
+
+#[test]
+fn what_is_granted_as_it_says_is_known() {
+    let server = archiving();
+    server.sql("create database \"Other Game\"");
+    let asked = || collect(&url(&server.url("watcher", "postgres"))).unwrap();
+    let before = asked();
+    let grants: Vec<_> = before["unknown"].as_array().unwrap().iter().collect();
+    for one in &grants {
+        server.sql(one["grant"].as_str().unwrap());
+    }
+    assert_eq!(grants.len(), 1, "{grants:?}");
+    let after = asked();
+    assert_eq!(unknown(&after), Vec::<&str>::new());
+    assert_eq!(after["hba_rules"][0]["method"], "reject");
+}
+
+#[test]
+fn every_database_is_entered_and_one_that_is_shut_is_unknown() {
+    let server = archiving();
+    server.sql("create database game");
+    server.sql("create database shut");
+    server.sql("revoke connect on database shut from public");
+    let inside = |sql: &str| {
+        let mut psql = server.psql();
+        postgres::succeed(psql.args(["-d", "game", "-c", sql]));
+    };
+    inside("grant create on schema public to public");
+    inside("create language careless handler plpgsql_call_handler");
+    inside("create table account (id int)");
+    inside("create policy own on account using (id = 1)");
+    let document = collect(&url(&server.url("watcher", "postgres"))).unwrap();
+    let databases = document["databases"].as_array().unwrap();
+    let of = |name: &str| databases.iter().find(|one| one["name"] == name).unwrap();
+    let game = of("game");
+    assert_eq!(game["public_may_create"], true);
+    assert_eq!(game["untrusted_languages"], serde_json::json!(["careless"]));
+    assert_eq!(game["policies_not_enforced"], serde_json::json!(["public.account"]));
+    assert_eq!(game["extensions"][0]["name"], "plpgsql");
+    assert_eq!(of("template1")["public_may_create"], false);
+    assert!(of("shut")["public_may_create"].is_null() && of("shut")["error"].is_string());
+    let all = document["unknown"].as_array().unwrap();
+    let entry = all.iter().find(|entry| entry["fact"] == "databases.shut").unwrap();
+    assert_eq!(entry["grant"], "GRANT CONNECT ON DATABASE shut TO watcher;");
 }
 
 #[test]

@@ -25,6 +25,11 @@ pub(in crate::object_store) async fn open(
     place: &str,
     options: &S3Options,
 ) -> Result<Arc<dyn ObjectStore>, StorageError> {
+    Ok(Arc::new(connect(place, options).await?))
+}
+
+/// The same, as what it is.
+pub(super) async fn connect(place: &str, options: &S3Options) -> Result<S3Store, StorageError> {
     let invalid = |hint: &str| {
         let attempt = format!("use \"s3://{}\" as a repository", shown(place));
         StorageError::new(ErrorKind::Invalid, "", attempt).hint(hint)
@@ -45,7 +50,7 @@ pub(in crate::object_store) async fn open(
         .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
         .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
         .build();
-    Ok(Arc::new(S3Store {
+    Ok(S3Store {
         client: aws_sdk_s3::Client::from_conf(config),
         bucket: bucket.to_owned(),
         prefix,
@@ -55,7 +60,7 @@ pub(in crate::object_store) async fn open(
         budget: Budget::default(),
         answered: AtomicBool::new(false),
         pace: OnceLock::new(),
-    }))
+    })
 }
 
 fn loader(options: &S3Options) -> aws_config::ConfigLoader {

@@ -3,6 +3,7 @@
 //! Each object is one PUT whose payload hash is signed, so that the server refuses what changed on the way. Retries are ours, not the
 //! SDK's: a repeated `Create` must know that an earlier try may have landed. Nothing waits without a bound ([`Patience`]).
 
+mod bucket;
 mod calls;
 mod connect;
 mod download;
@@ -36,6 +37,7 @@ use retry::Budget;
 
 use crate::RateLimit;
 
+pub use bucket::{InspectedBucket, inspect_bucket};
 pub(super) use connect::open;
 
 /// How an S3 server is reached.
