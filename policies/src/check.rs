@@ -5,9 +5,12 @@
 //! set, a file that does not parse) the answer is an `error` finding.
 
 mod documents;
+mod names;
+mod unknown;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
 use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
@@ -132,6 +135,8 @@ struct Check {
     exceptions: String,
     rule: Rule,
     verdict: Verdict,
+    /// What of the input it looks at; found out when it matters.
+    reads: OnceLock<Vec<rego::Read>>,
 }
 
 struct Run<'a> {
@@ -148,6 +153,7 @@ impl Run<'_> {
         sources::load_data(&mut engine, &options.data)?;
         let strict = rego::Options {
             strict: options.strict,
+            keep: documents.iter().any(|named| named.unknown.is_some()),
             ..rego::Options::default()
         };
         engine.compile_with(strict, &|_| true)?;
@@ -155,7 +161,7 @@ impl Run<'_> {
         for named in documents {
             let mut session = engine.session(Some(&named.document.value));
             for check in &checks {
-                self.judge(named, check, &mut session);
+                self.judge(&engine, named, check, &mut session);
             }
         }
         Ok(())
@@ -164,12 +170,14 @@ impl Run<'_> {
     /// The rules of the selected namespaces; a namespace without any is a finding.
     fn checks(&mut self, engine: &Engine) -> Vec<Check> {
         let mut checks: BTreeMap<(String, String), Check> = BTreeMap::new();
+        let namespaces = &self.options.namespaces;
+        let selected = |package: &str| match namespaces {
+            Namespaces::All => true,
+            Namespaces::Named(names) => names.iter().any(|name| is_selected(name, package)),
+        };
         for module in engine.modules() {
-            let selected = match &self.options.namespaces {
-                Namespaces::All => true,
-                Namespaces::Named(names) => names.iter().any(|name| is_selected(name, &module.package)),
-            };
-            for head in module.rules.iter().filter(|head| selected && !head.function) {
+            let judges = selected(&module.package);
+            for head in module.rules.iter().filter(|head| judges && !head.function) {
                 let Some((verdict, _)) = convention(&head.name) else {
                     continue;
                 };
@@ -181,6 +189,7 @@ impl Run<'_> {
                     exceptions: reference(&module.package, "exception"),
                     rule,
                     verdict,
+                    reads: OnceLock::new(),
                 };
                 checks.entry(key).or_insert(check);
             }
@@ -197,10 +206,13 @@ impl Run<'_> {
             let why = format!("no deny, violation or warn rule in {namespace}: nothing was evaluated");
             self.findings.push(Finding::error(namespace, namespace, why));
         }
+        let (warnings, notes) = names::strange(engine.modules(), &selected);
+        self.findings.extend(warnings);
+        self.prints.extend(notes);
         checks.into_values().collect()
     }
 
-    fn judge(&mut self, named: &Named, check: &Check, session: &mut Session) {
+    fn judge(&mut self, engine: &Engine, named: &Named, check: &Check, session: &mut Session) {
         let resource = named.resource();
         let place = |mut finding: Finding| {
             finding.file.get_or_insert_with(|| named.file.clone());
@@ -238,6 +250,17 @@ impl Run<'_> {
         };
         if messages.is_empty() {
             let mut pass = place(Finding::new(&check.rule, Verdict::Pass, &resource, String::new()));
+            let reads = || {
+                check
+                    .reads
+                    .get_or_init(|| engine.reads(&check.rule.package, &check.name))
+            };
+            let met = named.unknown.as_ref();
+            if let Some(pointer) = met.and_then(|unknown| unknown.met(reads(), &named.document.value)) {
+                pass.verdict = Verdict::Unknown;
+                pass.message = format!("looks at {pointer}, whose value is not known yet");
+                pass.path = Some(pointer);
+            }
             pass.suppressed = suppressed;
             return self.findings.push(pass);
         }

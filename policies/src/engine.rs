@@ -51,6 +51,7 @@ pub(crate) struct Engine {
     notes: Notes,
     /// What is evaluated.
     texts: Vec<Text>,
+    resolved: Arc<Vec<rego::Module>>,
     apart: Option<Apart>,
 }
 
@@ -142,6 +143,7 @@ impl Engine {
             modules: Vec::new(),
             notes: notes.clone(),
             texts: Vec::new(),
+            resolved: Arc::default(),
             apart: None,
         };
         engine.limit(DEADLINE);
@@ -220,6 +222,7 @@ impl Engine {
         let refuse = |(place, fault): &(usize, rego::Fault)| self.modules[*place].refuse(fault);
         let compiled =
             rego::compile(&sources, options, passes).map_err(|faults| faults.iter().map(refuse).collect::<Vec<_>>())?;
+        self.resolved = Arc::new(compiled.resolved);
         for (module, tests) in self.modules.iter_mut().zip(compiled.tests) {
             for (head, test) in module.rules.iter_mut().zip(tests) {
                 head.test = Some(test);
@@ -307,6 +310,13 @@ impl Engine {
             format!("{}{}", rego::original(name), &word[name.len()..])
         });
         Some(plain.collect())
+    }
+
+    /// What of `input` a rule looks at; known where the modules were kept when they were compiled.
+    pub(crate) fn reads(&self, package: &str, name: &str) -> Vec<rego::Read> {
+        let path = std::iter::once("data").chain(package.split('.')).chain(name.split('.'));
+        let path: Vec<String> = path.map(str::to_owned).collect();
+        rego::reads(&self.resolved, &path)
     }
 
     /// The modules that were loaded, in the order of loading.

@@ -19,6 +19,8 @@ mod outputs;
 mod profile;
 #[path = "policies/unit_tests.rs"]
 mod unit_tests;
+#[path = "policies/unknown.rs"]
+mod unknown;
 
 use std::path::{Path, PathBuf};
 

@@ -8,6 +8,7 @@ use globset::GlobBuilder;
 use regex::Regex;
 use serde_json::{Value, json};
 
+use super::unknown::Unknown;
 use super::{CheckOptions, Run};
 use crate::input::{self, Document, Format, Input};
 use crate::report::{Finding, Verdict};
@@ -22,6 +23,8 @@ pub(super) struct Named {
     /// The number of the document in a file of several, one-based.
     pub(super) number: Option<usize>,
     pub(super) document: Document,
+    /// What of it is not known.
+    pub(super) unknown: Option<Unknown>,
 }
 
 impl Named {
@@ -41,6 +44,11 @@ impl Named {
 /// All documents as Conftest combines them: a list of `{path, contents}`.
 pub(super) fn combined(mut documents: Vec<Named>) -> Named {
     documents.sort_by(|a, b| a.file.cmp(&b.file));
+    let unknown = documents.iter_mut().enumerate().filter_map(|(index, named)| {
+        let tree = named.unknown.take()?.under("contents");
+        Some((index.to_string(), tree))
+    });
+    let unknown = Unknown::all(unknown);
     let list: Vec<Value> = documents
         .into_iter()
         .map(|named| json!({"path": named.file, "contents": named.document.value}))
@@ -52,6 +60,7 @@ pub(super) fn combined(mut documents: Vec<Named>) -> Named {
             value: Value::Array(list),
             line: None,
         },
+        unknown,
     }
 }
 
@@ -91,6 +100,7 @@ impl Run<'_> {
                         documents.extend((1..).zip(parsed).map(|(number, document)| Named {
                             file: input.name.clone(),
                             number: several.then_some(number),
+                            unknown: Unknown::of(&document.value, format),
                             document,
                         }));
                     }

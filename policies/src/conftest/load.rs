@@ -87,6 +87,7 @@ fn engine(settings: &Settings, allowed: Option<&BTreeSet<String>>, tests: bool) 
         let options = Options {
             strict: settings.strict,
             tests,
+            keep: false,
         };
         errors = engine.build(options, &|_: Pass| true).err().unwrap_or_default();
     }

@@ -16,6 +16,7 @@ mod parser;
 mod passes;
 mod placed;
 mod print;
+mod reads;
 mod symbols;
 mod twins;
 mod version;
@@ -30,6 +31,7 @@ pub(crate) use fault::{Class, Fault};
 pub(crate) use passes::Pass;
 pub(crate) use passes::original;
 pub(crate) use placed::{PARTING, place};
+pub(crate) use reads::{Part, Reach, Read, Step, reads};
 pub(crate) use twins::Test;
 
 use ast::{Body, Expr, Statement};
@@ -67,6 +69,8 @@ pub(crate) struct Options {
     pub(crate) strict: bool,
     /// Tests that share a name are judged apart.
     pub(crate) tests: bool,
+    /// The resolved modules are kept, so that it can be told what a rule looks at.
+    pub(crate) keep: bool,
 }
 
 /// What regorus is to evaluate in the place of the sources: texts, each with the place of its source, and one more for
@@ -77,6 +81,8 @@ pub(crate) struct Compiled {
     pub(crate) wrappers: Option<String>,
     /// For each source, how its rules are evaluated as tests, if that was asked.
     pub(crate) tests: Vec<Vec<Test>>,
+    /// The modules for [`reads`], if that was asked.
+    pub(crate) resolved: Vec<Module>,
 }
 
 /// Checks all sources against each other and rewrites them. `passes` is every pass, but for a test that leaves one out.
@@ -119,6 +125,10 @@ pub(crate) fn compile(
         return Err(faults);
     }
     checks::resolved(&work, &symbols)?;
+    let resolved = match options.keep {
+        true => work.iter().map(|source| source.module.clone()).collect(),
+        false => Vec::new(),
+    };
     let tests = match options.tests {
         true => twins::part(&mut work),
         false => Vec::new(),
@@ -144,6 +154,7 @@ pub(crate) fn compile(
         texts,
         wrappers: wrappers(&replaced),
         tests,
+        resolved,
     })
 }
 
