@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use muster_policies::{
-    CheckOptions, PolicyError, RegoVersion, TestOptions, TestOutcome, Verdict, check, evaluate_profile, profiles,
+    CheckOptions, PolicyError, TestOptions, TestOutcome, Verdict, check, evaluate_profile, profiles,
     rules, sources, test_policies,
 };
 use serde_json::{Value, json};
@@ -29,12 +29,8 @@ fn names(profile: &str, ending: &str) -> BTreeSet<String> {
         .collect()
 }
 
-fn example_of(profile: &str, name: &str) -> Value {
+fn example(profile: &str, name: &str) -> Value {
     serde_json::from_slice(&std::fs::read(folder(profile).join(format!("{name}.json"))).unwrap()).unwrap()
-}
-
-fn example(name: &str) -> Value {
-    example_of("dr-baseline", name)
 }
 
 #[test]
@@ -52,7 +48,7 @@ fn every_file_of_the_folder_is_in_the_binary_with_a_test_and_examples() {
         assert_eq!(files, embedded);
         for rule in files.iter().filter(|name| *name != "lib") {
             assert!(tests.contains(&format!("{rule}_test")), "{rule} has no test");
-            let examples = example_of(profile, rule);
+            let examples = example(profile, rule);
             let verdicts: BTreeSet<_> = examples.as_object().unwrap().keys().map(String::as_str).collect();
             assert!(verdicts.contains("pass"), "{rule} has no passing example");
             assert!(
@@ -94,12 +90,7 @@ fn every_rule_says_what_it_is_for() {
 
 #[test]
 fn the_rego_tests_beside_the_rules_pass_and_cover_each_rule_both_ways() {
-    let options = TestOptions {
-        data: Vec::new(),
-        rego_version: RegoVersion::Auto,
-        now: NOW,
-        sandbox: None,
-    };
+    let options = TestOptions::new(NOW);
     for (profile, package, _) in PROFILES {
         let report = test_policies(&[folder(profile)], &options).unwrap();
         let red: Vec<_> = report
@@ -130,7 +121,7 @@ fn each_example_gets_the_verdict_that_it_is_named_after() {
         let mut judged = 0;
         for rule in rules(profile).unwrap() {
             let name = rule.package.rsplit('.').next().unwrap();
-            for (verdict, facts) in example_of(profile, name).as_object().unwrap() {
+            for (verdict, facts) in example(profile, name).as_object().unwrap() {
                 let report = evaluate_profile(&[profile], facts, NOW).unwrap();
                 let findings: Vec<_> = report
                     .results
@@ -164,7 +155,7 @@ fn sound_for(profile: &str) -> Value {
     let mut facts = json!({"schema": "muster.facts/1", "time": "2026-11-25T01:00:00Z"});
     for rule in rules(profile).unwrap() {
         let name = rule.package.rsplit('.').next().unwrap();
-        merge(&mut facts, &example_of(profile, name)["pass"]);
+        merge(&mut facts, &example(profile, name)["pass"]);
     }
     facts
 }
