@@ -1,6 +1,9 @@
 //! The questions, and what their answers mean.
 
-use aws_sdk_s3::types::{BucketVersioningStatus, ExpirationStatus, Grant, LifecycleRule, ReplicationRuleStatus};
+use aws_sdk_s3::types::{
+    BucketVersioningStatus, ExpirationStatus, Grant, LifecycleRule, PublicAccessBlockConfiguration,
+    ReplicationRuleStatus,
+};
 use serde_json::{Value, json};
 
 use super::{Question, Survey, Told};
@@ -60,6 +63,14 @@ const REPLICATION: Question = Question {
     absent: &["ReplicationConfigurationNotFoundError"],
 };
 
+/// What a public access block is made of.
+const BLOCKS: [&str; 4] = [
+    "BlockPublicAcls",
+    "IgnorePublicAcls",
+    "BlockPublicPolicy",
+    "RestrictPublicBuckets",
+];
+
 /// Sends a question with an ear on the wire.
 macro_rules! asked {
     ($survey:ident, $question:ident, $call:ident) => {{
@@ -105,22 +116,25 @@ impl Survey<'_> {
             let algorithm = by_default.map(|by| by.sse_algorithm().as_str().to_owned());
             (algorithm.is_some(), json!({"algorithm": algorithm}))
         });
-        let told = asked!(self, PUBLIC_ACCESS_BLOCK, get_public_access_block);
-        self.keep("public_access_block", told, &["missing"], |is| {
-            let blocks = is.public_access_block_configuration().map_or_else(Vec::new, |blocks| {
-                vec![
-                    ("BlockPublicAcls", blocks.block_public_acls()),
-                    ("IgnorePublicAcls", blocks.ignore_public_acls()),
-                    ("BlockPublicPolicy", blocks.block_public_policy()),
-                    ("RestrictPublicBuckets", blocks.restrict_public_buckets()),
-                ]
-            });
-            let off = blocks
+        let told = match asked!(self, PUBLIC_ACCESS_BLOCK, get_public_access_block) {
+            Told::Is(is) => Told::Is(is.public_access_block_configuration().map(blocks)),
+            Told::Absent => Told::Absent,
+            Told::Unknown(why) => match self
+                .raw
+                .get(PUBLIC_ACCESS_BLOCK.fact)
+                .and_then(|raw| misnamed_blocks(raw))
+            {
+                Some(blocks) => Told::Is(Some(blocks)),
+                None => Told::Unknown(why),
+            },
+        };
+        self.keep("public_access_block", told, &["missing"], |blocks| {
+            let missing: Vec<_> = BLOCKS
                 .iter()
-                .filter(|(_, set)| *set != Some(true))
-                .map(|(name, _)| *name);
-            let missing: Vec<_> = off.collect();
-            (missing.len() < blocks.len(), json!({"missing": missing}))
+                .zip(blocks.unwrap_or_default())
+                .filter_map(|(name, set)| (!set).then_some(name))
+                .collect();
+            (missing.len() < BLOCKS.len(), json!({"missing": missing}))
         });
         self.ask_who_may().await;
         let told = asked!(self, LIFECYCLE, get_bucket_lifecycle_configuration);
@@ -164,6 +178,32 @@ impl Survey<'_> {
             (true, json!({"public": public}))
         });
     }
+}
+
+fn blocks(set: &PublicAccessBlockConfiguration) -> [bool; 4] {
+    [
+        set.block_public_acls(),
+        set.ignore_public_acls(),
+        set.block_public_policy(),
+        set.restrict_public_buckets(),
+    ]
+    .map(|set| set == Some(true))
+}
+
+/// The blocks as Ceph answers: under another root than S3's, which the SDK does not take.
+fn misnamed_blocks(answer: &[u8]) -> Option<[bool; 4]> {
+    let text = std::str::from_utf8(answer).ok()?;
+    let (_, text) = text.split_once("<BlockPublicAccessBlockConfiguration>")?;
+    let mut found = [false; 4];
+    for (name, found) in BLOCKS.iter().zip(&mut found) {
+        let (_, rest) = text.split_once(&format!("<{name}>"))?;
+        *found = match rest.split_once(&format!("</{name}>"))?.0 {
+            "true" => true,
+            "false" => false,
+            _ => return None,
+        };
+    }
+    Some(found)
 }
 
 /// Whether a statement allows everybody something, on no condition.
@@ -231,5 +271,20 @@ mod tests {
             assert!(!lets_everybody_in(&statement(not)));
         }
         assert!(!lets_everybody_in(&json!(null)));
+    }
+
+    #[test]
+    fn cephs_name_for_the_public_access_block_is_read_too() {
+        let answer = |acls: &str| {
+            format!(
+                "<?xml version=\"1.0\"?><BlockPublicAccessBlockConfiguration><BlockPublicAcls>{acls}</BlockPublicAcls>\
+                 <IgnorePublicAcls>false</IgnorePublicAcls><BlockPublicPolicy>true</BlockPublicPolicy>\
+                 <RestrictPublicBuckets>false</RestrictPublicBuckets></BlockPublicAccessBlockConfiguration>"
+            )
+        };
+        let read = |answer: &str| misnamed_blocks(answer.as_bytes());
+        assert_eq!(read(&answer("true")), Some([true, false, true, false]));
+        assert_eq!(read(&answer("maybe")), None);
+        assert_eq!(read("<ListBucketResult/>"), None);
     }
 }
