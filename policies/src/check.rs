@@ -228,7 +228,7 @@ impl Run<'_> {
             value,
             suppressed,
             prints,
-            told: _,
+            ..
         } = match session.evaluate(&check.reference) {
             Ok(evaluation) => evaluation,
             Err(why) => return self.findings.push(error(why)),

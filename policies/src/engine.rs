@@ -25,8 +25,8 @@ use here::Here;
 pub(crate) use modules::{Head, Module};
 pub(crate) use operators::{plus, times};
 
-use crate::builtins::{self, Notes, World};
-use crate::rego::{self, Dialect, Options, Pass};
+use crate::builtins::{self, Notes, Seen, World};
+use crate::rego::{self, Dialect, Options, Pass, Probe};
 use crate::sandbox::{self, Pool, Remote, Sandbox};
 use crate::sources::{PolicyError, RegoVersion};
 
@@ -52,6 +52,7 @@ pub(crate) struct Engine {
     /// What is evaluated.
     texts: Vec<Text>,
     resolved: Arc<Vec<rego::Module>>,
+    probes: Vec<Probe>,
     apart: Option<Apart>,
 }
 
@@ -87,6 +88,8 @@ pub(crate) struct Evaluation {
     pub(crate) prints: Vec<String>,
     /// What it said with `trace`.
     pub(crate) told: Vec<String>,
+    /// What became of marked bodies, by the number of their [`Probe`].
+    pub(crate) bodies: Vec<(u32, Seen)>,
 }
 
 fn length_limits() -> PolicyLengthConfig {
@@ -144,6 +147,7 @@ impl Engine {
             notes: notes.clone(),
             texts: Vec::new(),
             resolved: Arc::default(),
+            probes: Vec::new(),
             apart: None,
         };
         engine.limit(DEADLINE);
@@ -199,9 +203,11 @@ impl Engine {
     }
 
     /// The same for running tests: those that share a name are judged apart.
-    pub(crate) fn compile_tests(&mut self) -> Result<(), PolicyError> {
+    /// With `probes`, evaluations tell which bodies held.
+    pub(crate) fn compile_tests(&mut self, probes: bool) -> Result<(), PolicyError> {
         let options = Options {
             tests: true,
+            probes,
             ..Options::default()
         };
         self.compile_with(options, &|_| true)
@@ -223,6 +229,7 @@ impl Engine {
         let compiled =
             rego::compile(&sources, options, passes).map_err(|faults| faults.iter().map(refuse).collect::<Vec<_>>())?;
         self.resolved = Arc::new(compiled.resolved);
+        self.probes = compiled.probes;
         for (module, tests) in self.modules.iter_mut().zip(compiled.tests) {
             for (head, test) in module.rules.iter_mut().zip(tests) {
                 head.test = Some(test);
@@ -310,6 +317,11 @@ impl Engine {
             format!("{}{}", rego::original(name), &word[name.len()..])
         });
         Some(plain.collect())
+    }
+
+    /// The bodies that were marked, in the order of their numbers.
+    pub(crate) fn probes(&self) -> &[Probe] {
+        &self.probes
     }
 
     /// What of `input` a rule looks at; known where the modules were kept when they were compiled.

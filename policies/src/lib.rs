@@ -9,6 +9,7 @@
 mod builtins;
 mod check;
 pub mod conftest;
+mod coverage;
 mod engine;
 #[doc(hidden)]
 pub mod fuzzing;
@@ -25,6 +26,7 @@ mod unit_tests;
 mod waivers;
 
 pub use check::{CheckOptions, Namespaces, check};
+pub use coverage::{Coverage, FileCoverage, Lines, RuleCoverage};
 pub use metadata::{Rule, Severity};
 pub use output::{Form, fingerprint, render};
 pub use profile::{FACTS_SCHEMA, evaluate_profile, profiles, rules, sources};

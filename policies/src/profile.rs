@@ -22,16 +22,28 @@ pub const FACTS_SCHEMA: &str = "muster.facts/1";
 pub(crate) struct Profile {
     name: &'static str,
     files: &'static [(&'static str, &'static str)],
+    /// For each rule's file, by name, documents with the verdict that it gives them.
+    examples: &'static [(&'static str, &'static str)],
 }
 
-/// The files of a profile's folder, by name, as they were when muster was built.
+/// The files of a profile's folder (`lib` and rules with their examples), as they were when muster was built.
 macro_rules! profile {
     ($name:literal: $($file:literal)*) => {
         Profile {
             name: $name,
-            files: &[$((
+            files: &[
+                (
+                    concat!($name, "/lib.rego"),
+                    include_str!(concat!("../profiles/", $name, "/lib.rego")),
+                ),
+                $((
+                    concat!($name, "/", $file, ".rego"),
+                    include_str!(concat!("../profiles/", $name, "/", $file, ".rego")),
+                )),*
+            ],
+            examples: &[$((
                 concat!($name, "/", $file, ".rego"),
-                include_str!(concat!("../profiles/", $name, "/", $file, ".rego")),
+                include_str!(concat!("../profiles/", $name, "/", $file, ".json")),
             )),*],
         }
     };
@@ -42,7 +54,6 @@ static PROFILES: [Profile; 3] = [
         "backup_role_least_privilege"
         "checks_configured"
         "duties_separated"
-        "lib"
         "objectives_set"
         "postgres_archive_mode"
         "postgres_archiver_works"
@@ -69,7 +80,6 @@ static PROFILES: [Profile; 3] = [
     profile!("object-storage":
         "acl_not_public"
         "encrypted_by_default"
-        "lib"
         "locked_by_default"
         "nothing_expires"
         "old_versions_expire"
@@ -87,7 +97,6 @@ static PROFILES: [Profile; 3] = [
         "few_superusers"
         "fsync_on"
         "full_pages_logged"
-        "lib"
         "log_archived"
         "log_enough_for_recovery"
         "modern_tls"
@@ -120,7 +129,9 @@ pub fn profiles() -> Vec<&'static str> {
 
 /// The Rego files of a profile as `(path, text)`, for a bundle to carry.
 pub fn sources(profile: &str) -> Result<Vec<(&'static str, &'static str)>, PolicyError> {
-    Ok(exists(profile)?.files.to_vec())
+    let mut files = exists(profile)?.files.to_vec();
+    files.sort_unstable();
+    Ok(files)
 }
 
 /// The rules of a profile, in the order of their ids.

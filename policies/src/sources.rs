@@ -60,6 +60,20 @@ pub enum PolicyError {
         /// The names that exist.
         known: String,
     },
+    /// A pattern of tests to run that is none.
+    #[error("read the pattern {pattern}: {why}")]
+    Pattern {
+        /// The regular expression.
+        pattern: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A rule that nothing is known of.
+    #[error("no rule {name}: muster policy list names those of profiles, and of folders that are named too")]
+    UnknownRule {
+        /// The id or name that was asked for.
+        name: String,
+    },
     /// A wall clock that does not fit Rego's nanoseconds.
     #[error("the evaluation time lies outside the years that nanoseconds can count")]
     Clock,
@@ -95,6 +109,16 @@ pub(crate) fn load_policies(
     version: RegoVersion,
     tests: bool,
 ) -> Result<(), PolicyError> {
+    load_policies_as(engine, paths, &|_| version, tests)
+}
+
+/// The same, each file in a version of its own.
+pub(crate) fn load_policies_as(
+    engine: &mut Engine,
+    paths: &[PathBuf],
+    version: &dyn Fn(&Path) -> RegoVersion,
+    tests: bool,
+) -> Result<(), PolicyError> {
     let mut seen = Vec::new();
     for path in paths {
         let files = input::rego_files(path).map_err(|source| read_error(path, source))?;
@@ -109,7 +133,7 @@ pub(crate) fn load_policies(
             let bytes = input::read(&file).map_err(|source| read_error(&file, source))?;
             let name = file.display().to_string();
             let text = String::from_utf8(bytes).map_err(|_| PolicyError::refused(&name, None, "not UTF-8".into()))?;
-            engine.add_module(&name, &text, version)?;
+            engine.add_module(&name, &text, version(&file))?;
             seen.push(file);
         }
     }

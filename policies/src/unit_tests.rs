@@ -3,15 +3,21 @@
 //! A rule `test_…` passes when it is true, fails when it is false or undefined, and is an error when its evaluation
 //! is; `todo_test_…` is skipped. No test at all is no success: the report says so by its status.
 
+mod places;
+
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use places::Places;
+use regex::Regex;
 use serde::Serialize;
 use serde_json::Value;
 use time::OffsetDateTime;
 
 use crate::builtins::World;
 use crate::check::reference;
+use crate::coverage::{Collector, Coverage};
 use crate::engine::{Engine, Evaluation, Head, Session, on_deep_stack};
 use crate::sandbox::Sandbox;
 use crate::sources::{self, PolicyError, RegoVersion};
@@ -27,6 +33,27 @@ pub struct TestOptions {
     pub now: OffsetDateTime,
     /// Where the tests are evaluated; none is this process.
     pub sandbox: Option<Sandbox>,
+    /// Only tests whose full name, `data.package.test_name`, matches this regular expression.
+    pub run: Option<String>,
+    /// Whether it is found out what the tests reach.
+    pub coverage: bool,
+    /// The least part of the lines that must be reached, in percent.
+    pub threshold: Option<f64>,
+}
+
+impl TestOptions {
+    /// All tests, in this process, at this time.
+    pub fn new(now: OffsetDateTime) -> Self {
+        Self {
+            data: Vec::new(),
+            rego_version: RegoVersion::Auto,
+            now,
+            sandbox: None,
+            run: None,
+            coverage: false,
+            threshold: None,
+        }
+    }
 }
 
 /// The outcome of one test.
@@ -53,8 +80,10 @@ pub struct TestResult {
     pub file: String,
     /// Its line, one-based.
     pub line: u32,
-    /// Why, where it did not pass; and what it printed.
+    /// Why, where it did not pass; and the built-in error that was suppressed, if any.
     pub message: String,
+    /// What it printed.
+    pub prints: Vec<String>,
     /// How long it took, by the monotonic clock.
     pub duration_seconds: f64,
 }
@@ -77,12 +106,26 @@ pub struct TestReport {
     pub summary: TestSummary,
     /// Every test, in the order of files and lines.
     pub results: Vec<TestResult>,
+    /// JSON and YAML files beside the policies that did not become data.
+    pub left_out: Vec<String>,
+    /// What the tests reached, if that was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub coverage: Option<Coverage>,
 }
 
 impl TestReport {
-    /// The process exit code: a failing test 6, an error or no test at all 8.
+    /// The process exit code: a failing test or too little coverage 6, an error or no test at all 8.
     pub fn exit_code(&self) -> u8 {
+        let ran = self.summary.pass + self.summary.error > 0;
         match self.summary {
+            _ if ran
+                && self
+                    .coverage
+                    .as_ref()
+                    .is_some_and(|coverage| coverage.met == Some(false)) =>
+            {
+                6
+            }
             TestSummary { fail: 1.., .. } => 6,
             TestSummary { error: 1.., .. } => 8,
             TestSummary {
@@ -93,19 +136,46 @@ impl TestReport {
     }
 }
 
-/// Runs every test beneath the paths.
+/// Runs the tests beneath the paths.
 pub fn test_policies(paths: &[PathBuf], options: &TestOptions) -> Result<TestReport, PolicyError> {
+    let pattern = options.run.as_deref().map(|pattern| {
+        Regex::new(pattern).map_err(|error| PolicyError::Pattern {
+            pattern: pattern.to_owned(),
+            why: error.to_string().lines().last().unwrap_or_default().to_owned(),
+        })
+    });
+    let pattern = pattern.transpose()?;
     on_deep_stack(|| {
+        let places = Places::look(paths)?;
         let mut engine = Engine::apart(World::default(), options.now, options.sandbox.as_ref())?;
-        sources::load_policies(&mut engine, paths, options.rego_version, true)?;
+        let version = |file: &Path| match options.rego_version {
+            RegoVersion::Auto => places.version(file).unwrap_or_default(),
+            version => version,
+        };
+        sources::load_policies_as(&mut engine, paths, &version, true)?;
         sources::load_data(&mut engine, &options.data)?;
-        engine.compile_tests()?;
-        Ok(run(&engine))
+        let left_out = places.load(&mut engine, &options.data)?;
+        engine.compile_tests(options.coverage)?;
+        let mut report = run(&engine, options, &|name| {
+            pattern.as_ref().is_none_or(|pattern| pattern.is_match(name))
+        });
+        report.left_out = left_out;
+        Ok(report)
     })?
 }
 
-fn run(engine: &Engine) -> TestReport {
-    let ran = run_each(engine, &|_| {}, &|_, _, _| Vec::new());
+fn run(engine: &Engine, options: &TestOptions, wanted: &dyn Fn(&str) -> bool) -> TestReport {
+    let reached = RefCell::new(Collector::default());
+    let ran = match options.coverage {
+        false => run_some(engine, wanted, &|_| {}, &|_, _, _| Vec::new()),
+        true => run_some(engine, wanted, &Session::watch, &|session, _, evaluation| {
+            reached.borrow_mut().take(session, evaluation);
+            Vec::new()
+        }),
+    };
+    let coverage = options
+        .coverage
+        .then(|| reached.into_inner().report(engine, options.threshold));
     let results: Vec<TestResult> = ran.into_iter().map(Ran::told).collect();
     let mut summary = TestSummary::default();
     for result in &results {
@@ -120,6 +190,8 @@ fn run(engine: &Engine) -> TestReport {
         schema: "muster.policy-test/1",
         summary,
         results,
+        left_out: Vec::new(),
+        coverage,
     }
 }
 
@@ -138,13 +210,11 @@ impl Ran {
     /// The result, whose message holds what was said.
     fn told(self) -> TestResult {
         let mut result = self.result;
-        let notes = self.suppressed.iter().map(|why| format!("suppressed: {why}"));
-        for note in notes.chain(self.prints) {
-            if !result.message.is_empty() {
-                result.message.push('\n');
-            }
-            result.message.push_str(&note);
+        if let Some(why) = self.suppressed {
+            let apart = if result.message.is_empty() { "" } else { "\n" };
+            result.message.push_str(&format!("{apart}suppressed: {why}"));
         }
+        result.prints = self.prints;
         result
     }
 }
@@ -154,11 +224,24 @@ pub(crate) type Tracing<'a> = &'a dyn Fn(&mut Session, &str, &Evaluation) -> Vec
 
 /// Runs every test of the engine, by file and line. Each session is prepared before, and told of after.
 pub(crate) fn run_each(engine: &Engine, prepare: &dyn Fn(&mut Session), tracing: Tracing<'_>) -> Vec<Ran> {
+    run_some(engine, &|_| true, prepare, tracing)
+}
+
+/// The same with the tests whose full name is wanted.
+fn run_some(
+    engine: &Engine,
+    wanted: &dyn Fn(&str) -> bool,
+    prepare: &dyn Fn(&mut Session),
+    tracing: Tracing<'_>,
+) -> Vec<Ran> {
     let mut ran: Vec<Ran> = Vec::new();
     for module in engine.modules() {
         for head in module.rules.iter().filter(|head| !head.function) {
             let todo = head.name.starts_with("todo_test_");
             if !todo && !head.name.starts_with("test_") {
+                continue;
+            }
+            if !wanted(&reference(&module.package, &head.name)) {
                 continue;
             }
             let earlier = ran.iter().map(|ran| &ran.result);
@@ -176,6 +259,7 @@ pub(crate) fn run_each(engine: &Engine, prepare: &dyn Fn(&mut Session), tracing:
                     file: module.path.clone(),
                     line: head.line,
                     message: String::new(),
+                    prints: Vec::new(),
                     duration_seconds: 0.0,
                 },
                 suppressed: None,

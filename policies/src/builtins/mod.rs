@@ -32,7 +32,7 @@ use regorus::Value;
 use crate::sources::PolicyError;
 pub(crate) use call::Failure;
 use call::{Call, Memory, Outcome};
-pub(crate) use notes::{Noted, Notes};
+pub(crate) use notes::{Noted, Notes, Seen};
 pub(crate) use signature::{Trait, Type, signature};
 pub(crate) use world::World;
 

@@ -2,7 +2,7 @@
 //!
 //! Clones of an engine share this, and each evaluates on a thread of its own: so it is kept by thread.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, ThreadId};
 
@@ -15,6 +15,28 @@ struct Note {
     strict: bool,
     first: Option<String>,
     told: Vec<String>,
+    bodies: BTreeMap<u32, Seen>,
+}
+
+/// What became of a body in one evaluation.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Seen {
+    open: bool,
+    /// It held at least once.
+    pub(crate) held: bool,
+    /// It was begun and did not hold at least once.
+    pub(crate) failed: bool,
+}
+
+impl Seen {
+    /// What was told of another process.
+    pub(crate) fn of(held: bool, failed: bool) -> Self {
+        Self {
+            open: false,
+            held,
+            failed,
+        }
+    }
 }
 
 /// What an evaluation left.
@@ -24,6 +46,8 @@ pub(crate) struct Noted {
     pub(crate) first: Option<String>,
     /// What `trace` was called with.
     pub(crate) told: Vec<String>,
+    /// What became of marked bodies, by their number.
+    pub(crate) bodies: BTreeMap<u32, Seen>,
 }
 
 impl Notes {
@@ -59,12 +83,38 @@ impl Notes {
             .push(text.to_owned());
     }
 
+    /// Takes note that a marked body is begun.
+    pub(crate) fn entered(&self, body: u32) {
+        self.body(body, |seen| {
+            seen.failed |= seen.open;
+            seen.open = true;
+        });
+    }
+
+    /// Takes note that a marked body has held.
+    pub(crate) fn held(&self, body: u32) {
+        self.body(body, |seen| {
+            seen.open = false;
+            seen.held = true;
+        });
+    }
+
+    fn body(&self, body: u32, change: impl FnOnce(&mut Seen)) {
+        let mut all = self.all();
+        let note = all.entry(thread::current().id()).or_default();
+        change(note.bodies.entry(body).or_default());
+    }
+
     /// Ends an evaluation: what was noted.
     pub(crate) fn end(&self) -> Noted {
-        let note = self.all().remove(&thread::current().id()).unwrap_or_default();
+        let mut note = self.all().remove(&thread::current().id()).unwrap_or_default();
+        for seen in note.bodies.values_mut() {
+            seen.failed |= std::mem::take(&mut seen.open);
+        }
         Noted {
             first: note.first,
             told: note.told,
+            bodies: note.bodies,
         }
     }
 }

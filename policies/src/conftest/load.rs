@@ -88,6 +88,7 @@ fn engine(settings: &Settings, allowed: Option<&BTreeSet<String>>, tests: bool) 
             strict: settings.strict,
             tests,
             keep: false,
+            probes: false,
         };
         errors = engine.build(options, &|_: Pass| true).err().unwrap_or_default();
     }

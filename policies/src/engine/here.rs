@@ -15,6 +15,8 @@ pub(crate) struct Here {
     inner: regorus::Engine,
     fresh: regorus::Engine,
     notes: Notes,
+    /// Lines that were reached before the engine had to begin anew.
+    kept: Vec<(String, Vec<u32>)>,
 }
 
 impl Here {
@@ -23,6 +25,7 @@ impl Here {
             fresh: inner.clone(),
             inner,
             notes,
+            kept: Vec::new(),
         }
     }
 
@@ -30,9 +33,9 @@ impl Here {
     pub(crate) fn evaluate(&mut self, reference: &str) -> Result<Evaluation, String> {
         self.notes.begin(true);
         let strict = self.run(reference);
-        let Noted { first, told } = self.notes.end();
-        let (value, suppressed, prints, told) = match strict {
-            Ok((value, prints)) => (value, first, prints, told),
+        let Noted { first, told, bodies } = self.notes.end();
+        let (value, suppressed, prints, told, bodies) = match strict {
+            Ok((value, prints)) => (value, first, prints, told, bodies),
             // Lenient evaluation would swallow these inside functions, where they are errors to OPA too.
             Err(Failure { fatal: true, message }) => return Err(message),
             Err(Failure { message, .. }) => {
@@ -40,10 +43,12 @@ impl Here {
                 self.inner.set_strict_builtin_errors(false);
                 self.notes.begin(false);
                 let lenient = self.run(reference);
-                let told = self.notes.end().told;
+                let Noted { told, bodies, .. } = self.notes.end();
                 let (value, prints) = lenient.map_err(|failure| failure.message)?;
+                let reached = self.lines();
+                self.kept.extend(reached);
                 self.inner = self.fresh.clone();
-                (value, Some(message), prints, told)
+                (value, Some(message), prints, told, bodies)
             }
         };
         Ok(Evaluation {
@@ -51,11 +56,13 @@ impl Here {
             suppressed,
             prints,
             told,
+            bodies: bodies.into_iter().collect(),
         })
     }
 
     /// Forgets what earlier evaluations have found out.
     pub(crate) fn renew(&mut self) {
+        self.kept.clear();
         self.inner = self.fresh.clone();
     }
 
@@ -67,6 +74,10 @@ impl Here {
 
     /// The lines that were reached since [`Here::renew`], by file.
     pub(crate) fn reached(&self) -> Vec<(String, Vec<u32>)> {
+        self.kept.iter().cloned().chain(self.lines()).collect()
+    }
+
+    fn lines(&self) -> Vec<(String, Vec<u32>)> {
         let report = self.inner.get_coverage_report().ok();
         let files = report.into_iter().flat_map(|report| report.files);
         files

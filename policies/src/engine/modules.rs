@@ -69,6 +69,11 @@ impl Module {
         })
     }
 
+    /// The lines on which statements begin, those of tests aside.
+    pub(crate) fn lines(&self) -> std::collections::BTreeSet<u32> {
+        crate::rego::lines(&self.source)
+    }
+
     /// The text of the file.
     pub(crate) fn text(&self) -> &str {
         &self.text

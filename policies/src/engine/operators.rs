@@ -6,7 +6,7 @@
 use regorus::Value;
 
 use super::Engine;
-use crate::rego::operators::{DIVIDE, ELEMENTS, MINUS, PLUS, REMAINDER, TIMES};
+use crate::rego::operators::{DIVIDE, ELEMENTS, ENTERED, HELD, MINUS, PLUS, REMAINDER, TIMES};
 use crate::sources::PolicyError;
 
 /// Registers all of them.
@@ -35,6 +35,20 @@ pub(super) fn register(engine: &mut Engine) -> Result<(), PolicyError> {
             }
         })?;
     }
+    let notes = engine.notes.clone();
+    engine.extend(ENTERED, 1, move |args: Vec<Value>| {
+        if let Some(body) = number(args.first()) {
+            notes.entered(body);
+        }
+        Ok(Value::from(true))
+    })?;
+    let notes = engine.notes.clone();
+    engine.extend(HELD, 2, move |mut args: Vec<Value>| {
+        if let Some(body) = number(args.first()) {
+            notes.held(body);
+        }
+        Ok(args.pop().unwrap_or(Value::Undefined))
+    })?;
     engine.extend(ELEMENTS, 1, |mut args: Vec<Value>| {
         let value = args.pop().unwrap_or(Value::Undefined);
         match value {
@@ -42,6 +56,10 @@ pub(super) fn register(engine: &mut Engine) -> Result<(), PolicyError> {
             _ => Ok(Value::Undefined),
         }
     })
+}
+
+fn number(value: Option<&Value>) -> Option<u32> {
+    u32::try_from(value?.as_u64().ok()?).ok()
 }
 
 type Apply = fn(&Value, &Value) -> Result<Value, String>;

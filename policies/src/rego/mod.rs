@@ -16,6 +16,7 @@ mod parser;
 mod passes;
 mod placed;
 mod print;
+mod probes;
 mod reads;
 mod symbols;
 mod twins;
@@ -31,6 +32,7 @@ pub(crate) use fault::{Class, Fault};
 pub(crate) use passes::Pass;
 pub(crate) use passes::original;
 pub(crate) use placed::{PARTING, place};
+pub(crate) use probes::{Probe, lines};
 pub(crate) use reads::{Part, Reach, Read, Step, reads};
 pub(crate) use twins::Test;
 
@@ -69,6 +71,8 @@ pub(crate) struct Options {
     pub(crate) strict: bool,
     /// Tests that share a name are judged apart.
     pub(crate) tests: bool,
+    /// It is told which bodies hold.
+    pub(crate) probes: bool,
     /// The resolved modules are kept, so that it can be told what a rule looks at.
     pub(crate) keep: bool,
 }
@@ -81,6 +85,8 @@ pub(crate) struct Compiled {
     pub(crate) wrappers: Option<String>,
     /// For each source, how its rules are evaluated as tests, if that was asked.
     pub(crate) tests: Vec<Vec<Test>>,
+    /// The bodies that are marked, if that was asked.
+    pub(crate) probes: Vec<Probe>,
     /// The modules for [`reads`], if that was asked.
     pub(crate) resolved: Vec<Module>,
 }
@@ -134,6 +140,7 @@ pub(crate) fn compile(
         false => Vec::new(),
     };
     let mut texts = Vec::with_capacity(work.len());
+    let mut marked = Vec::new();
     for (place, source) in work.iter_mut().enumerate() {
         for pass in passes::REWRITING.into_iter().filter(|pass| passes(*pass)) {
             pass.run(&mut source.module, &mut contexts[place])
@@ -145,6 +152,10 @@ pub(crate) fn compile(
                 .run(module, &mut contexts[place])
                 .map_err(|faults| at(place, faults))?;
         }
+        if options.probes {
+            let modules = std::iter::once(&mut source.module).chain(&mut apart);
+            modules.for_each(|module| probes::mark(place, module, &mut marked));
+        }
         for module in std::iter::once(&source.module).chain(&apart) {
             let text = printed(module).map_err(|fault| vec![(place, fault)])?;
             texts.push((place, module.dialect, text));
@@ -154,6 +165,7 @@ pub(crate) fn compile(
         texts,
         wrappers: wrappers(&replaced),
         tests,
+        probes: marked,
         resolved,
     })
 }

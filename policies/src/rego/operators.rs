@@ -12,3 +12,7 @@ pub(crate) const DIVIDE: &str = "rego_divide";
 pub(crate) const REMAINDER: &str = "rego_remainder";
 /// Its argument if that has elements, else undefined.
 pub(crate) const ELEMENTS: &str = "rego_elements";
+/// True; takes note that the body of this number is begun.
+pub(crate) const ENTERED: &str = "rego_entered";
+/// Its second argument; takes note that the body of this number has held.
+pub(crate) const HELD: &str = "rego_held";

@@ -150,7 +150,9 @@ fn evaluate(session: &mut Session, reference: &[u8]) -> (u8, Vec<u8>) {
         Ok(evaluation) => {
             // What may be absent is a list, since null is a value.
             let value: Vec<Value> = evaluation.value.into_iter().collect();
-            let answer = json!([value, evaluation.suppressed, evaluation.prints, evaluation.told]);
+            let bodies = evaluation.bodies.iter();
+            let bodies: Vec<(u32, bool, bool)> = bodies.map(|(n, seen)| (*n, seen.held, seen.failed)).collect();
+            let answer = json!([value, evaluation.suppressed, evaluation.prints, evaluation.told, bodies]);
             (tag::VALUE, encoded(&answer))
         }
         Err(why) => (tag::FAILED, why.into_bytes()),

@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{COMMAND, Sandbox, tag, wire};
-use crate::builtins::World;
+use crate::builtins::{Seen, World};
 use crate::engine::{Evaluation, Text};
 use crate::sources::PolicyError;
 
@@ -115,13 +115,19 @@ impl Remote {
     pub(crate) fn evaluate(&mut self, reference: &str) -> Result<Evaluation, String> {
         match self.ask(tag::EVALUATE, reference.as_bytes())? {
             (tag::VALUE, answer) => {
-                type Answer = (Vec<Value>, Option<String>, Vec<String>, Vec<String>);
-                let (value, suppressed, prints, told): Answer = wire::decode(&answer).map_err(|why| strange(&why))?;
+                type Bodies = Vec<(u32, bool, bool)>;
+                type Answer = (Vec<Value>, Option<String>, Vec<String>, Vec<String>, Bodies);
+                let (value, suppressed, prints, told, bodies): Answer =
+                    wire::decode(&answer).map_err(|why| strange(&why))?;
                 Ok(Evaluation {
                     value: value.into_iter().next(),
                     suppressed,
                     prints,
                     told,
+                    bodies: bodies
+                        .into_iter()
+                        .map(|(n, held, failed)| (n, Seen::of(held, failed)))
+                        .collect(),
                 })
             }
             (_, answer) => Err(String::from_utf8_lossy(&answer).into_owned()),

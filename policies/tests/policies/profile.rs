@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use muster_policies::{
-    CheckOptions, PolicyError, TestOptions, TestOutcome, Verdict, check, evaluate_profile, profiles,
-    rules, sources, test_policies,
+    CheckOptions, PolicyError, TestOptions, TestOutcome, Verdict, check, evaluate_profile, profiles, rules, sources,
+    test_policies,
 };
 use serde_json::{Value, json};
 

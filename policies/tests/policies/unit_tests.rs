@@ -1,16 +1,11 @@
 //! Rego's own unit tests, run by the conventions of `opa test`.
 
-use muster_policies::{RegoVersion, TestOptions, TestOutcome, test_policies};
+use muster_policies::{Lines, RuleCoverage, TestOptions, TestOutcome, test_policies};
 
 use crate::{Bench, NOW};
 
 fn options() -> TestOptions {
-    TestOptions {
-        data: Vec::new(),
-        rego_version: RegoVersion::Auto,
-        now: NOW,
-        sandbox: None,
-    }
+    TestOptions::new(NOW)
 }
 
 #[test]
@@ -42,7 +37,7 @@ fn tests_pass_fail_err_and_are_skipped_as_under_opa() {
         ],
         "{report:?}"
     );
-    assert!(report.results[5].message.contains("here"));
+    assert!(report.results[5].prints[0].contains("here"));
     assert_eq!(report.exit_code(), 6);
     let document = serde_json::to_value(&report).unwrap();
     assert_eq!(
@@ -127,5 +122,133 @@ fn a_mock_may_be_a_rule_that_shares_helpers_with_what_is_tested() {
     assert!(
         names.iter().all(|(_, verdict, _)| *verdict == TestOutcome::Pass),
         "{names:?}"
+    );
+}
+
+const RULES: &str = "package main\n\nimport rego.v1\n\nlimit := 5\n\ndeny contains msg if {\n\tinput.size > limit\n\tmsg := \"big\"\n}\n\ndeny contains \"dead\" if {\n\tinput.never\n\tinput.later\n}\n\nallow if count(deny) == 0\n\nkind := \"small\" if {\n\tinput.size < 3\n} else := \"large\" if {\n\tinput.size > 3\n}\n";
+
+#[test]
+fn coverage_tells_lines_and_rules_that_were_never_true_or_never_false() {
+    let bench = Bench::new();
+    bench.write("p/main.rego", RULES);
+    bench.write(
+        "p/main_test.rego",
+        "package main\n\nimport rego.v1\n\ntest_deny if {\n\t\"big\" in deny with input as {\"size\": 9}\n\tcount(deny) == 0 with input as {\"size\": 1}\n}\n\ntest_allow if allow with input as {\"size\": 1}\n\ntest_kind if {\n\tkind == \"small\" with input as {\"size\": 1}\n}\n\ntest_lenient if not main_helper with input as {\"size\": 1}\n\nmain_helper if to_number(\"x\") == 1\n",
+    );
+    let report = test_policies(
+        &[bench.path("p")],
+        &TestOptions {
+            coverage: true,
+            threshold: Some(70.0),
+            ..options()
+        },
+    )
+    .unwrap();
+    assert!(
+        report.results.iter().all(|result| result.verdict == TestOutcome::Pass),
+        "{report:#?}"
+    );
+    let coverage = report.coverage.as_ref().unwrap();
+    let file = &coverage.files[0];
+    assert_eq!(coverage.files.len(), 1, "tests do not count");
+    let lines = |lines: &[Lines]| lines.iter().map(|lines| (lines.start, lines.end)).collect::<Vec<_>>();
+    assert_eq!(lines(&file.covered), [(5, 9), (13, 13), (17, 20)], "{coverage:#?}");
+    assert_eq!(
+        lines(&file.not_covered),
+        [(12, 12), (14, 14), (21, 22)],
+        "{coverage:#?}"
+    );
+    assert_eq!((coverage.covered_lines, coverage.lines), (8, 12), "{coverage:#?}");
+    let rules = |rules: &[RuleCoverage]| rules.iter().map(|rule| (rule.line, rule.reached)).collect::<Vec<_>>();
+    assert_eq!(rules(&coverage.never_true), [(12, true), (21, false)], "{coverage:#?}");
+    assert_eq!(rules(&coverage.never_false), [(17, true), (19, true)], "{coverage:#?}");
+    assert_eq!(report.exit_code(), 6, "66 % of 70 %");
+    assert_eq!(coverage.met, Some(false));
+}
+
+#[test]
+fn a_test_of_both_directions_sees_a_rule_true_and_false() {
+    let bench = Bench::new();
+    bench.write(
+        "p/main.rego",
+        "package main\n\nimport rego.v1\n\nis_small(x) if x < 3\n\nbad contains name if {\n\tsome name, size in input\n\tnot is_small(size)\n}\n",
+    );
+    bench.write(
+        "p/main_test.rego",
+        "package main\n\nimport rego.v1\n\ntest_both if bad == {\"b\"} with input as {\"a\": 1, \"b\": 9}\n\ntest_none if bad == set() with input as {\"a\": 1}\n",
+    );
+    let options = TestOptions {
+        coverage: true,
+        threshold: Some(100.0),
+        ..options()
+    };
+    let report = test_policies(&[bench.path("p")], &options).unwrap();
+    let coverage = report.coverage.as_ref().unwrap();
+    assert!(
+        coverage.never_true.is_empty() && coverage.never_false.is_empty(),
+        "{coverage:#?}"
+    );
+    assert_eq!((coverage.percent, report.exit_code()), (100.0, 0), "{coverage:#?}");
+    let one = TestOptions {
+        run: Some("^data\\.main\\.test_none$".to_owned()),
+        ..options
+    };
+    let report = test_policies(&[bench.path("p")], &one).unwrap();
+    assert_eq!(report.results.len(), 1);
+    assert_eq!(report.coverage.unwrap().never_true.len(), 1);
+    let none = TestOptions {
+        run: Some("nothing".to_owned()),
+        ..one.clone()
+    };
+    assert_eq!(test_policies(&[bench.path("p")], &none).unwrap().exit_code(), 8);
+    let broken = TestOptions {
+        run: Some("(".to_owned()),
+        ..one
+    };
+    assert!(
+        test_policies(&[bench.path("p")], &broken)
+            .unwrap_err()
+            .to_string()
+            .contains("pattern (")
+    );
+}
+
+#[test]
+fn files_beside_tests_become_data_by_name_or_in_a_bundle_and_are_named_else() {
+    let bench = Bench::new();
+    let rule = "package a\n\nimport rego.v1\n\ntest_data if data.limits.size == 5\n\ntest_other if not data.x\n";
+    bench.write("p/a_test.rego", rule);
+    bench.write("p/limits/data.json", "{\"size\": 5}");
+    bench.write("p/x.json", "{\"x\": 1}");
+    let verdicts = |options: &TestOptions| {
+        let report = test_policies(&[bench.path("p")], options).unwrap();
+        let left: Vec<_> = report
+            .left_out
+            .iter()
+            .map(|name| name.rsplit('/').next().unwrap().to_owned())
+            .collect();
+        (report.results.iter().map(|r| r.verdict).collect::<Vec<_>>(), left)
+    };
+    let (fail, pass) = (TestOutcome::Fail, TestOutcome::Pass);
+    assert_eq!(
+        verdicts(&options()),
+        (vec![fail, pass], vec!["data.json".into(), "x.json".into()])
+    );
+    let named = TestOptions {
+        data: vec![bench.path("p")],
+        ..options()
+    };
+    assert_eq!(verdicts(&named), (vec![pass, fail], vec![]));
+    bench.write("p/.manifest", "{\"roots\": [\"a\", \"limits\"]}");
+    assert_eq!(verdicts(&options()), (vec![pass, pass], vec!["x.json".into()]));
+    bench.write("p/.manifest", "{\"roots\": [\"a\"]}");
+    let refused = test_policies(&[bench.path("p")], &options()).unwrap_err();
+    assert!(refused.to_string().contains("data.limits"), "{refused}");
+    bench.write("p/b_test.rego", "package b\n\ntest_b if true\n");
+    bench.write("p/.manifest", "{\"rego_version\": 0}");
+    let refused = test_policies(&[bench.path("p")], &options()).unwrap_err();
+    assert!(
+        refused.to_string().contains("b_test.rego"),
+        "version 0 knows no bare `if`: {refused}"
     );
 }
