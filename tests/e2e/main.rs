@@ -12,6 +12,7 @@ mod encryption;
 mod evidence;
 mod files;
 mod golden;
+mod hostile;
 mod incremental;
 mod interruption;
 mod ledger;
