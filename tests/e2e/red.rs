@@ -1,8 +1,10 @@
-//! Every rule of the profile `dr-baseline`, shown red once on a live server or repository that was made wrong for it, and
-//! again once the same was made right.
+//! Every rule of every profile, shown red once on a live server or repository that was made wrong for it, and again once the
+//! same was made right.
 //!
-//! Invariant: what a group of rules claims to show is what its tests showed, and together the groups are the whole profile.
+//! Invariant: what a group of rules claims to show is what its tests showed, and together the groups are the whole profiles.
 
+mod buckets;
+mod postgres;
 mod repository;
 mod servers;
 mod stores;
@@ -20,6 +22,11 @@ struct Audit(BTreeMap<(String, String), (String, String)>);
 impl Audit {
     fn of(env: &TestEnv) -> Self {
         Self::from(env.run("audit --json"))
+    }
+
+    /// The same by another profile.
+    fn by(profile: &str, env: &TestEnv) -> Self {
+        Self::from(env.run(&format!("audit --profile {profile} --json")))
     }
 
     /// Takes an audit's document in, and holds its exit code to its findings.
@@ -57,6 +64,15 @@ impl Audit {
             let found = self.0.get(&((*rule).to_owned(), resource.to_owned()));
             let found = found.unwrap_or_else(|| panic!("{rule} says nothing of {resource}"));
             assert_eq!(found.0, verdict, "{rule} on {resource}: {}", found.1);
+        }
+    }
+
+    /// Demands that what these rules say holds these words: what to do about it.
+    #[track_caller]
+    fn expect_words(&self, resource: &str, words: &str, rules: &[&str]) {
+        for rule in rules {
+            let said = &self.0[&((*rule).to_owned(), resource.to_owned())].1;
+            assert!(said.contains(words), "{rule} on {resource}: {said}");
         }
     }
 
@@ -111,18 +127,23 @@ fn beneath(wrapper: &[&str], env: &TestEnv, line: &str) -> Command {
 }
 
 #[test]
-fn every_rule_of_the_profile_is_shown_red_here() {
+fn every_rule_of_every_profile_is_shown_red_here() {
     let listed = env()
         .bare_command()
         .args(["policy", "list", "--json"])
         .output()
         .unwrap();
     let listed: serde_json::Value = serde_json::from_slice(&listed.stdout).unwrap();
-    let rules = listed["rules"].as_array().unwrap();
-    let profile = rules.iter().filter(|rule| rule["profile"] == "dr-baseline");
-    let profile: BTreeSet<&str> = profile.map(|rule| rule["rule"].as_str().unwrap()).collect();
-    let groups = [stores::RULES, servers::RULES, repository::RULES];
-    let shown: BTreeSet<&str> = groups.into_iter().flatten().copied().collect();
-    assert!(!profile.is_empty());
-    assert_eq!(shown, profile);
+    let mut rules: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for rule in listed["rules"].as_array().unwrap() {
+        let profile = rule["profile"].as_str().unwrap();
+        rules.entry(profile).or_default().insert(rule["rule"].as_str().unwrap());
+    }
+    let all = |groups: &[&[&'static str]]| groups.iter().flat_map(|group| group.iter().copied()).collect();
+    let shown = BTreeMap::from([
+        ("dr-baseline", all(&[stores::RULES, servers::RULES, repository::RULES])),
+        ("object-storage", all(&[buckets::RULES])),
+        ("postgres", all(&[postgres::RULES])),
+    ]);
+    assert_eq!(shown, rules);
 }

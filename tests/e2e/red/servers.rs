@@ -13,7 +13,7 @@ pub(super) const RULES: &[&str] = &[
 ];
 
 /// A server that somebody made fast: no page checksums, nothing flushed, as little log as can be, and none of it archived.
-fn careless() -> Server {
+pub(super) fn careless() -> Server {
     let directory = postgres::scratch();
     let data = directory.path().join("data");
     let mut initdb = postgres::command(&postgres::program("initdb"));
@@ -45,7 +45,7 @@ fn careful() -> Server {
 }
 
 /// Gives the server another `archive_command`, and waits until it has been tried.
-fn archive_by(server: &Server, command: &str, tried: &str) {
+pub(super) fn archive_by(server: &Server, command: &str, tried: &str) {
     let counted = || {
         let count = server.sql(&format!("select {tried} from pg_stat_archiver"));
         count.parse::<u64>().unwrap()
