@@ -7,13 +7,19 @@ import rego.v1
 test_pass_noncurrent_only if {
 	facts := example.facts
 	rule.pass == {{"resource": "s3://backups", "message": "no rule deletes current objects"}} with input as facts
+	rule.resources == {"s3://backups"} with input as facts
 	count(rule.fail) == 0 with input as facts
+	count(rule.unknown) == 0 with input as facts
+	count(rule.not_applicable) == 0 with input as facts
 }
 
 test_pass_none if {
 	facts := example.bucket({"lifecycle": {"state": "off", "reason": null, "rules": null}})
 	rule.pass == {{"resource": "s3://backups", "message": "there is no lifecycle rule"}} with input as facts
+	rule.resources == {"s3://backups"} with input as facts
 	count(rule.fail) == 0 with input as facts
+	count(rule.unknown) == 0 with input as facts
+	count(rule.not_applicable) == 0 with input as facts
 }
 
 test_pass_elsewhere if {
@@ -33,7 +39,10 @@ test_pass_elsewhere if {
 		},
 	})
 	rule.pass == {{"resource": "s3://backups", "message": "no rule deletes current objects"}} with input as facts
+	rule.resources == {"s3://backups"} with input as facts
 	count(rule.fail) == 0 with input as facts
+	count(rule.unknown) == 0 with input as facts
+	count(rule.not_applicable) == 0 with input as facts
 }
 
 test_fail_expires if {
@@ -53,7 +62,10 @@ test_fail_expires if {
 		},
 	})
 	rule.fail == {{"resource": "s3://backups", "message": "delete current objects: after-90-days"}} with input as facts
+	rule.resources == {"s3://backups"} with input as facts
 	count(rule.pass) == 0 with input as facts
+	count(rule.unknown) == 0 with input as facts
+	count(rule.not_applicable) == 0 with input as facts
 }
 
 test_unknown_refused if {
@@ -61,13 +73,17 @@ test_unknown_refused if {
 		"lifecycle": {"state": "unknown", "reason": "HTTP 403 AccessDenied; allow s3:GetIt", "rules": null},
 	})
 	rule.unknown == {{"resource": "s3://backups", "message": "lifecycle is not known: HTTP 403 AccessDenied; allow s3:GetIt"}} with input as facts
+	rule.resources == {"s3://backups"} with input as facts
 	count(rule.pass) == 0 with input as facts
 	count(rule.fail) == 0 with input as facts
+	count(rule.not_applicable) == 0 with input as facts
 }
 
 test_not_applicable_directory if {
 	facts := example.directory
 	rule.not_applicable == {{"resource": "repository", "message": "a local directory is not a bucket"}} with input as facts
+	rule.resources == {"repository"} with input as facts
 	count(rule.pass) == 0 with input as facts
 	count(rule.fail) == 0 with input as facts
+	count(rule.unknown) == 0 with input as facts
 }

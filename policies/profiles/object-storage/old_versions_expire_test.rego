@@ -7,7 +7,10 @@ import rego.v1
 test_pass_expire if {
 	facts := example.facts
 	rule.pass == {{"resource": "s3://backups", "message": "removed by: tidy"}} with input as facts
+	rule.resources == {"s3://backups"} with input as facts
 	count(rule.warn) == 0 with input as facts
+	count(rule.unknown) == 0 with input as facts
+	count(rule.not_applicable) == 0 with input as facts
 }
 
 test_warn_kept if {
@@ -27,20 +30,28 @@ test_warn_kept if {
 		},
 	})
 	rule.warn == {{"resource": "s3://backups", "message": "older versions are kept for ever"}} with input as facts
+	rule.resources == {"s3://backups"} with input as facts
 	count(rule.pass) == 0 with input as facts
+	count(rule.unknown) == 0 with input as facts
+	count(rule.not_applicable) == 0 with input as facts
 }
 
 test_warn_no_rules if {
 	facts := example.bucket({"lifecycle": {"state": "off", "reason": null, "rules": null}})
 	rule.warn == {{"resource": "s3://backups", "message": "older versions are kept for ever: there is no lifecycle rule"}} with input as facts
+	rule.resources == {"s3://backups"} with input as facts
 	count(rule.pass) == 0 with input as facts
+	count(rule.unknown) == 0 with input as facts
+	count(rule.not_applicable) == 0 with input as facts
 }
 
 test_not_applicable_unversioned if {
 	facts := example.bucket({"versioning": {"state": "off", "reason": null, "mfa_delete": null}})
 	rule.not_applicable == {{"resource": "s3://backups", "message": "there are no older versions (OS-001)"}} with input as facts
+	rule.resources == {"s3://backups"} with input as facts
 	count(rule.pass) == 0 with input as facts
 	count(rule.warn) == 0 with input as facts
+	count(rule.unknown) == 0 with input as facts
 }
 
 test_unknown_lifecycle_refused if {
@@ -48,8 +59,10 @@ test_unknown_lifecycle_refused if {
 		"lifecycle": {"state": "unknown", "reason": "HTTP 403 AccessDenied; allow s3:GetIt", "rules": null},
 	})
 	rule.unknown == {{"resource": "s3://backups", "message": "lifecycle is not known: HTTP 403 AccessDenied; allow s3:GetIt"}} with input as facts
+	rule.resources == {"s3://backups"} with input as facts
 	count(rule.pass) == 0 with input as facts
 	count(rule.warn) == 0 with input as facts
+	count(rule.not_applicable) == 0 with input as facts
 }
 
 test_unknown_versioning_refused if {
@@ -57,13 +70,17 @@ test_unknown_versioning_refused if {
 		"versioning": {"state": "unknown", "reason": "HTTP 403 AccessDenied; allow s3:GetIt", "mfa_delete": null},
 	})
 	rule.unknown == {{"resource": "s3://backups", "message": "versioning is not known: HTTP 403 AccessDenied; allow s3:GetIt"}} with input as facts
+	rule.resources == {"s3://backups"} with input as facts
 	count(rule.pass) == 0 with input as facts
 	count(rule.warn) == 0 with input as facts
+	count(rule.not_applicable) == 0 with input as facts
 }
 
 test_not_applicable_directory if {
 	facts := example.directory
 	rule.not_applicable == {{"resource": "repository", "message": "a local directory is not a bucket"}} with input as facts
+	rule.resources == {"repository"} with input as facts
 	count(rule.pass) == 0 with input as facts
 	count(rule.warn) == 0 with input as facts
+	count(rule.unknown) == 0 with input as facts
 }

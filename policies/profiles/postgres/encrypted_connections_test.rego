@@ -8,12 +8,16 @@ test_pass_on if {
 	facts := example.facts
 	rule.pass == {{"resource": "accounts", "message": "ssl = on"}} with input as facts
 	count(rule.fail) == 0 with input as facts
+	count(rule.unknown) == 0 with input as facts
+	count(rule.not_applicable) == 0 with input as facts
 }
 
 test_fail_off if {
 	facts := example.setting({"ssl": "off"})
 	rule.fail == {{"resource": "accounts", "message": "ssl = off, and the server listens on *"}} with input as facts
 	count(rule.pass) == 0 with input as facts
+	count(rule.unknown) == 0 with input as facts
+	count(rule.not_applicable) == 0 with input as facts
 }
 
 test_not_applicable_socket_only if {
@@ -21,6 +25,7 @@ test_not_applicable_socket_only if {
 	rule.not_applicable == {{"resource": "accounts", "message": "listens on no network address"}} with input as facts
 	count(rule.pass) == 0 with input as facts
 	count(rule.fail) == 0 with input as facts
+	count(rule.unknown) == 0 with input as facts
 }
 
 test_unknown_not_shown if {
@@ -28,6 +33,7 @@ test_unknown_not_shown if {
 	rule.unknown == {{"resource": "accounts", "message": "settings.ssl is not known"}} with input as facts
 	count(rule.pass) == 0 with input as facts
 	count(rule.fail) == 0 with input as facts
+	count(rule.not_applicable) == 0 with input as facts
 }
 
 test_unknown_addresses_not_shown if {
@@ -35,6 +41,7 @@ test_unknown_addresses_not_shown if {
 	rule.unknown == {{"resource": "accounts", "message": "settings.listen_addresses is not known"}} with input as facts
 	count(rule.pass) == 0 with input as facts
 	count(rule.fail) == 0 with input as facts
+	count(rule.not_applicable) == 0 with input as facts
 }
 
 test_unknown_unread if {
@@ -42,6 +49,7 @@ test_unknown_unread if {
 	rule.unknown == {{"resource": "accounts", "message": "settings were not read: password authentication failed"}} with input as facts
 	count(rule.pass) == 0 with input as facts
 	count(rule.fail) == 0 with input as facts
+	count(rule.not_applicable) == 0 with input as facts
 }
 
 test_unknown_not_collected if {
@@ -49,6 +57,7 @@ test_unknown_not_collected if {
 	rule.unknown == {{"resource": "accounts", "message": "settings were not collected"}} with input as facts
 	count(rule.pass) == 0 with input as facts
 	count(rule.fail) == 0 with input as facts
+	count(rule.not_applicable) == 0 with input as facts
 }
 
 test_not_applicable_sqlite if {
@@ -56,4 +65,5 @@ test_not_applicable_sqlite if {
 	rule.not_applicable == {{"resource": "accounts", "message": "is not a PostgreSQL store"}} with input as facts
 	count(rule.pass) == 0 with input as facts
 	count(rule.fail) == 0 with input as facts
+	count(rule.unknown) == 0 with input as facts
 }

@@ -8,6 +8,8 @@ test_pass_current if {
 	facts := example.facts
 	rule.pass == {{"resource": "accounts", "message": "every extension is current"}} with input as facts
 	count(rule.warn) == 0 with input as facts
+	count(rule.unknown) == 0 with input as facts
+	count(rule.not_applicable) == 0 with input as facts
 }
 
 test_warn_old if {
@@ -24,6 +26,8 @@ test_warn_old if {
 	})
 	rule.warn == {{"resource": "accounts", "message": "not current: pgcrypto 1.2 (1.3 is installed) in game"}} with input as facts
 	count(rule.pass) == 0 with input as facts
+	count(rule.unknown) == 0 with input as facts
+	count(rule.not_applicable) == 0 with input as facts
 }
 
 test_warn_files_gone if {
@@ -40,6 +44,8 @@ test_warn_files_gone if {
 	})
 	rule.warn == {{"resource": "accounts", "message": "not current: postgis 3.3.2 (none is installed) in game"}} with input as facts
 	count(rule.pass) == 0 with input as facts
+	count(rule.unknown) == 0 with input as facts
+	count(rule.not_applicable) == 0 with input as facts
 }
 
 test_unknown_not_entered if {
@@ -57,6 +63,7 @@ test_unknown_not_entered if {
 	rule.unknown == {{"resource": "accounts", "message": "databases.game is not known"}} with input as facts
 	count(rule.pass) == 0 with input as facts
 	count(rule.warn) == 0 with input as facts
+	count(rule.not_applicable) == 0 with input as facts
 }
 
 test_unknown_not_listed if {
@@ -64,6 +71,7 @@ test_unknown_not_listed if {
 	rule.unknown == {{"resource": "accounts", "message": "databases is not known"}} with input as facts
 	count(rule.pass) == 0 with input as facts
 	count(rule.warn) == 0 with input as facts
+	count(rule.not_applicable) == 0 with input as facts
 }
 
 test_unknown_unread if {
@@ -71,6 +79,7 @@ test_unknown_unread if {
 	rule.unknown == {{"resource": "accounts", "message": "settings were not read: password authentication failed"}} with input as facts
 	count(rule.pass) == 0 with input as facts
 	count(rule.warn) == 0 with input as facts
+	count(rule.not_applicable) == 0 with input as facts
 }
 
 test_unknown_not_collected if {
@@ -78,6 +87,7 @@ test_unknown_not_collected if {
 	rule.unknown == {{"resource": "accounts", "message": "settings were not collected"}} with input as facts
 	count(rule.pass) == 0 with input as facts
 	count(rule.warn) == 0 with input as facts
+	count(rule.not_applicable) == 0 with input as facts
 }
 
 test_not_applicable_sqlite if {
@@ -85,4 +95,5 @@ test_not_applicable_sqlite if {
 	rule.not_applicable == {{"resource": "accounts", "message": "is not a PostgreSQL store"}} with input as facts
 	count(rule.pass) == 0 with input as facts
 	count(rule.warn) == 0 with input as facts
+	count(rule.unknown) == 0 with input as facts
 }

@@ -8,6 +8,8 @@ test_pass_one if {
 	facts := example.facts
 	rule.pass == {{"resource": "accounts", "message": "1 superusers may log in: postgres"}} with input as facts
 	count(rule.fail) == 0 with input as facts
+	count(rule.unknown) == 0 with input as facts
+	count(rule.not_applicable) == 0 with input as facts
 }
 
 test_fail_three if {
@@ -20,6 +22,8 @@ test_fail_three if {
 	})
 	rule.fail == {{"resource": "accounts", "message": "3 superusers may log in: ann, bob, postgres"}} with input as facts
 	count(rule.pass) == 0 with input as facts
+	count(rule.unknown) == 0 with input as facts
+	count(rule.not_applicable) == 0 with input as facts
 }
 
 test_pass_without_login if {
@@ -33,6 +37,8 @@ test_pass_without_login if {
 	})
 	rule.pass == {{"resource": "accounts", "message": "2 superusers may log in: postgres, bob"}} with input as facts
 	count(rule.fail) == 0 with input as facts
+	count(rule.unknown) == 0 with input as facts
+	count(rule.not_applicable) == 0 with input as facts
 }
 
 test_unknown_not_shown if {
@@ -40,6 +46,7 @@ test_unknown_not_shown if {
 	rule.unknown == {{"resource": "accounts", "message": "roles is not known"}} with input as facts
 	count(rule.pass) == 0 with input as facts
 	count(rule.fail) == 0 with input as facts
+	count(rule.not_applicable) == 0 with input as facts
 }
 
 test_unknown_unread if {
@@ -47,6 +54,7 @@ test_unknown_unread if {
 	rule.unknown == {{"resource": "accounts", "message": "settings were not read: password authentication failed"}} with input as facts
 	count(rule.pass) == 0 with input as facts
 	count(rule.fail) == 0 with input as facts
+	count(rule.not_applicable) == 0 with input as facts
 }
 
 test_unknown_not_collected if {
@@ -54,6 +62,7 @@ test_unknown_not_collected if {
 	rule.unknown == {{"resource": "accounts", "message": "settings were not collected"}} with input as facts
 	count(rule.pass) == 0 with input as facts
 	count(rule.fail) == 0 with input as facts
+	count(rule.not_applicable) == 0 with input as facts
 }
 
 test_not_applicable_sqlite if {
@@ -61,4 +70,5 @@ test_not_applicable_sqlite if {
 	rule.not_applicable == {{"resource": "accounts", "message": "is not a PostgreSQL store"}} with input as facts
 	count(rule.pass) == 0 with input as facts
 	count(rule.fail) == 0 with input as facts
+	count(rule.unknown) == 0 with input as facts
 }

@@ -9,6 +9,8 @@ test_pass_works if {
 	rule.pass == {{"resource": "accounts", "message": "the log is archived"}} with input as facts
 	count(rule.fail) == 0 with input as facts
 	count(rule.warn) == 0 with input as facts
+	count(rule.unknown) == 0 with input as facts
+	count(rule.not_applicable) == 0 with input as facts
 }
 
 test_fail_failing if {
@@ -16,6 +18,8 @@ test_fail_failing if {
 	rule.fail == {{"resource": "accounts", "message": "archiving fails at 000000010000000000000007"}} with input as facts
 	count(rule.pass) == 0 with input as facts
 	count(rule.warn) == 0 with input as facts
+	count(rule.unknown) == 0 with input as facts
+	count(rule.not_applicable) == 0 with input as facts
 }
 
 test_warn_off if {
@@ -23,6 +27,8 @@ test_warn_off if {
 	rule.warn == {{"resource": "accounts", "message": "archive_mode = off"}} with input as facts
 	count(rule.pass) == 0 with input as facts
 	count(rule.fail) == 0 with input as facts
+	count(rule.unknown) == 0 with input as facts
+	count(rule.not_applicable) == 0 with input as facts
 }
 
 test_unknown_not_shown if {
@@ -31,6 +37,7 @@ test_unknown_not_shown if {
 	count(rule.pass) == 0 with input as facts
 	count(rule.fail) == 0 with input as facts
 	count(rule.warn) == 0 with input as facts
+	count(rule.not_applicable) == 0 with input as facts
 }
 
 test_unknown_archiver_not_shown if {
@@ -39,6 +46,7 @@ test_unknown_archiver_not_shown if {
 	count(rule.pass) == 0 with input as facts
 	count(rule.fail) == 0 with input as facts
 	count(rule.warn) == 0 with input as facts
+	count(rule.not_applicable) == 0 with input as facts
 }
 
 test_unknown_unread if {
@@ -47,6 +55,7 @@ test_unknown_unread if {
 	count(rule.pass) == 0 with input as facts
 	count(rule.fail) == 0 with input as facts
 	count(rule.warn) == 0 with input as facts
+	count(rule.not_applicable) == 0 with input as facts
 }
 
 test_unknown_not_collected if {
@@ -55,6 +64,7 @@ test_unknown_not_collected if {
 	count(rule.pass) == 0 with input as facts
 	count(rule.fail) == 0 with input as facts
 	count(rule.warn) == 0 with input as facts
+	count(rule.not_applicable) == 0 with input as facts
 }
 
 test_not_applicable_sqlite if {
@@ -63,4 +73,5 @@ test_not_applicable_sqlite if {
 	count(rule.pass) == 0 with input as facts
 	count(rule.fail) == 0 with input as facts
 	count(rule.warn) == 0 with input as facts
+	count(rule.unknown) == 0 with input as facts
 }

@@ -8,18 +8,24 @@ test_pass_tls12 if {
 	facts := example.facts
 	rule.pass == {{"resource": "accounts", "message": "at least TLSv1.2"}} with input as facts
 	count(rule.fail) == 0 with input as facts
+	count(rule.unknown) == 0 with input as facts
+	count(rule.not_applicable) == 0 with input as facts
 }
 
 test_fail_tls10 if {
 	facts := example.setting({"ssl_min_protocol_version": "TLSv1"})
 	rule.fail == {{"resource": "accounts", "message": "ssl_min_protocol_version = 'TLSv1'"}} with input as facts
 	count(rule.pass) == 0 with input as facts
+	count(rule.unknown) == 0 with input as facts
+	count(rule.not_applicable) == 0 with input as facts
 }
 
 test_fail_any if {
 	facts := example.setting({"ssl_min_protocol_version": ""})
 	rule.fail == {{"resource": "accounts", "message": "ssl_min_protocol_version = ''"}} with input as facts
 	count(rule.pass) == 0 with input as facts
+	count(rule.unknown) == 0 with input as facts
+	count(rule.not_applicable) == 0 with input as facts
 }
 
 test_not_applicable_off if {
@@ -27,6 +33,7 @@ test_not_applicable_off if {
 	rule.not_applicable == {{"resource": "accounts", "message": "ssl is off (PG-001)"}} with input as facts
 	count(rule.pass) == 0 with input as facts
 	count(rule.fail) == 0 with input as facts
+	count(rule.unknown) == 0 with input as facts
 }
 
 test_unknown_not_shown if {
@@ -34,6 +41,7 @@ test_unknown_not_shown if {
 	rule.unknown == {{"resource": "accounts", "message": "settings.ssl_min_protocol_version is not known"}} with input as facts
 	count(rule.pass) == 0 with input as facts
 	count(rule.fail) == 0 with input as facts
+	count(rule.not_applicable) == 0 with input as facts
 }
 
 test_unknown_ssl_not_shown if {
@@ -41,6 +49,7 @@ test_unknown_ssl_not_shown if {
 	rule.unknown == {{"resource": "accounts", "message": "settings.ssl is not known"}} with input as facts
 	count(rule.pass) == 0 with input as facts
 	count(rule.fail) == 0 with input as facts
+	count(rule.not_applicable) == 0 with input as facts
 }
 
 test_unknown_unread if {
@@ -48,6 +57,7 @@ test_unknown_unread if {
 	rule.unknown == {{"resource": "accounts", "message": "settings were not read: password authentication failed"}} with input as facts
 	count(rule.pass) == 0 with input as facts
 	count(rule.fail) == 0 with input as facts
+	count(rule.not_applicable) == 0 with input as facts
 }
 
 test_unknown_not_collected if {
@@ -55,6 +65,7 @@ test_unknown_not_collected if {
 	rule.unknown == {{"resource": "accounts", "message": "settings were not collected"}} with input as facts
 	count(rule.pass) == 0 with input as facts
 	count(rule.fail) == 0 with input as facts
+	count(rule.not_applicable) == 0 with input as facts
 }
 
 test_not_applicable_sqlite if {
@@ -62,4 +73,5 @@ test_not_applicable_sqlite if {
 	rule.not_applicable == {{"resource": "accounts", "message": "is not a PostgreSQL store"}} with input as facts
 	count(rule.pass) == 0 with input as facts
 	count(rule.fail) == 0 with input as facts
+	count(rule.unknown) == 0 with input as facts
 }

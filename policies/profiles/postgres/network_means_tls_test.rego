@@ -8,6 +8,8 @@ test_pass_hostssl if {
 	facts := example.facts
 	rule.pass == {{"resource": "accounts", "message": "other hosts are taken encrypted only"}} with input as facts
 	count(rule.fail) == 0 with input as facts
+	count(rule.unknown) == 0 with input as facts
+	count(rule.not_applicable) == 0 with input as facts
 }
 
 test_fail_host if {
@@ -33,6 +35,8 @@ test_fail_host if {
 	})
 	rule.fail == {{"resource": "accounts", "message": "unencrypted clients are taken: line 2 (host 10.0.0.0/255.0.0.0 scram-sha-256)"}} with input as facts
 	count(rule.pass) == 0 with input as facts
+	count(rule.unknown) == 0 with input as facts
+	count(rule.not_applicable) == 0 with input as facts
 }
 
 test_pass_loopback if {
@@ -58,6 +62,62 @@ test_pass_loopback if {
 	})
 	rule.pass == {{"resource": "accounts", "message": "other hosts are taken encrypted only"}} with input as facts
 	count(rule.fail) == 0 with input as facts
+	count(rule.unknown) == 0 with input as facts
+	count(rule.not_applicable) == 0 with input as facts
+}
+
+test_pass_loopback_by_name if {
+	facts := example.settings({
+		"hba_rules": [
+			{
+				"line": 1,
+				"type": "local",
+				"address": null,
+				"netmask": null,
+				"method": "peer",
+				"error": null,
+			},
+			{
+				"line": 2,
+				"type": "host",
+				"address": "localhost",
+				"netmask": null,
+				"method": "scram-sha-256",
+				"error": null,
+			},
+		],
+	})
+	rule.pass == {{"resource": "accounts", "message": "other hosts are taken encrypted only"}} with input as facts
+	count(rule.fail) == 0 with input as facts
+	count(rule.unknown) == 0 with input as facts
+	count(rule.not_applicable) == 0 with input as facts
+}
+
+test_pass_loopback_of_ipv6 if {
+	facts := example.settings({
+		"hba_rules": [
+			{
+				"line": 1,
+				"type": "local",
+				"address": null,
+				"netmask": null,
+				"method": "peer",
+				"error": null,
+			},
+			{
+				"line": 2,
+				"type": "host",
+				"address": "::1",
+				"netmask": "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
+				"method": "scram-sha-256",
+				"error": null,
+			},
+		],
+	})
+	rule.pass == {{"resource": "accounts", "message": "other hosts are taken encrypted only"}} with input as facts
+	count(rule.fail) == 0 with input as facts
+	count(rule.unknown) == 0 with input as facts
+	count(rule.not_applicable) == 0 with input as facts
 }
 
 test_pass_rejects if {
@@ -83,6 +143,8 @@ test_pass_rejects if {
 	})
 	rule.pass == {{"resource": "accounts", "message": "other hosts are taken encrypted only"}} with input as facts
 	count(rule.fail) == 0 with input as facts
+	count(rule.unknown) == 0 with input as facts
+	count(rule.not_applicable) == 0 with input as facts
 }
 
 test_unknown_not_shown if {
@@ -99,6 +161,7 @@ test_unknown_not_shown if {
 	rule.unknown == {{"resource": "accounts", "message": "hba_rules is not known: permission denied for view pg_hba_file_rules; GRANT SELECT ON pg_hba_file_rules TO watcher;"}} with input as facts
 	count(rule.pass) == 0 with input as facts
 	count(rule.fail) == 0 with input as facts
+	count(rule.not_applicable) == 0 with input as facts
 }
 
 test_unknown_unread if {
@@ -106,6 +169,7 @@ test_unknown_unread if {
 	rule.unknown == {{"resource": "accounts", "message": "settings were not read: password authentication failed"}} with input as facts
 	count(rule.pass) == 0 with input as facts
 	count(rule.fail) == 0 with input as facts
+	count(rule.not_applicable) == 0 with input as facts
 }
 
 test_unknown_not_collected if {
@@ -113,6 +177,7 @@ test_unknown_not_collected if {
 	rule.unknown == {{"resource": "accounts", "message": "settings were not collected"}} with input as facts
 	count(rule.pass) == 0 with input as facts
 	count(rule.fail) == 0 with input as facts
+	count(rule.not_applicable) == 0 with input as facts
 }
 
 test_not_applicable_sqlite if {
@@ -120,4 +185,5 @@ test_not_applicable_sqlite if {
 	rule.not_applicable == {{"resource": "accounts", "message": "is not a PostgreSQL store"}} with input as facts
 	count(rule.pass) == 0 with input as facts
 	count(rule.fail) == 0 with input as facts
+	count(rule.unknown) == 0 with input as facts
 }

@@ -9,6 +9,8 @@ test_pass_none if {
 	rule.pass == {{"resource": "accounts", "message": "no line trusts"}} with input as facts
 	count(rule.fail) == 0 with input as facts
 	count(rule.warn) == 0 with input as facts
+	count(rule.unknown) == 0 with input as facts
+	count(rule.not_applicable) == 0 with input as facts
 }
 
 test_fail_network if {
@@ -35,6 +37,8 @@ test_fail_network if {
 	rule.fail == {{"resource": "accounts", "message": "trust from the network: line 2 (hostssl 10.0.0.0/255.0.0.0 trust)"}} with input as facts
 	count(rule.pass) == 0 with input as facts
 	count(rule.warn) == 0 with input as facts
+	count(rule.unknown) == 0 with input as facts
+	count(rule.not_applicable) == 0 with input as facts
 }
 
 test_warn_socket if {
@@ -53,6 +57,8 @@ test_warn_socket if {
 	rule.warn == {{"resource": "accounts", "message": "trust on the local socket: line 1 (local trust)"}} with input as facts
 	count(rule.pass) == 0 with input as facts
 	count(rule.fail) == 0 with input as facts
+	count(rule.unknown) == 0 with input as facts
+	count(rule.not_applicable) == 0 with input as facts
 }
 
 test_unknown_not_shown if {
@@ -70,6 +76,7 @@ test_unknown_not_shown if {
 	count(rule.pass) == 0 with input as facts
 	count(rule.fail) == 0 with input as facts
 	count(rule.warn) == 0 with input as facts
+	count(rule.not_applicable) == 0 with input as facts
 }
 
 test_unknown_unread if {
@@ -78,6 +85,7 @@ test_unknown_unread if {
 	count(rule.pass) == 0 with input as facts
 	count(rule.fail) == 0 with input as facts
 	count(rule.warn) == 0 with input as facts
+	count(rule.not_applicable) == 0 with input as facts
 }
 
 test_unknown_not_collected if {
@@ -86,6 +94,7 @@ test_unknown_not_collected if {
 	count(rule.pass) == 0 with input as facts
 	count(rule.fail) == 0 with input as facts
 	count(rule.warn) == 0 with input as facts
+	count(rule.not_applicable) == 0 with input as facts
 }
 
 test_not_applicable_sqlite if {
@@ -94,4 +103,5 @@ test_not_applicable_sqlite if {
 	count(rule.pass) == 0 with input as facts
 	count(rule.fail) == 0 with input as facts
 	count(rule.warn) == 0 with input as facts
+	count(rule.unknown) == 0 with input as facts
 }

@@ -8,6 +8,8 @@ test_pass_none if {
 	facts := example.facts
 	rule.pass == {{"resource": "accounts", "message": "C and internal functions aside, every language is trusted"}} with input as facts
 	count(rule.warn) == 0 with input as facts
+	count(rule.unknown) == 0 with input as facts
+	count(rule.not_applicable) == 0 with input as facts
 }
 
 test_warn_plperlu if {
@@ -24,6 +26,8 @@ test_warn_plperlu if {
 	})
 	rule.warn == {{"resource": "accounts", "message": "untrusted: plperlu in game"}} with input as facts
 	count(rule.pass) == 0 with input as facts
+	count(rule.unknown) == 0 with input as facts
+	count(rule.not_applicable) == 0 with input as facts
 }
 
 test_unknown_not_entered if {
@@ -41,6 +45,7 @@ test_unknown_not_entered if {
 	rule.unknown == {{"resource": "accounts", "message": "databases.game is not known"}} with input as facts
 	count(rule.pass) == 0 with input as facts
 	count(rule.warn) == 0 with input as facts
+	count(rule.not_applicable) == 0 with input as facts
 }
 
 test_unknown_not_listed if {
@@ -48,6 +53,7 @@ test_unknown_not_listed if {
 	rule.unknown == {{"resource": "accounts", "message": "databases is not known"}} with input as facts
 	count(rule.pass) == 0 with input as facts
 	count(rule.warn) == 0 with input as facts
+	count(rule.not_applicable) == 0 with input as facts
 }
 
 test_unknown_unread if {
@@ -55,6 +61,7 @@ test_unknown_unread if {
 	rule.unknown == {{"resource": "accounts", "message": "settings were not read: password authentication failed"}} with input as facts
 	count(rule.pass) == 0 with input as facts
 	count(rule.warn) == 0 with input as facts
+	count(rule.not_applicable) == 0 with input as facts
 }
 
 test_unknown_not_collected if {
@@ -62,6 +69,7 @@ test_unknown_not_collected if {
 	rule.unknown == {{"resource": "accounts", "message": "settings were not collected"}} with input as facts
 	count(rule.pass) == 0 with input as facts
 	count(rule.warn) == 0 with input as facts
+	count(rule.not_applicable) == 0 with input as facts
 }
 
 test_not_applicable_sqlite if {
@@ -69,4 +77,5 @@ test_not_applicable_sqlite if {
 	rule.not_applicable == {{"resource": "accounts", "message": "is not a PostgreSQL store"}} with input as facts
 	count(rule.pass) == 0 with input as facts
 	count(rule.warn) == 0 with input as facts
+	count(rule.unknown) == 0 with input as facts
 }

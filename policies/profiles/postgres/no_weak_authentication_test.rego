@@ -9,6 +9,8 @@ test_pass_scram if {
 	rule.pass == {{"resource": "accounts", "message": "no weak method"}} with input as facts
 	count(rule.fail) == 0 with input as facts
 	count(rule.warn) == 0 with input as facts
+	count(rule.unknown) == 0 with input as facts
+	count(rule.not_applicable) == 0 with input as facts
 }
 
 test_fail_password if {
@@ -35,6 +37,8 @@ test_fail_password if {
 	rule.fail == {{"resource": "accounts", "message": "weak method: line 2 (hostssl 10.0.0.0/255.0.0.0 password)"}} with input as facts
 	count(rule.pass) == 0 with input as facts
 	count(rule.warn) == 0 with input as facts
+	count(rule.unknown) == 0 with input as facts
+	count(rule.not_applicable) == 0 with input as facts
 }
 
 test_warn_md5 if {
@@ -61,6 +65,8 @@ test_warn_md5 if {
 	rule.warn == {{"resource": "accounts", "message": "md5 is still accepted: line 2 (hostssl 10.0.0.0/255.0.0.0 md5)"}} with input as facts
 	count(rule.pass) == 0 with input as facts
 	count(rule.fail) == 0 with input as facts
+	count(rule.unknown) == 0 with input as facts
+	count(rule.not_applicable) == 0 with input as facts
 }
 
 test_unknown_not_shown if {
@@ -78,6 +84,7 @@ test_unknown_not_shown if {
 	count(rule.pass) == 0 with input as facts
 	count(rule.fail) == 0 with input as facts
 	count(rule.warn) == 0 with input as facts
+	count(rule.not_applicable) == 0 with input as facts
 }
 
 test_unknown_unread if {
@@ -86,6 +93,7 @@ test_unknown_unread if {
 	count(rule.pass) == 0 with input as facts
 	count(rule.fail) == 0 with input as facts
 	count(rule.warn) == 0 with input as facts
+	count(rule.not_applicable) == 0 with input as facts
 }
 
 test_unknown_not_collected if {
@@ -94,6 +102,7 @@ test_unknown_not_collected if {
 	count(rule.pass) == 0 with input as facts
 	count(rule.fail) == 0 with input as facts
 	count(rule.warn) == 0 with input as facts
+	count(rule.not_applicable) == 0 with input as facts
 }
 
 test_not_applicable_sqlite if {
@@ -102,4 +111,5 @@ test_not_applicable_sqlite if {
 	count(rule.pass) == 0 with input as facts
 	count(rule.fail) == 0 with input as facts
 	count(rule.warn) == 0 with input as facts
+	count(rule.unknown) == 0 with input as facts
 }

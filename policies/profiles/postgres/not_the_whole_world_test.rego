@@ -8,6 +8,8 @@ test_pass_networks if {
 	facts := example.facts
 	rule.pass == {{"resource": "accounts", "message": "each line names its networks"}} with input as facts
 	count(rule.fail) == 0 with input as facts
+	count(rule.unknown) == 0 with input as facts
+	count(rule.not_applicable) == 0 with input as facts
 }
 
 test_fail_all_of_ipv4 if {
@@ -33,6 +35,8 @@ test_fail_all_of_ipv4 if {
 	})
 	rule.fail == {{"resource": "accounts", "message": "open to every address: line 2 (hostssl 0.0.0.0/0.0.0.0 scram-sha-256)"}} with input as facts
 	count(rule.pass) == 0 with input as facts
+	count(rule.unknown) == 0 with input as facts
+	count(rule.not_applicable) == 0 with input as facts
 }
 
 test_fail_all_of_ipv6 if {
@@ -58,6 +62,8 @@ test_fail_all_of_ipv6 if {
 	})
 	rule.fail == {{"resource": "accounts", "message": "open to every address: line 2 (hostssl ::/:: scram-sha-256)"}} with input as facts
 	count(rule.pass) == 0 with input as facts
+	count(rule.unknown) == 0 with input as facts
+	count(rule.not_applicable) == 0 with input as facts
 }
 
 test_fail_all if {
@@ -83,6 +89,8 @@ test_fail_all if {
 	})
 	rule.fail == {{"resource": "accounts", "message": "open to every address: line 2 (hostssl all scram-sha-256)"}} with input as facts
 	count(rule.pass) == 0 with input as facts
+	count(rule.unknown) == 0 with input as facts
+	count(rule.not_applicable) == 0 with input as facts
 }
 
 test_pass_rejects if {
@@ -108,6 +116,8 @@ test_pass_rejects if {
 	})
 	rule.pass == {{"resource": "accounts", "message": "each line names its networks"}} with input as facts
 	count(rule.fail) == 0 with input as facts
+	count(rule.unknown) == 0 with input as facts
+	count(rule.not_applicable) == 0 with input as facts
 }
 
 test_unknown_not_shown if {
@@ -124,6 +134,7 @@ test_unknown_not_shown if {
 	rule.unknown == {{"resource": "accounts", "message": "hba_rules is not known: permission denied for view pg_hba_file_rules; GRANT SELECT ON pg_hba_file_rules TO watcher;"}} with input as facts
 	count(rule.pass) == 0 with input as facts
 	count(rule.fail) == 0 with input as facts
+	count(rule.not_applicable) == 0 with input as facts
 }
 
 test_unknown_unread if {
@@ -131,6 +142,7 @@ test_unknown_unread if {
 	rule.unknown == {{"resource": "accounts", "message": "settings were not read: password authentication failed"}} with input as facts
 	count(rule.pass) == 0 with input as facts
 	count(rule.fail) == 0 with input as facts
+	count(rule.not_applicable) == 0 with input as facts
 }
 
 test_unknown_not_collected if {
@@ -138,6 +150,7 @@ test_unknown_not_collected if {
 	rule.unknown == {{"resource": "accounts", "message": "settings were not collected"}} with input as facts
 	count(rule.pass) == 0 with input as facts
 	count(rule.fail) == 0 with input as facts
+	count(rule.not_applicable) == 0 with input as facts
 }
 
 test_not_applicable_sqlite if {
@@ -145,4 +158,5 @@ test_not_applicable_sqlite if {
 	rule.not_applicable == {{"resource": "accounts", "message": "is not a PostgreSQL store"}} with input as facts
 	count(rule.pass) == 0 with input as facts
 	count(rule.fail) == 0 with input as facts
+	count(rule.unknown) == 0 with input as facts
 }

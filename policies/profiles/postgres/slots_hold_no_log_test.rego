@@ -9,6 +9,8 @@ test_pass_none if {
 	rule.pass == {{"resource": "accounts", "message": "no slot holds log for nobody"}} with input as facts
 	count(rule.fail) == 0 with input as facts
 	count(rule.warn) == 0 with input as facts
+	count(rule.unknown) == 0 with input as facts
+	count(rule.not_applicable) == 0 with input as facts
 }
 
 test_pass_used_and_bounded if {
@@ -18,6 +20,8 @@ test_pass_used_and_bounded if {
 	rule.pass == {{"resource": "accounts", "message": "no slot holds log for nobody"}} with input as facts
 	count(rule.fail) == 0 with input as facts
 	count(rule.warn) == 0 with input as facts
+	count(rule.unknown) == 0 with input as facts
+	count(rule.not_applicable) == 0 with input as facts
 }
 
 test_fail_left_behind if {
@@ -34,6 +38,19 @@ test_fail_left_behind if {
 	rule.fail == {{"resource": "accounts", "message": "slots without a consumer: standby (8584 MiB)"}} with input as facts
 	count(rule.pass) == 0 with input as facts
 	count(rule.warn) == 0 with input as facts
+	count(rule.unknown) == 0 with input as facts
+	count(rule.not_applicable) == 0 with input as facts
+}
+
+test_pass_idle_and_holding_nothing if {
+	facts := example.settings({
+		"replication_slots": [{"name": "standby", "active": false, "retained_bytes": 0, "wal_status": "reserved"}],
+	})
+	rule.pass == {{"resource": "accounts", "message": "no slot holds log for nobody"}} with input as facts
+	count(rule.fail) == 0 with input as facts
+	count(rule.warn) == 0 with input as facts
+	count(rule.unknown) == 0 with input as facts
+	count(rule.not_applicable) == 0 with input as facts
 }
 
 test_fail_lost if {
@@ -43,6 +60,8 @@ test_fail_lost if {
 	rule.fail == {{"resource": "accounts", "message": "slots without a consumer: standby (lost)"}} with input as facts
 	count(rule.pass) == 0 with input as facts
 	count(rule.warn) == 0 with input as facts
+	count(rule.unknown) == 0 with input as facts
+	count(rule.not_applicable) == 0 with input as facts
 }
 
 test_warn_unbounded if {
@@ -66,6 +85,8 @@ test_warn_unbounded if {
 	rule.warn == {{"resource": "accounts", "message": "1 slots may hold any amount of log: max_slot_wal_keep_size = -1"}} with input as facts
 	count(rule.pass) == 0 with input as facts
 	count(rule.fail) == 0 with input as facts
+	count(rule.unknown) == 0 with input as facts
+	count(rule.not_applicable) == 0 with input as facts
 }
 
 test_unknown_not_shown if {
@@ -74,6 +95,7 @@ test_unknown_not_shown if {
 	count(rule.pass) == 0 with input as facts
 	count(rule.fail) == 0 with input as facts
 	count(rule.warn) == 0 with input as facts
+	count(rule.not_applicable) == 0 with input as facts
 }
 
 test_unknown_bound_not_shown if {
@@ -98,6 +120,7 @@ test_unknown_bound_not_shown if {
 	count(rule.pass) == 0 with input as facts
 	count(rule.fail) == 0 with input as facts
 	count(rule.warn) == 0 with input as facts
+	count(rule.not_applicable) == 0 with input as facts
 }
 
 test_unknown_unread if {
@@ -106,6 +129,7 @@ test_unknown_unread if {
 	count(rule.pass) == 0 with input as facts
 	count(rule.fail) == 0 with input as facts
 	count(rule.warn) == 0 with input as facts
+	count(rule.not_applicable) == 0 with input as facts
 }
 
 test_unknown_not_collected if {
@@ -114,6 +138,7 @@ test_unknown_not_collected if {
 	count(rule.pass) == 0 with input as facts
 	count(rule.fail) == 0 with input as facts
 	count(rule.warn) == 0 with input as facts
+	count(rule.not_applicable) == 0 with input as facts
 }
 
 test_not_applicable_sqlite if {
@@ -122,4 +147,5 @@ test_not_applicable_sqlite if {
 	count(rule.pass) == 0 with input as facts
 	count(rule.fail) == 0 with input as facts
 	count(rule.warn) == 0 with input as facts
+	count(rule.unknown) == 0 with input as facts
 }

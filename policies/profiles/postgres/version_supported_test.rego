@@ -9,6 +9,8 @@ test_pass_supported if {
 	rule.pass == {{"resource": "accounts", "message": "PostgreSQL 15.14 is supported until 2027-11-11"}} with input as facts
 	count(rule.fail) == 0 with input as facts
 	count(rule.warn) == 0 with input as facts
+	count(rule.unknown) == 0 with input as facts
+	count(rule.not_applicable) == 0 with input as facts
 }
 
 test_fail_ended if {
@@ -16,6 +18,8 @@ test_fail_ended if {
 	rule.fail == {{"resource": "accounts", "message": "PostgreSQL 15.14 has had no corrections since 2026-11-12"}} with input as facts
 	count(rule.pass) == 0 with input as facts
 	count(rule.warn) == 0 with input as facts
+	count(rule.unknown) == 0 with input as facts
+	count(rule.not_applicable) == 0 with input as facts
 }
 
 test_warn_ends_soon if {
@@ -23,6 +27,8 @@ test_warn_ends_soon if {
 	rule.warn == {{"resource": "accounts", "message": "PostgreSQL 15.14 is supported only until 2027-03-01"}} with input as facts
 	count(rule.pass) == 0 with input as facts
 	count(rule.fail) == 0 with input as facts
+	count(rule.unknown) == 0 with input as facts
+	count(rule.not_applicable) == 0 with input as facts
 }
 
 test_unknown_not_in_the_table if {
@@ -31,6 +37,7 @@ test_unknown_not_in_the_table if {
 	count(rule.pass) == 0 with input as facts
 	count(rule.fail) == 0 with input as facts
 	count(rule.warn) == 0 with input as facts
+	count(rule.not_applicable) == 0 with input as facts
 }
 
 test_unknown_unread if {
@@ -39,6 +46,7 @@ test_unknown_unread if {
 	count(rule.pass) == 0 with input as facts
 	count(rule.fail) == 0 with input as facts
 	count(rule.warn) == 0 with input as facts
+	count(rule.not_applicable) == 0 with input as facts
 }
 
 test_unknown_not_collected if {
@@ -47,6 +55,7 @@ test_unknown_not_collected if {
 	count(rule.pass) == 0 with input as facts
 	count(rule.fail) == 0 with input as facts
 	count(rule.warn) == 0 with input as facts
+	count(rule.not_applicable) == 0 with input as facts
 }
 
 test_not_applicable_sqlite if {
@@ -55,4 +64,5 @@ test_not_applicable_sqlite if {
 	count(rule.pass) == 0 with input as facts
 	count(rule.fail) == 0 with input as facts
 	count(rule.warn) == 0 with input as facts
+	count(rule.unknown) == 0 with input as facts
 }

@@ -69,7 +69,9 @@ impl<'a> InABucket<'a> {
             subresource,
         ]);
         python.envs(self.ceph.environment()).stdin(Stdio::piped());
-        let mut python = python.spawn().expect("python3 is missing: apt-get install python3");
+        let mut python = python
+            .spawn()
+            .unwrap_or_else(|error| panic!("python3: {error}: apt-get install python3"));
         python.stdin.take().unwrap().write_all(body.as_bytes()).unwrap();
         assert!(python.wait().unwrap().success(), "PUT {subresource} of {}", self.bucket);
     }
