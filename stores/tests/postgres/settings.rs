@@ -1,5 +1,8 @@
 //! What a live server tells about its settings, by how much the role may see.
 
+use std::path::Path;
+use std::process::{Child, Stdio};
+
 use muster_stores::postgres::{Collected, PostgresUrl};
 use muster_testkit::postgres::{self, Options, Server};
 use serde_json::Value;
@@ -152,20 +155,52 @@ fn each_fact_says_how_it_was_had_and_its_digest_is_of_the_answer_that_is_kept() 
     assert!(!format!("{:?}", found.raw).contains("s3cret"));
 }
 
+/// A consumer of the log, as a standby is one. Ends with the value.
+struct Receiver(Child);
+
+impl Receiver {
+    fn of(server: &Server, directory: &Path) -> Receiver {
+        let mut receiver = postgres::command(&postgres::program("pg_receivewal"));
+        receiver.args(["-U", "postgres", "-p", &server.port().to_string(), "-h"]);
+        receiver.arg(server.socket_directory()).arg("-D").arg(directory);
+        let receiver = Receiver(receiver.stderr(Stdio::null()).spawn().unwrap());
+        while server.sql("select count(*) from pg_stat_replication where state = 'streaming'") != "1" {
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        receiver
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 #[test]
 fn what_is_granted_as_it_says_is_known() {
     let server = archiving();
-    server.sql("create database \"Other Game\"");
-    let asked = || collect(&url(&server.url("watcher", "postgres"))).unwrap();
-    let before = asked();
-    let grants: Vec<_> = before["unknown"].as_array().unwrap().iter().collect();
-    for one in &grants {
-        server.sql(one["grant"].as_str().unwrap());
+    let directory = postgres::scratch();
+    let receiver = Receiver::of(&server, directory.path());
+    let of_access = ["hba_rules"];
+    let more = ["hba_rules", "settings.ssl_min_protocol_version", "standbys"];
+    for (role, unknown_at_first) in [("watcher", &of_access[..]), ("plain", &more[..])] {
+        let asked = || collect(&url(&server.url(role, "postgres"))).unwrap();
+        let before = asked();
+        let mut missing = unknown(&before);
+        missing.sort_unstable();
+        assert_eq!(missing, unknown_at_first, "{role}");
+        assert!(missing.iter().all(|fact| fact.contains('.') || before[fact].is_null()));
+        for one in before["unknown"].as_array().unwrap() {
+            server.sql(one["grant"].as_str().unwrap());
+        }
+        let after = asked();
+        assert_eq!(unknown(&after), Vec::<&str>::new(), "{role}");
+        assert_eq!(after["hba_rules"][0]["method"], "reject");
+        assert_eq!(after["standbys"][0]["state"], "streaming");
     }
-    assert_eq!(grants.len(), 1, "{grants:?}");
-    let after = asked();
-    assert_eq!(unknown(&after), Vec::<&str>::new());
-    assert_eq!(after["hba_rules"][0]["method"], "reject");
+    drop(receiver);
 }
 
 #[test]
