@@ -351,7 +351,7 @@ fn path(value: Option<&Value>) -> Option<String> {
 }
 
 /// `deny`, `violation` and `warn` with any `_suffix`, and what the suffix is.
-fn convention(name: &str) -> Option<(Verdict, &str)> {
+pub(crate) fn convention(name: &str) -> Option<(Verdict, &str)> {
     [
         ("deny", Verdict::Fail),
         ("violation", Verdict::Fail),

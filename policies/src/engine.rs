@@ -26,7 +26,7 @@ pub(crate) use modules::{Head, Module};
 pub(crate) use operators::{plus, times};
 
 use crate::builtins::{self, Notes, Seen, World};
-use crate::rego::{self, Dialect, Options, Pass, Probe};
+use crate::rego::{self, Dialect, Options, Pass, Probe, Steps};
 use crate::sandbox::{self, Pool, Remote, Sandbox};
 use crate::sources::{PolicyError, RegoVersion};
 
@@ -53,6 +53,7 @@ pub(crate) struct Engine {
     texts: Vec<Text>,
     resolved: Arc<Vec<rego::Module>>,
     probes: Vec<Probe>,
+    steps: Vec<Steps>,
     apart: Option<Apart>,
 }
 
@@ -148,6 +149,7 @@ impl Engine {
             texts: Vec::new(),
             resolved: Arc::default(),
             probes: Vec::new(),
+            steps: Vec::new(),
             apart: None,
         };
         engine.limit(DEADLINE);
@@ -230,6 +232,7 @@ impl Engine {
             rego::compile(&sources, options, passes).map_err(|faults| faults.iter().map(refuse).collect::<Vec<_>>())?;
         self.resolved = Arc::new(compiled.resolved);
         self.probes = compiled.probes;
+        self.steps = compiled.steps;
         for (module, tests) in self.modules.iter_mut().zip(compiled.tests) {
             for (head, test) in module.rules.iter_mut().zip(tests) {
                 head.test = Some(test);
@@ -322,6 +325,11 @@ impl Engine {
     /// The bodies that were marked, in the order of their numbers.
     pub(crate) fn probes(&self) -> &[Probe] {
         &self.probes
+    }
+
+    /// The bodies of rules, taken apart; known where that was asked when they were compiled.
+    pub(crate) fn steps(&self) -> &[Steps] {
+        &self.steps
     }
 
     /// What of `input` a rule looks at; known where the modules were kept when they were compiled.

@@ -11,6 +11,7 @@ mod check;
 pub mod conftest;
 mod coverage;
 mod engine;
+mod explain;
 #[doc(hidden)]
 pub mod fuzzing;
 mod input;
@@ -27,6 +28,7 @@ mod waivers;
 
 pub use check::{CheckOptions, Namespaces, check};
 pub use coverage::{Coverage, FileCoverage, Lines, RuleCoverage};
+pub use explain::{Document, ExplainOptions, Explained, Holding, Listed, Looked, Outcome, Stage, explain, list};
 pub use metadata::{Rule, Severity};
 pub use output::{Form, fingerprint, render};
 pub use profile::{FACTS_SCHEMA, evaluate_profile, profiles, rules, sources};

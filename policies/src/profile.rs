@@ -114,7 +114,7 @@ static PROFILES: [Profile; 3] = [
     ),
 ];
 
-const OUTCOMES: [(&str, Verdict); 5] = [
+pub(crate) const OUTCOMES: [(&str, Verdict); 5] = [
     ("fail", Verdict::Fail),
     ("unknown", Verdict::Unknown),
     ("warn", Verdict::Warn),
@@ -132,6 +132,15 @@ pub fn sources(profile: &str) -> Result<Vec<(&'static str, &'static str)>, Polic
     let mut files = exists(profile)?.files.to_vec();
     files.sort_unstable();
     Ok(files)
+}
+
+/// The documents beside a rule's file, by the verdict that it gives them.
+pub(crate) fn examples(profile: &str, file: &str) -> Result<Option<Value>, PolicyError> {
+    let found = exists(profile)?.examples.iter().find(|(name, _)| *name == file);
+    let read = |(name, text): &(&str, &str)| {
+        serde_json::from_str(text).map_err(|error| PolicyError::refused(name, None, error.to_string()))
+    };
+    found.map(read).transpose()
 }
 
 /// The rules of a profile, in the order of their ids.
@@ -200,14 +209,14 @@ pub(crate) fn exists(name: &str) -> Result<&'static Profile, PolicyError> {
         })
 }
 
-fn load(engine: &mut Engine, files: &[(&str, &str)]) -> Result<(), PolicyError> {
+pub(crate) fn load(engine: &mut Engine, files: &[(&str, &str)]) -> Result<(), PolicyError> {
     files
         .iter()
         .try_for_each(|(path, text)| engine.add_module(path, text, RegoVersion::V1))
 }
 
 /// The rule that a module holds; a module whose package has no id is a library.
-fn rule_of(module: &Module) -> Option<Rule> {
+pub(crate) fn rule_of(module: &Module) -> Option<Rule> {
     let rule = metadata::describe(&module.package, "", &module.path, &module.annotations);
     module
         .annotations

@@ -74,6 +74,16 @@ pub enum PolicyError {
         /// The id or name that was asked for.
         name: String,
     },
+    /// A name that several rules have.
+    #[error("{count} rules are called {name}: name one of {known}")]
+    SeveralRules {
+        /// The name that was asked for.
+        name: String,
+        /// How many have it.
+        count: usize,
+        /// Their ids.
+        known: String,
+    },
     /// A wall clock that does not fit Rego's nanoseconds.
     #[error("the evaluation time lies outside the years that nanoseconds can count")]
     Clock,

@@ -11,6 +11,8 @@
 mod cases;
 #[path = "policies/conftest.rs"]
 mod conftest;
+#[path = "policies/explain.rs"]
+mod explain;
 #[path = "policies/hostile.rs"]
 mod hostile;
 #[path = "policies/outputs.rs"]
@@ -19,6 +21,8 @@ mod outputs;
 mod profile;
 #[path = "policies/unit_tests.rs"]
 mod unit_tests;
+#[path = "policies/strict.rs"]
+mod strict;
 #[path = "policies/unknown.rs"]
 mod unknown;
 

@@ -18,6 +18,7 @@ mod interruption;
 mod ledger;
 mod locks;
 mod policies;
+mod policies_authoring;
 mod postgres;
 mod recover;
 mod red;

@@ -1,5 +1,7 @@
 //! `muster policy`: the rules that muster carries and those of folders, their unit tests, and why a rule says what it says.
 
+mod explain;
+mod list;
 mod test;
 
 use std::collections::BTreeMap;
@@ -16,14 +18,14 @@ use crate::ui::{Table, Tone};
 #[derive(Debug, clap::Subcommand)]
 #[command(after_help = "Examples:
   muster policy list
-  muster policy test policy/
+  muster policy explain DR-207
+  muster policy test policy/ --coverage
   muster policy selftest")]
 pub(crate) enum Policy {
-    /// List the rules of the profiles that muster carries
-    #[command(after_help = "Examples:
-  muster policy list
-  muster policy list --json | jq '.rules[] | {rule, controls}'")]
-    List,
+    /// List the rules of the profiles that muster carries, or of folders
+    List(list::List),
+    /// Tell what a rule looks at, and why it held or failed on a file
+    Explain(explain::Explain),
     /// Run the unit tests in folders of Rego policies
     Test(test::Test),
     /// Ask this binary what OPA was asked, and compare the answers
@@ -40,7 +42,8 @@ Examples:
 
 pub(crate) fn run(context: &Context, args: Policy) -> Result<Exit, CommandError> {
     match args {
-        Policy::List => list(context),
+        Policy::List(args) => list::run(context, &args),
+        Policy::Explain(args) => explain::run(context, args),
         Policy::Selftest => ask_itself(context),
         Policy::Test(args) => test::run(context, args),
     }
@@ -83,33 +86,4 @@ fn ask_itself(context: &Context) -> Result<Exit, CommandError> {
         "{agreed} answers are OPA's, {differ} are not, {strange} of these are not known to differ"
     ));
     Ok(if strange == 0 { Exit::Done } else { Exit::Failed })
-}
-
-fn list(context: &Context) -> Result<Exit, CommandError> {
-    let (mut documents, mut table) = (Vec::new(), Table::new(&["rule", "severity", "title"]));
-    for profile in muster_policies::profiles() {
-        for rule in muster_policies::rules(profile)? {
-            let severity = rule.severity.map(|severity| format!("{severity:?}").to_lowercase());
-            table.plain([
-                rule.id.clone(),
-                severity.clone().unwrap_or_default(),
-                rule.title.clone(),
-            ]);
-            documents.push(json!({
-                "profile": profile,
-                "rule": rule.id,
-                "title": rule.title,
-                "description": rule.description,
-                "severity": severity,
-                "controls": rule.controls,
-                "remedy": rule.remedy,
-                "package": rule.package,
-            }));
-        }
-    }
-    context.ui.table(&table);
-    context
-        .ui
-        .document(&json!({ "schema": "muster.policy list/1", "rules": documents }));
-    Ok(Exit::Done)
 }

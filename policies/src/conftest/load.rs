@@ -89,6 +89,7 @@ fn engine(settings: &Settings, allowed: Option<&BTreeSet<String>>, tests: bool) 
             tests,
             keep: false,
             probes: false,
+            steps: false,
         };
         errors = engine.build(options, &|_: Pass| true).err().unwrap_or_default();
     }

@@ -69,6 +69,11 @@ impl Module {
         })
     }
 
+    /// The line of the package.
+    pub(crate) fn line(&self) -> u32 {
+        self.source.module.package_span.line
+    }
+
     /// The lines on which statements begin, those of tests aside.
     pub(crate) fn lines(&self) -> std::collections::BTreeSet<u32> {
         crate::rego::lines(&self.source)

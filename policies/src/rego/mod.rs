@@ -18,6 +18,7 @@ mod placed;
 mod print;
 mod probes;
 mod reads;
+mod steps;
 mod symbols;
 mod twins;
 mod version;
@@ -27,13 +28,14 @@ use std::collections::BTreeSet;
 
 pub(crate) use allowed::beyond;
 pub(crate) use annotations::{Annotations, Block, Scope};
-pub(crate) use ast::{Dialect, Module, Rule};
+pub(crate) use ast::{Dialect, Module, Rule, Span};
 pub(crate) use fault::{Class, Fault};
 pub(crate) use passes::Pass;
 pub(crate) use passes::original;
 pub(crate) use placed::{PARTING, place};
 pub(crate) use probes::{Probe, lines};
 pub(crate) use reads::{Part, Reach, Read, Step, reads};
+pub(crate) use steps::{Front, Steps};
 pub(crate) use twins::Test;
 
 use ast::{Body, Expr, Statement};
@@ -71,6 +73,8 @@ pub(crate) struct Options {
     pub(crate) strict: bool,
     /// Tests that share a name are judged apart.
     pub(crate) tests: bool,
+    /// It can be asked how far each body holds.
+    pub(crate) steps: bool,
     /// It is told which bodies hold.
     pub(crate) probes: bool,
     /// The resolved modules are kept, so that it can be told what a rule looks at.
@@ -85,6 +89,8 @@ pub(crate) struct Compiled {
     pub(crate) wrappers: Option<String>,
     /// For each source, how its rules are evaluated as tests, if that was asked.
     pub(crate) tests: Vec<Vec<Test>>,
+    /// How to ask how far bodies hold, if that was asked.
+    pub(crate) steps: Vec<Steps>,
     /// The bodies that are marked, if that was asked.
     pub(crate) probes: Vec<Probe>,
     /// The modules for [`reads`], if that was asked.
@@ -139,6 +145,11 @@ pub(crate) fn compile(
         true => twins::part(&mut work),
         false => Vec::new(),
     };
+    let mut steps = Vec::new();
+    if options.steps {
+        let sources = work.iter_mut().enumerate();
+        sources.for_each(|(place, source)| steps::add(place, &mut source.module, &mut steps));
+    }
     let mut texts = Vec::with_capacity(work.len());
     let mut marked = Vec::new();
     for (place, source) in work.iter_mut().enumerate() {
@@ -165,6 +176,7 @@ pub(crate) fn compile(
         texts,
         wrappers: wrappers(&replaced),
         tests,
+        steps,
         probes: marked,
         resolved,
     })
@@ -176,9 +188,9 @@ fn at(place: usize, faults: Vec<Fault>) -> Vec<(usize, Fault)> {
 
 fn printed(module: &Module) -> Result<String, Fault> {
     print::print(module).map_err(|print::Moved(line)| {
-        let span = ast::Span {
+        let span = Span {
             line,
-            ..ast::Span::default()
+            ..Span::default()
         };
         let what = "the rewriting would move this line: a fault of muster, please report it";
         Fault::new(Class::Compile, span, what)

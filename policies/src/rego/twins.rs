@@ -74,7 +74,8 @@ fn of_cases(rule: &Rule, name: &str) -> Option<Rule> {
     Some(cases)
 }
 
-struct Unplace;
+/// Takes its lines from a rule, so that it prints wherever it is put.
+pub(super) struct Unplace;
 
 impl Rewrite for Unplace {
     fn expr(&mut self, expr: &mut Expr) {

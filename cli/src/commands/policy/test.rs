@@ -15,10 +15,12 @@ use crate::ui::{Table, Tone, printable, seconds};
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Tests are rules named test_…; those named todo_test_… are skipped. A failing test, or less coverage than
---threshold asks for, is exit 6; an error, or no test at all, is exit 8. JSON and YAML beside the policies
-become `data` where --data names them, or in a bundle (a folder with a .manifest); others are named in a
-warning. Coverage counts the lines of policies on which a statement or a rule stands, tests aside.
+    after_help = "Tests are rules named test_…; those named todo_test_… are skipped. A failing test, or less
+coverage than --threshold asks for, is exit 6; an error, or no test at all, is exit 8.
+
+JSON and YAML beside the policies become `data` where --data names them, or in a bundle (a folder
+with a .manifest); others are named in a warning. Coverage counts the lines of policies on which a
+statement or a rule stands, tests aside.
 
 Examples:
   muster policy test policy/
@@ -170,7 +172,7 @@ fn rules(context: &Context, what: &str, rules: &[RuleCoverage]) {
     let mut table = Table::new(&[what, "at", ""]);
     for rule in rules {
         table.plain([
-            format!("{}.{}", rule.package, rule.name),
+            rule.name.clone(),
             format!("{}:{}", rule.file, rule.line),
             if rule.reached { "" } else { "never evaluated" }.to_owned(),
         ]);

@@ -7,7 +7,7 @@ mod recursion;
 mod safety;
 mod types;
 
-pub(crate) use safety::reaching;
+pub(crate) use safety::{is_safe, reaching};
 
 use super::Source;
 use super::ast::Module;

@@ -36,6 +36,11 @@ fn rule(rule: &Rule) -> Result<(), Fault> {
     Ok(())
 }
 
+/// Whether these statements bind all variables in them and in these terms.
+pub(crate) fn is_safe(statements: &Body, terms: &[&Expr]) -> bool {
+    body(Some(statements), terms, &Names::new()).is_ok()
+}
+
 /// How many statements of a body must be evaluated until these terms are known.
 pub(crate) fn reaching(statements: &Body, terms: &[&Expr]) -> Option<usize> {
     (0..=statements.len()).find(|length| {
