@@ -32,12 +32,13 @@ beside the configuration.
 
 Examples:
   muster audit
+  muster audit --profile postgres --profile object-storage
   muster audit --out q3.tar
   muster verify q3.tar --key root.pub                what an auditor types
   muster audit --json | jq '.results[] | select(.verdict == \"fail\")'"
 )]
 pub(crate) struct Audit {
-    /// A profile to judge by; may be repeated [default: dr-baseline]
+    /// dr-baseline (the default), postgres or object-storage; may be repeated
     #[arg(long, value_name = "NAME")]
     profile: Vec<String>,
     /// Where to write the bundle
