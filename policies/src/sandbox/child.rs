@@ -158,3 +158,65 @@ fn evaluate(session: &mut Session, reference: &[u8]) -> (u8, Vec<u8>) {
         Err(why) => (tag::FAILED, why.into_bytes()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TIME: Duration = Duration::from_secs(30);
+
+    fn asked(questions: &[(u8, Vec<u8>)]) -> io::Result<Vec<(u8, Vec<u8>)>> {
+        let (mut sent, mut answers) = (Vec::new(), Vec::new());
+        for (kind, payload) in questions {
+            wire::send(&mut sent, *kind, payload)?;
+        }
+        answer(&mut sent.as_slice(), &mut answers, TIME)?;
+        let mut rest = answers.as_slice();
+        let mut all = Vec::new();
+        while let Some(frame) = wire::receive(&mut rest, u32::MAX)? {
+            all.push(frame);
+        }
+        Ok(all)
+    }
+
+    fn begin(text: &str, data: Value) -> (u8, Vec<u8>) {
+        let texts = json!([{"path": "p.rego", "v0": false, "text": text}]);
+        let told = json!({"now": 0, "files": false, "runtime": {}, "texts": texts, "data": [["d.json", data]]});
+        (tag::BEGIN, encoded(&told))
+    }
+
+    #[test]
+    fn questions_are_answered_in_their_order_and_inputs_replace_each_other() {
+        let text = "package p\n\nx := input.a + data.b\n\ny := to_number(input.a)\n";
+        let input = |value: Value| (tag::INPUT, encoded(&value));
+        let evaluate = |reference: &str| (tag::EVALUATE, reference.as_bytes().to_vec());
+        let answers = asked(&[
+            begin(text, json!({"b": 1})),
+            input(json!({"a": 2})),
+            evaluate("data.p.x"),
+            (tag::DATA, encoded(&json!({"b": 10}))),
+            input(json!({"a": 2})),
+            evaluate("data.p.x"),
+            (tag::NO_INPUT, Vec::new()),
+            evaluate("data.p.x"),
+        ])
+        .unwrap();
+        let values: Vec<Value> = answers
+            .iter()
+            .filter(|(kind, _)| *kind == tag::VALUE)
+            .map(|(_, answer)| wire::decode::<Value>(answer).unwrap()[0].clone())
+            .collect();
+        assert_eq!(values, [json!([3]), json!([12]), json!([])]);
+    }
+
+    #[test]
+    fn what_the_evaluator_refuses_is_told_and_what_is_no_question_ends_it() {
+        let answers = asked(&[begin("package p\n\nx := ]\n", json!({}))]).unwrap();
+        assert_eq!(answers[0].0, tag::REFUSED);
+        let (path, line, _): (String, Option<u32>, String) = wire::decode(&answers[0].1).unwrap();
+        assert_eq!((path.as_str(), line), ("p.rego", Some(3)));
+        assert!(asked(&[(tag::EVALUATE, b"data.p.x".to_vec())]).is_err());
+        assert!(asked(&[begin("package p\n", json!({})), (b'?', Vec::new())]).is_err());
+        assert_eq!(asked(&[(tag::BEGIN, b"?".to_vec())]).unwrap()[0].0, tag::REFUSED);
+    }
+}

@@ -213,6 +213,7 @@ impl<'de> de::MapAccess<'de> for Members<'_, 'de> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use serde_json::json;
 
     fn bytes(value: &Value) -> Vec<u8> {
@@ -259,6 +260,18 @@ mod tests {
         assert_eq!(receive(&mut [].as_slice(), 3).unwrap(), None);
         for end in 1..sent.len() {
             assert!(receive(&mut &sent[..end], 99).is_err(), "{end}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn no_bytes_end_the_reader(any_bytes in proptest::collection::vec(prop_oneof![0u8..10, any::<u8>()], 0..200)) {
+            if let Ok(value) = decode::<Value>(&any_bytes) {
+                prop_assert!(!bytes(&value).is_empty());
+            }
+            let _ = receive(&mut any_bytes.as_slice(), 100);
         }
     }
 }
