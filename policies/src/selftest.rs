@@ -10,6 +10,7 @@ use time::OffsetDateTime;
 use time::macros::datetime;
 
 use crate::engine::{Engine, on_deep_stack};
+use crate::rego::Options;
 use crate::sources::{PolicyError, RegoVersion};
 
 /// Where the clock stands in every case.
@@ -147,6 +148,11 @@ fn wrapped(expression: &str) -> String {
 
 /// The engine's answer. `strict` makes a suppressed built-in error the answer.
 pub fn answer(question: &Question, strict: bool) -> Answer {
+    answer_by(question, strict, Options::default())
+}
+
+/// The same with the front end's options.
+pub(crate) fn answer_by(question: &Question, strict: bool, options: Options) -> Answer {
     let asked = on_deep_stack(|| -> Result<Answer, PolicyError> {
         let mut engine = Engine::new(NOW)?;
         for (path, text) in &question.modules {
@@ -155,7 +161,7 @@ pub fn answer(question: &Question, strict: bool) -> Answer {
         if let Some(data) = &question.data {
             engine.add_data("data", data.clone())?;
         }
-        engine.compile()?;
+        engine.compile_with(options, &|_| true)?;
         let outcome = engine.session(question.input.as_ref()).evaluate(&question.query);
         Ok(match outcome {
             Err(why) => Answer::Error(why),

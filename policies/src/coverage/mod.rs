@@ -188,6 +188,37 @@ fn ranges(state: &BTreeMap<u32, bool>, wanted: bool) -> Vec<Lines> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rego::Options;
+    use crate::selftest::{agree, answer, answer_by, cases};
+
+    /// The cases to which another answer is given with these options.
+    fn changed(options: Options) -> Vec<String> {
+        let cases = cases().unwrap().into_iter();
+        let changed = cases.filter(|case| {
+            let plain = answer(&case.question, false);
+            !agree(&plain, &answer_by(&case.question, false, options))
+        });
+        changed.map(|case| case.id).collect()
+    }
+
+    #[test]
+    fn marks_change_no_answer_of_any_case() {
+        let options = Options {
+            probes: true,
+            ..Options::default()
+        };
+        assert_eq!(changed(options), [""; 0]);
+    }
+
+    #[test]
+    fn steps_change_no_answer_but_that_of_a_whole_package_which_they_stand_in() {
+        let options = Options {
+            steps: true,
+            keep: true,
+            ..Options::default()
+        };
+        assert_eq!(changed(options), ["data_overlap"]);
+    }
 
     #[test]
     fn lines_of_one_state_are_one_range_until_another_state_is_met() {

@@ -2,7 +2,8 @@
 //!
 //! For a body of n statements there are n + 1 rules; rule k holds the first k statements, in the order in which variables become known,
 //! and gives the values of what the next one looks at. A rule without an element is a front that does not hold: the statement before is
-//! the one that was false or undefined.
+//! the one that was false or undefined. They stand in the rule's package: whoever asks for a package as a whole sees them too, so that
+//! they are for explaining and never for a verdict.
 
 use super::ast::{Body, Expr, Head, Kind, Module, Name, Rule, Span, Statement, What};
 use super::checks::is_safe;
