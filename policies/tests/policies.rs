@@ -19,10 +19,10 @@ mod hostile;
 mod outputs;
 #[path = "policies/profile.rs"]
 mod profile;
-#[path = "policies/unit_tests.rs"]
-mod unit_tests;
 #[path = "policies/strict.rs"]
 mod strict;
+#[path = "policies/unit_tests.rs"]
+mod unit_tests;
 #[path = "policies/unknown.rs"]
 mod unknown;
 
