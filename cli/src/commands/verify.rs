@@ -29,11 +29,11 @@ const MAX_BUNDLE: u64 = 1 << 30;
     after_help = "Without --key, and without the [trust] root of a configuration, the best answer is
 \"intact, signer unknown\": exit 12. A wrong signature, digest or byte is exit 7, with its place.
 
---repository lists what is there and merges it with what the manifests name; where the server keeps
-checksums or object locks, it is asked for each object's. What is absent or wrong is exit 7, what
-could not be read now exit 3. A name that a delete marker or an overwrite hides, and whose version
-is there, is told and is no damage. -v shows every object with its lock; --json has them in
-objects[], or beyond 10,000 in the file that objects_file names.
+--repository lists what is there and merges it with what the manifests name; where the server
+keeps checksums or object locks, it is asked for each object's. What is absent or wrong is exit 7,
+what could not be read now exit 3. A name that a delete marker or an overwrite hides, and whose
+version is there, is told and is no damage. -v shows every object with its lock; --json has them
+in objects[], or beyond 10,000 in the file that objects_file names.
 
 --read-data reads every object, compares its SHA-256, and decodes every frame that a tree names.
 With an AGE, what this host read whole from this repository within that time is not read again,

@@ -20,9 +20,9 @@ const WIDTH: usize = 96;
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "RULE is an id (DR-207), a full name (main.deny), or a name that only one rule has. With --input each
-statement is told to hold or not, with the values that it looked at; those behind one that did not
-hold are not reached. The examples of a profile's rule are shown with -v.
+    after_help = "RULE is an id (DR-207), a full name (main.deny), or a name that only one rule has. With --input
+each statement is told to hold or not, with the values that it looked at; those behind one that
+did not hold are not reached. The examples of a profile's rule are shown with -v.
 
 Examples:
   muster policy explain DR-207
