@@ -25,8 +25,8 @@ statement or a rule stands, tests aside.
 Examples:
   muster policy test policy/
   muster policy test policy/ --data fixtures/ --rego-version v0
-  muster policy test policy/ --run 'main\\.test_deny' --verbose   with what each test printed
-  muster policy test policy/ --coverage --threshold 90           also rules never true, never false"
+  muster policy test policy/ --run 'main\\.test_deny' --verbose  with what each test printed
+  muster policy test policy/ --coverage --threshold 90        also rules never true, never false"
 )]
 pub(crate) struct Test {
     /// Files and folders of .rego policies and their tests
