@@ -150,7 +150,8 @@ fn replaced_at_once(key: &str) -> bool {
 impl Left<'_> {
     /// Where a place tore what it must not tear, nobody believes it, and the object is named.
     fn names(&self, torn: &str) {
-        let outcome = self.base.world.open(self.sim.store(), &Host::fresh());
+        let stranger = Host::fresh();
+        let outcome = self.base.world.open(self.sim.store(), &stranger);
         let outcome = outcome.and_then(|repository| self.base.world.runtime.block_on(repository.check_ledger()));
         let told = match outcome {
             Ok(checked) => checked.damaged.iter().map(|error| chain(error)).collect(),

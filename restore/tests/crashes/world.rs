@@ -465,7 +465,7 @@ impl Seen<'_> {
 /// The seeds that a test goes through, or the one that the environment names: to see a failure again.
 pub(crate) fn seeds(count: u64) -> Vec<u64> {
     match std::env::var("MUSTER_TEST_SEED") {
-        Ok(seed) => vec![seed.parse().expect("MUSTER_TEST_SEED is a number")],
+        Ok(seed) => vec![seed.parse().unwrap()],
         Err(_) => (0..count).collect(),
     }
 }
