@@ -14,7 +14,9 @@ use tokio::runtime::Handle;
 use super::base::Base;
 use super::table::{Short, Table, of_prints, short};
 use crate::content::{BLOCK, HashKey};
-use crate::index::{FileRecord, IndexKey, IndexReader, IndexSeal, LeafRef, Remembered, SealedTree, Segment, SegmentPack};
+use crate::index::{
+    FileRecord, IndexKey, IndexReader, IndexSeal, LeafRef, Remembered, SealedTree, Segment, SegmentPack,
+};
 use crate::list::Named;
 use crate::object_store::ErrorKind;
 use crate::repository::Lean;

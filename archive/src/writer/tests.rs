@@ -431,8 +431,12 @@ proptest! {
         world.assert_reads_back(&before, &first);
         let packs = world.packs();
         let again = world.snapshot(&second);
-        prop_assert_eq!(world.packs(), packs, "an unchanged tree put a pack");
-        prop_assert_eq!(&again.tree, &after.tree);
+        prop_assert_eq!(&again.tree.digest, &after.tree.digest);
+        // What the run before had no budget for may be stored again on purpose.
+        if again.rewritten_bytes == 0 {
+            prop_assert_eq!(world.packs(), packs, "an unchanged tree put a pack");
+            prop_assert_eq!(&again.tree, &after.tree);
+        }
         world.assert_verifies();
     }
 }

@@ -184,7 +184,10 @@ fn a_path_that_leaves_the_tree_is_refused() {
     for path in ["../x", "/x", "a/../../x", "a//b", "./a", ""] {
         let mut leaf = LeafBuilder::default();
         leaf.push(&TreeEntry::directory(path));
-        assert!(decode_leaf(&leaf.finish(None).unwrap().0.object(None).unwrap()).is_err(), "{path:?}");
+        assert!(
+            decode_leaf(&leaf.finish(None).unwrap().0.object(None).unwrap()).is_err(),
+            "{path:?}"
+        );
     }
 }
 
