@@ -141,7 +141,7 @@ impl Cell<'_> {
         }
         for name in files_beneath(&source) {
             let same = fs::read(source.join(&name)).ok() == fs::read(back.join(&name)).ok();
-            if !same && !(listed && lost.contains(&name)) && !lost.contains("") {
+            if !(same || lost.contains("") || listed && lost.contains(&name)) {
                 self.note(format!("{command}: {name} came back different and is not listed"));
             }
         }

@@ -107,7 +107,10 @@ fn blocks() -> impl Strategy<Value = Vec<Extent>> {
     })
 }
 
-fn block(pieces: &[(Option<(Location, u64)>, [u8; 8])], hash: [u8; 32]) -> Vec<Extent> {
+/// Where a piece lies, unless it is zeros, and its check.
+type Piece = (Option<(Location, u64)>, [u8; 8]);
+
+fn block(pieces: &[Piece], hash: [u8; 32]) -> Vec<Extent> {
     if pieces.iter().skip(1).all(|(location, _)| location.is_none()) {
         return vec![Extent::zeros(BLOCK as u64)];
     }
