@@ -1,6 +1,7 @@
 //! A block that lies in several pieces: eight bytes say which piece is wrong, and the block's hash alone says that none is.
 
 use std::fs;
+use std::ops::Range;
 
 use muster_archive::object_store::PutOptions;
 use muster_archive::tree::{Content, NodeKind, TreeEntry};
@@ -12,8 +13,12 @@ use muster_testkit::trees::noise;
 use crate::bench::Bench;
 
 const BLOCK: usize = 65_536;
-/// Where the block is cut: its second piece is zeros.
-const CUTS: [std::ops::Range<usize>; 4] = [0..8192, 8192..16_384, 16_384..40_000, 40_000..BLOCK];
+/// Where the block is cut, at pages as a writer cuts and elsewhere: its second piece is zeros.
+const CUTS: [[Range<usize>; 4]; 2] = [
+    [0..8192, ZEROS, 16_384..40_960, 40_960..BLOCK],
+    [0..8192, ZEROS, 16_384..40_000, 40_000..BLOCK],
+];
+const ZEROS: Range<usize> = 8192..16_384;
 
 fn key() -> HashKey {
     HashKey::new([7; 32])
@@ -21,7 +26,7 @@ fn key() -> HashKey {
 
 fn block() -> Vec<u8> {
     let mut block = noise(BLOCK, 5);
-    block[CUTS[1].clone()].fill(0);
+    block[ZEROS].fill(0);
     block
 }
 
@@ -144,8 +149,8 @@ fn restore(pieces: &[Vec<u8>], checks: &[[u8; 8]], hash: &[u8; 32]) -> (RestoreR
     (report, fs::read(back.join("a")).unwrap())
 }
 
-fn pieces() -> (Vec<Vec<u8>>, Vec<[u8; 8]>) {
-    let pieces: Vec<Vec<u8>> = CUTS.iter().map(|cut| block()[cut.clone()].to_vec()).collect();
+fn pieces(cuts: &[Range<usize>; 4]) -> (Vec<Vec<u8>>, Vec<[u8; 8]>) {
+    let pieces: Vec<Vec<u8>> = cuts.iter().map(|cut| block()[cut.clone()].to_vec()).collect();
     let check = |piece: &Vec<u8>| key().hash(piece)[..8].try_into().unwrap();
     let checks = pieces.iter().map(check).collect();
     (pieces, checks)
@@ -153,49 +158,57 @@ fn pieces() -> (Vec<Vec<u8>>, Vec<[u8; 8]>) {
 
 #[test]
 fn pieces_that_fit_make_up_their_block() {
-    let (pieces, checks) = pieces();
-    let (report, bytes) = restore(&pieces, &checks, &key().hash(&block()));
-    assert!(report.lost.is_empty() && bytes == block(), "{:?}", report.lost);
+    for cuts in CUTS {
+        let (pieces, checks) = pieces(&cuts);
+        let (report, bytes) = restore(&pieces, &checks, &key().hash(&block()));
+        assert!(report.lost.is_empty() && bytes == block(), "{:?}", report.lost);
+    }
 }
 
 #[test]
 fn the_hash_of_the_block_alone_proves_its_pieces() {
-    let (pieces, mut checks) = pieces();
-    checks[2][7] ^= 1;
-    let (report, bytes) = restore(&pieces, &checks, &key().hash(&block()));
-    assert!(report.lost.is_empty() && bytes == block(), "{:?}", report.lost);
+    for cuts in CUTS {
+        let (pieces, mut checks) = pieces(&cuts);
+        checks[2][7] ^= 1;
+        let (report, bytes) = restore(&pieces, &checks, &key().hash(&block()));
+        assert!(report.lost.is_empty() && bytes == block(), "{:?}", report.lost);
+    }
 }
 
 #[test]
 fn pieces_that_fit_and_are_not_their_block_are_damage_and_do_not_stay() {
-    let (pieces, checks) = pieces();
-    let (report, bytes) = restore(&pieces, &checks, &key().hash(b"another block"));
-    assert!(report.is_damaged());
-    assert_eq!(report.lost_bytes, (BLOCK - CUTS[1].len()) as u64);
-    assert!(
-        report.lost.iter().all(|lost| lost.object.starts_with("packs/")),
-        "{:?}",
-        report.lost
-    );
-    assert!(bytes == vec![0; BLOCK], "wrong bytes passed");
+    for cuts in CUTS {
+        let (pieces, checks) = pieces(&cuts);
+        let (report, bytes) = restore(&pieces, &checks, &key().hash(b"another block"));
+        assert!(report.is_damaged());
+        assert_eq!(report.lost_bytes, (BLOCK - ZEROS.len()) as u64);
+        assert!(
+            report.lost.iter().all(|lost| lost.object.starts_with("packs/")),
+            "{:?}",
+            report.lost
+        );
+        assert!(bytes == vec![0; BLOCK], "wrong bytes passed");
+    }
 }
 
 #[test]
 fn of_a_block_with_a_lost_piece_the_others_come_back() {
-    let (mut pieces, checks) = pieces();
-    pieces[2][100] ^= 1;
-    let (report, bytes) = restore(&pieces, &checks, &key().hash(&block()));
-    let lost: Vec<_> = report
-        .lost
-        .iter()
-        .map(|lost| (lost.offset, lost.length, lost.kind))
-        .collect();
-    let range = CUTS[2].clone();
-    assert_eq!(lost, [(range.start as u64, range.len() as u64, LossKind::Damaged)]);
-    let mut expected = block();
-    expected[range].fill(0);
-    assert!(
-        bytes == expected,
-        "what is whole did not come back, or what is wrong did"
-    );
+    for cuts in CUTS {
+        let (mut pieces, checks) = pieces(&cuts);
+        pieces[2][100] ^= 1;
+        let (report, bytes) = restore(&pieces, &checks, &key().hash(&block()));
+        let lost: Vec<_> = report
+            .lost
+            .iter()
+            .map(|lost| (lost.offset, lost.length, lost.kind))
+            .collect();
+        let range = cuts[2].clone();
+        assert_eq!(lost, [(range.start as u64, range.len() as u64, LossKind::Damaged)]);
+        let mut expected = block();
+        expected[range].fill(0);
+        assert!(
+            bytes == expected,
+            "what is whole did not come back, or what is wrong did"
+        );
+    }
 }
