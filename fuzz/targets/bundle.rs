@@ -68,7 +68,7 @@ fn judged(bundle: &[u8]) {
 
 /// Inputs to begin with.
 pub(crate) fn seeds() -> Vec<Vec<u8>> {
-    let one = |(number, member): (usize, Member<'_>)| [&[number as u8][..], member.bytes].concat();
+    let one = |(number, member): (usize, Member<'_>)| [&[u8::try_from(number).unwrap()][..], member.bytes].concat();
     let members = tar::parse(&SEALED).unwrap().into_iter().enumerate();
     [SEALED.clone()].into_iter().chain(members.map(one)).collect()
 }

@@ -39,7 +39,7 @@ pub(crate) fn check(data: &[u8]) {
     let report = muster_policies::check(&[PathBuf::from("-")], &options).unwrap();
     assert!(!report.results.is_empty());
     let counted = report.results.len();
-    let summary = serde_json::to_value(&report.summary).unwrap();
+    let summary = serde_json::to_value(report.summary).unwrap();
     let sum: u64 = summary.as_object().unwrap().values().filter_map(Value::as_u64).sum();
     assert_eq!(sum, counted as u64);
     if report.summary.error + report.summary.fail > 0 {
