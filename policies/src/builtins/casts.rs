@@ -73,7 +73,7 @@ fn to_number(call: &mut Call<'_>) -> Outcome {
 }
 
 /// The longest range that is made.
-const LONGEST: i128 = 10_000_000;
+const LONGEST: u128 = 1 << 20;
 
 fn range_step(call: &mut Call<'_>) -> Outcome {
     let bound = |place: usize| -> Result<i128, Failure> {
@@ -95,8 +95,8 @@ fn range_step(call: &mut Call<'_>) -> Outcome {
     if step <= 0 {
         return Err("numbers.range_step: step must be a positive number above zero".into());
     }
-    if (to - from).abs() / step > LONGEST {
-        return Err(Failure::Halt("the range is longer than ten million numbers".to_owned()));
+    if to.abs_diff(from) / step.unsigned_abs() >= LONGEST {
+        return Err(Failure::Halt("the range is longer than a million numbers".to_owned()));
     }
     let way = if from <= to { step } else { -step };
     let items = std::iter::successors(Some(from), |at| at.checked_add(way));
