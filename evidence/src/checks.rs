@@ -17,9 +17,10 @@ use crate::{
         STATEMENT, STATEMENT_PAE, STATEMENT_SIG, SUMS, is_beside_the_statement, openssl_files, sums,
     },
     logs::{self, Held, Logged, Place, chain},
+    results,
     statement::{Audit, PREDICATE_TYPE, STATEMENT_TYPE, Statement, Subject},
     tar,
-    verification::{Report, Signer, Stop, VerifiedSubject},
+    verification::{Opened, Report, Signer, Stop, VerifiedSubject},
 };
 
 /// The largest statement that is read: it names every member.
@@ -95,12 +96,14 @@ pub(crate) fn run(
     report
         .signed_by
         .extend(signers.iter().flat_map(|key_id| signer(&keys, key_id)));
+    let judged = results::check(member(&members, RESULTS).unwrap_or_default(), &statement.predicate);
     let outcomes = [
-        ("openssl-files", about.openssl_files(&root, &auditor, &signers)),
-        ("results", results(&members, &statement.predicate)),
-        ("stores", stores(&statement.predicate, &manifests, &rehearsals)),
+        Some(("openssl-files", about.openssl_files(&root, &auditor, &signers))),
+        Some(("results", judged.results)),
+        judged.frameworks.map(|outcome| ("frameworks", outcome)),
+        Some(("stores", stores(&statement.predicate, &manifests, &rehearsals))),
     ];
-    let outcomes = outcomes.map(|(name, outcome)| report.check(name, outcome).is_ok());
+    let outcomes = outcomes.map(|check| check.is_none_or(|(name, outcome)| report.check(name, outcome).is_ok()));
     let beside = |(name, _): &(&str, &[u8])| !name.ends_with(CHECKPOINT);
     let held = report.check("logs", logs::held(heads, about.beneath("ledger").filter(beside)))?;
     about.logged(&held, [&manifests, &rehearsals], report)?;
@@ -108,6 +111,10 @@ pub(crate) fn run(
     if outcomes.contains(&false) {
         return Err(Stop);
     }
+    report.opened = Some(Opened {
+        audit: statement.predicate,
+        results: judged.document,
+    });
     Ok(held.into_iter().map(|(place, held)| (place, held.checkpoint)).collect())
 }
 
@@ -455,56 +462,6 @@ impl<'a> Context<'a> {
                 format!("{} files for openssl say the same as the envelopes", expected.len()),
             )),
         }
-    }
-}
-
-/// The statement's summary is that of the results, and the results add up to it.
-fn results(members: &Members<'_>, audit: &Audit) -> Outcome<()> {
-    #[derive(Deserialize)]
-    struct Results {
-        summary: BTreeMap<String, u64>,
-        results: Vec<Judged>,
-    }
-    #[derive(Deserialize)]
-    struct Judged {
-        verdict: String,
-    }
-    let results: Results = serde_json::from_slice(member(members, RESULTS)?).map_err(|e| format!("{RESULTS}: {e}"))?;
-    let mut counted: BTreeMap<String, u64> = BTreeMap::new();
-    for judged in &results.results {
-        *counted.entry(judged.verdict.replace('-', "_")).or_default() += 1;
-    }
-    let some = |counts: &BTreeMap<String, u64>| {
-        counts
-            .iter()
-            .filter(|(_, count)| **count > 0)
-            .map(|(name, count)| (name.clone(), *count))
-            .collect()
-    };
-    let counts: BTreeMap<String, u64> = some(&results.summary);
-    if counts != counted {
-        return Err(format!(
-            "{RESULTS} says {} and holds {}",
-            listing(&counts),
-            listing(&counted)
-        ));
-    }
-    if counts != some(&audit.summary) {
-        return Err(format!(
-            "the statement says {} and {RESULTS} {}",
-            listing(&audit.summary),
-            listing(&counts)
-        ));
-    }
-    Ok(((), format!("{} results: {}", results.results.len(), listing(&counts))))
-}
-
-fn listing(counts: &BTreeMap<String, u64>) -> String {
-    let counts: Vec<_> = counts.iter().map(|(name, count)| format!("{count} {name}")).collect();
-    if counts.is_empty() {
-        "nothing".to_owned()
-    } else {
-        counts.join(", ")
     }
 }
 

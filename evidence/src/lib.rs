@@ -9,6 +9,7 @@ mod bundle;
 mod checks;
 mod logs;
 mod loss;
+mod results;
 mod statement;
 pub mod tar;
 mod verification;
@@ -20,6 +21,9 @@ pub use loss::{
     LOSS_SCHEMA, LossError, LossReport, LostRange, MAX_LOSS_REPORT, Restored, is_loss_report, verify_loss_report,
 };
 pub use statement::{
-    Audit, PREDICATE_TYPE, Rehearsed, STATEMENT_TYPE, Snapshot, Statement, Store, Subject, SubjectDigest, Tool,
+    Audit, Framework, PREDICATE_TYPE, Rehearsed, STATEMENT_TYPE, Snapshot, Statement, Store, Subject, SubjectDigest,
+    Tool,
 };
-pub use verification::{Check, Failure, Signer, Verification, VerifiedSubject, verify_bundle, verify_bundle_against};
+pub use verification::{
+    Check, Failure, Opened, Signer, Verification, VerifiedSubject, open_bundle, verify_bundle, verify_bundle_against,
+};

@@ -78,6 +78,9 @@ pub struct Audit {
     pub summary: BTreeMap<String, u64>,
     /// The controls that at least one result speaks of.
     pub controls: Vec<String>,
+    /// The frameworks that were asked for, with how their controls stand.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub frameworks: Vec<Framework>,
     /// The stores, with what stands behind each.
     pub stores: Vec<Store>,
     /// What this bundle does not show.
@@ -85,6 +88,15 @@ pub struct Audit {
     /// Names that a reader must know.
     #[serde(default)]
     pub critical: Vec<String>,
+}
+
+/// A framework by which the results are sorted in `results.json`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Framework {
+    /// Its name, such as `eu-dora`.
+    pub framework: String,
+    /// How many of its controls stand how: a verdict, `not_evaluated` or `no_rule`.
+    pub summary: BTreeMap<String, u64>,
 }
 
 /// A program and its version.

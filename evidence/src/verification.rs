@@ -5,8 +5,10 @@
 
 use muster_signing::{KeyId, PublicKey, Role};
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::checks::{self, Kept};
+use crate::statement::Audit;
 
 /// The answer of a verification: the `verify` document of the command line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -90,6 +92,25 @@ pub fn verify_bundle_against(bytes: &[u8], root: Option<&PublicKey>, kept: Kept<
     report.finish(root.is_some())
 }
 
+/// What a bundle says, once every check of it passed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Opened {
+    /// The statement's predicate.
+    pub audit: Audit,
+    /// `results.json`.
+    pub results: Value,
+}
+
+/// Verifies a bundle and gives what it says. Nothing of it is given when anything in it is wrong; where only the root was not named,
+/// [`Verification::failure`] says that nobody vouches for it.
+#[must_use]
+pub fn open_bundle(bytes: &[u8], root: Option<&PublicKey>) -> (Verification, Option<Opened>) {
+    let mut report = Report::default();
+    let _ = checks::run(bytes, root, Kept::default(), &mut report);
+    let opened = report.opened.take();
+    (report.finish(root.is_some()), opened)
+}
+
 /// The check that failed so that nothing after it can be made.
 pub(crate) struct Stop;
 
@@ -101,6 +122,8 @@ pub(crate) struct Report {
     pub(crate) not_shown: Vec<String>,
     /// Whether the logs grew out of heads that were kept.
     pub(crate) kept: bool,
+    /// What the bundle says; only where all of its checks passed.
+    pub(crate) opened: Option<Opened>,
 }
 
 impl Report {

@@ -220,3 +220,113 @@ fn the_results_must_add_up() {
     with(r#"{"summary":{"pass":3},"results":[]}"#);
     with(r#"{"summary":{"pass":1},"results":[{"verdict":"pass"}]}"#);
 }
+
+/// Results that are sorted by a framework, and what the statement then says of it.
+fn sorted() -> (Value, Framework) {
+    let rule = |rule: &str, verdict: &str| json!({"rule": rule, "profile": "p", "verdict": verdict});
+    let control = |control: &str, verdict: &str, rules: Vec<Value>| json!({"control": control, "title": "t", "verdict": verdict, "rules": rules, "shows": "", "not_shown": "much"});
+    let summary = json!({"fail": 1, "unknown": 1, "not_evaluated": 1, "no_rule": 1, "error": 1, "pass": 0});
+    let results = json!({
+        "summary": {"pass": 2, "fail": 1, "unknown": 1},
+        "results": [
+            {"rule": "A", "verdict": "pass"}, {"rule": "A", "verdict": "fail"}, {"rule": "B", "verdict": "pass"}, {"rule": "C", "verdict": "unknown"},
+        ],
+        "frameworks": [{"framework": "f", "title": "F", "source": "s", "scope": "all", "summary": summary, "controls": [
+            control("1", "fail", vec![rule("A", "fail"), rule("B", "pass")]),
+            control("2", "unknown", vec![rule("B", "pass"), rule("C", "unknown"), rule("D", "not_evaluated")]),
+            control("3", "not_evaluated", vec![rule("D", "not_evaluated")]),
+            control("4", "no_rule", vec![]),
+            control("5", "error", vec![rule("B", "pass"), rule("E", "error")]),
+        ], "unlisted": []}],
+    });
+    let stated = Framework {
+        framework: "f".to_owned(),
+        summary: serde_json::from_value(results["frameworks"][0]["summary"].clone()).unwrap(),
+    };
+    (results, stated)
+}
+
+fn sorted_bundle(results: &Value, stated: Vec<Framework>) -> Result<Vec<u8>, BundleError> {
+    let mut bundle = bundle();
+    bundle.audit.summary = serde_json::from_value(results["summary"].clone()).unwrap();
+    bundle.audit.frameworks = stated;
+    bundle.results = results.to_string().into_bytes();
+    bundle.seal(&key(Role::Auditor))
+}
+
+#[test]
+fn the_standing_of_each_control_follows_from_the_results_of_its_rules() {
+    let (results, stated) = sorted();
+    let honest = sorted_bundle(&results, vec![stated.clone()]).unwrap();
+    let (found, opened) = open_bundle(&honest, Some(&root()));
+    assert!(found.valid, "{found:?}");
+    assert!(found.checks.iter().any(|check| check.name == "frameworks"));
+    assert_eq!(opened.unwrap().results["frameworks"], results["frameworks"]);
+
+    let lie = |path: &str, value: Value| {
+        let mut results = results.clone();
+        *results.pointer_mut(path).unwrap() = value;
+        let stated = Framework {
+            summary: serde_json::from_value(results["frameworks"][0]["summary"].clone()).unwrap(),
+            ..stated.clone()
+        };
+        match sorted_bundle(&results, vec![stated]) {
+            Err(BundleError::Invalid { check, detail }) => assert_eq!(check, "frameworks", "{path}: {detail}"),
+            other => panic!("{path}: {:?}", other.map(|_| "sealed")),
+        }
+    };
+    // A control that is painted green, or has its bad rule taken for a good or a missing one.
+    lie("/frameworks/0/controls/0/verdict", json!("pass"));
+    lie("/frameworks/0/controls/0/rules/0/verdict", json!("pass"));
+    lie("/frameworks/0/controls/0/rules/0/verdict", json!("not_evaluated"));
+    lie("/frameworks/0/controls/1/verdict", json!("pass"));
+    lie("/frameworks/0/controls/2/verdict", json!("pass"));
+    lie("/frameworks/0/controls/2/rules/0/verdict", json!("pass"));
+    lie("/frameworks/0/controls/2/rules", json!([]));
+    lie("/frameworks/0/controls/3/verdict", json!("pass"));
+    lie("/frameworks/0/controls/3/verdict", json!("not_evaluated"));
+    lie("/frameworks/0/summary/no_rule", json!(0));
+    lie(
+        "/frameworks/0/controls/4",
+        results["frameworks"][0]["controls"][3].clone(),
+    );
+}
+
+#[test]
+fn statement_and_results_name_the_same_frameworks() {
+    let (results, stated) = sorted();
+    let refused = |stated: Vec<Framework>, results: &Value| match sorted_bundle(results, stated) {
+        Err(BundleError::Invalid { check, .. }) => assert_eq!(check, "frameworks"),
+        other => panic!("{:?}", other.map(|_| "sealed")),
+    };
+    refused(Vec::new(), &results);
+    refused(vec![stated.clone(), stated.clone()], &results);
+    let mut other = stated.clone();
+    other.framework = "g".to_owned();
+    refused(vec![other], &results);
+    let mut without = results.clone();
+    without.as_object_mut().unwrap().remove("frameworks");
+    refused(vec![stated.clone()], &without);
+    let mut twice = results.clone();
+    let framework = twice["frameworks"][0].clone();
+    twice["frameworks"].as_array_mut().unwrap().push(framework);
+    refused(vec![stated.clone(), stated], &twice);
+}
+
+#[test]
+fn a_bundle_that_is_wrong_is_not_opened_and_one_of_an_unknown_signer_is_told_as_such() {
+    let whole = sealed();
+    let (found, opened) = open_bundle(&whole, Some(&root()));
+    assert!(found.valid && opened.is_some());
+    let (found, opened) = open_bundle(&whole, None);
+    assert_eq!((found.failure, opened.is_some()), (Some(Failure::SignerUnknown), true));
+    let mut damaged = whole.clone();
+    let last = damaged.len() - 1;
+    damaged[last] ^= 1;
+    assert!(open_bundle(&damaged, Some(&root())).1.is_none());
+    assert!(open_bundle(&whole, Some(&key(Role::Writer).public())).1.is_none());
+    let lied = resigned(members(&whole), &key(Role::Auditor), |statement| {
+        statement["predicate"]["summary"]["fail"] = json!(0)
+    });
+    assert!(open_bundle(&lied, Some(&root())).1.is_none());
+}

@@ -15,8 +15,8 @@ mod lies;
 use std::{collections::BTreeMap, fs, process::Command};
 
 use muster_evidence::{
-    Audit, Bundle, BundleError, BundledLog, Failure, PREDICATE_TYPE, Rehearsed, STATEMENT_TYPE, Signed, Snapshot,
-    Store, Tool, Verification,
+    Audit, Bundle, BundleError, BundledLog, Failure, Framework, PREDICATE_TYPE, Rehearsed, STATEMENT_TYPE, Signed,
+    Snapshot, Store, Tool, Verification, open_bundle,
     tar::{self, Member},
     verify_bundle,
 };
@@ -130,6 +130,7 @@ fn bundle() -> Bundle {
             profiles: vec!["dr-baseline".to_owned()],
             summary: BTreeMap::from([("pass".to_owned(), 2), ("fail".to_owned(), 1)]),
             controls: vec!["nist-800-53:cp-9".to_owned()],
+            frameworks: Vec::new(),
             stores: vec![Store {
                 store: "accounts".to_owned(),
                 kind: "postgres".to_owned(),
