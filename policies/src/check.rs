@@ -17,6 +17,7 @@ use time::OffsetDateTime;
 
 use crate::builtins::World;
 use crate::engine::{Engine, Evaluation, Session, on_deep_stack};
+use crate::input::Origin;
 use crate::metadata::{self, Rule, Severity};
 use crate::profile;
 use crate::rego;
@@ -66,6 +67,8 @@ pub struct CheckOptions {
     pub combine: bool,
     /// Paths that match are left out of folders.
     pub ignore: Option<String>,
+    /// Folders of the `.proto` files by which text forms of Protocol Buffers are read.
+    pub protos: Vec<PathBuf>,
     /// A file of waivers.
     pub waivers: Option<PathBuf>,
     /// Where the policies are evaluated; none is this process. Profiles always are.
@@ -87,6 +90,7 @@ impl CheckOptions {
             parser: None,
             combine: false,
             ignore: None,
+            protos: Vec::new(),
             waivers: None,
             sandbox: None,
         }
@@ -103,11 +107,15 @@ pub fn check(paths: &[PathBuf], options: &CheckOptions) -> Result<Report, Policy
             options,
             findings: Vec::new(),
             prints: Vec::new(),
+            parts: Vec::new(),
         };
         let waivers = options.waivers.as_deref().map(Waivers::read).transpose()?;
-        let documents = run.documents(paths, &Selection::new(options)?);
+        let selection = Selection::new(options)?;
+        let documents = run.documents(paths, &selection);
         let documents = if options.combine {
-            vec![combined(documents)]
+            let (all, parts) = combined(documents);
+            run.parts = parts;
+            vec![all]
         } else {
             documents
         };
@@ -117,7 +125,7 @@ pub fn check(paths: &[PathBuf], options: &CheckOptions) -> Result<Report, Policy
         if !options.profiles.is_empty() {
             run.profiles(&documents)?;
         }
-        run.locate();
+        run.locate(&selection);
         let Run {
             mut findings, prints, ..
         } = run;
@@ -143,6 +151,8 @@ struct Run<'a> {
     options: &'a CheckOptions,
     findings: Vec<Finding>,
     prints: Vec<String>,
+    /// What was combined into one, in its order.
+    parts: Vec<(String, Origin)>,
 }
 
 impl Run<'_> {
@@ -216,6 +226,7 @@ impl Run<'_> {
         let resource = named.resource();
         let place = |mut finding: Finding| {
             finding.file.get_or_insert_with(|| named.file.clone());
+            finding.origin = named.document.origin;
             finding.line = finding.line.or(if named.number.is_some() {
                 named.document.line
             } else {

@@ -9,7 +9,7 @@ use serde_json::Value;
 use time::OffsetDateTime;
 
 use crate::engine::on_deep_stack;
-use crate::input::{self, Format, Step};
+use crate::input::{self, Format, Reading, Step, Wanted};
 use crate::rego::{self, Dialect};
 use crate::report::{Finding, Verdict};
 use crate::waivers::Waivers;
@@ -22,11 +22,16 @@ use crate::waivers::Waivers;
 pub fn documents(format: &str, bytes: &[u8]) -> Result<Vec<Value>, String> {
     let format = Format::named(format)?;
     let read = || {
-        let documents = input::parse(bytes, Some(format))?;
+        let documents = input::parse(bytes, Some(format), &Reading::default())?;
         if let (Ok(text), Some(first)) = (std::str::from_utf8(bytes), documents.first()) {
-            for step in steps(&first.value).into_iter().take(4) {
-                let _ = input::locate(text, format, 0, &[step, Step::Index(0)]);
-            }
+            let steps = steps(&first.value).into_iter().take(4);
+            let wanted: Vec<Wanted> = steps
+                .map(|step| Wanted {
+                    document: 0,
+                    path: vec![step, Step::Index(0)],
+                })
+                .collect();
+            drop(input::locate(text, format, &wanted));
         }
         Ok(documents.into_iter().map(|document| document.value).collect())
     };

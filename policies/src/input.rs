@@ -3,7 +3,9 @@
 //! The values are those that Conftest gives: a file of several YAML documents, or an array at the top of a file, is
 //! judged document by document. A file that cannot be read or parsed is reported in its place and the run goes on.
 
+mod apart;
 mod conftest;
+mod cyclonedx;
 mod docker;
 mod dotenv;
 mod edn;
@@ -12,23 +14,26 @@ mod hcl;
 mod ignore;
 mod ini;
 mod jsonc;
+mod jsonnet;
 mod locate;
 mod nginx;
+mod places;
 mod properties;
 mod settings;
 mod spdx;
+mod textproto;
 mod walk;
 mod xml;
 mod yaml;
 
-use std::path::Path;
-
 use serde_json::Value;
 
+pub(crate) use apart::{Question, Reading};
 pub(crate) use conftest::{combined, configuration, is_supported, plain};
 pub(crate) use format::Format;
-pub(crate) use locate::{Step, locate, pointer};
-pub(crate) use walk::{Input, data_files, input_files, read, rego_files};
+pub(crate) use locate::{Step, Wanted, locate, pointer};
+pub(crate) use textproto::Proto;
+pub(crate) use walk::{Input, data_files, input_files, protos, read, rego_files};
 pub(crate) use yaml::parse as parse_yaml;
 
 /// The largest file that is read, in bytes.
@@ -39,16 +44,27 @@ pub(crate) const MAX_FILE: u64 = 256 << 20;
 pub(crate) struct Document {
     pub(crate) value: Value,
     pub(crate) line: Option<u32>,
+    pub(crate) origin: Origin,
+}
+
+/// Which part of its file a document is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Origin {
+    /// The number of the document in the file, zero-based.
+    pub(crate) document: usize,
+    /// Which member of the list that this document is.
+    pub(crate) member: Option<usize>,
 }
 
 /// Parses a file's bytes into its documents; without a format (stdin) by what the bytes are.
-pub(crate) fn parse(bytes: &[u8], format: Option<Format>) -> Result<Vec<Document>, String> {
+pub(crate) fn parse(bytes: &[u8], format: Option<Format>, reading: &Reading<'_>) -> Result<Vec<Document>, String> {
     let text = decode(bytes)?;
     let documents = match format {
         Some(Format::Yaml) => parse_yaml(text)?,
         Some(format) => vec![Document {
-            value: format.document(text)?,
+            value: format.document(text, reading)?,
             line: None,
+            origin: Origin::default(),
         }],
         None => parse_json(text).or_else(|_| parse_yaml(text))?,
     };
@@ -56,12 +72,7 @@ pub(crate) fn parse(bytes: &[u8], format: Option<Format>) -> Result<Vec<Document
 }
 
 /// Parses a file to one value: a list, where it holds several documents.
-pub(crate) fn whole(bytes: &[u8], format: Option<Format>) -> Result<Value, String> {
-    whole_at(bytes, format.unwrap_or(Format::Json), Path::new(""))
-}
-
-/// The same for a file that may name others beside it.
-fn whole_at(bytes: &[u8], format: Format, _path: &Path) -> Result<Value, String> {
+pub(crate) fn whole(bytes: &[u8], format: Format, reading: &Reading<'_>) -> Result<Value, String> {
     let text = decode(bytes)?;
     match format {
         Format::Yaml => {
@@ -71,7 +82,7 @@ fn whole_at(bytes: &[u8], format: Format, _path: &Path) -> Result<Value, String>
                 _ => documents.into_iter().map(|document| document.value).collect(),
             })
         }
-        format => format.document(text),
+        format => format.document(text, reading),
     }
 }
 
@@ -87,8 +98,8 @@ pub(crate) fn parse_one(bytes: &[u8], format: Option<Format>) -> Result<Value, S
                 Ok(documents.remove(0).value)
             }
         }
-        Some(format) => format.document(text),
-        None => Format::Json.document(text),
+        Some(format) => format.document(text, &Reading::default()),
+        None => Format::Json.document(text, &Reading::default()),
     }
 }
 
@@ -98,8 +109,12 @@ fn decode(bytes: &[u8]) -> Result<&str, String> {
 }
 
 fn parse_json(text: &str) -> Result<Vec<Document>, String> {
-    let value = Format::Json.document(text)?;
-    Ok(vec![Document { value, line: None }])
+    let value = Format::Json.document(text, &Reading::default())?;
+    Ok(vec![Document {
+        value,
+        line: None,
+        origin: Origin::default(),
+    }])
 }
 
 /// Conftest judges the elements of a top-level array one by one.
@@ -107,22 +122,21 @@ fn split_arrays(documents: Vec<Document>) -> Vec<Document> {
     if documents.len() != 1 {
         return documents;
     }
-    documents
-        .into_iter()
-        .flat_map(|document| match document.value {
-            Value::Array(items) => items
-                .into_iter()
-                .map(|value| Document {
-                    value,
-                    line: document.line,
-                })
-                .collect::<Vec<_>>(),
-            value => vec![Document {
+    let members = |document: Document| match document.value {
+        Value::Array(items) => {
+            let member = |(number, value)| Document {
                 value,
                 line: document.line,
-            }],
-        })
-        .collect()
+                origin: Origin {
+                    member: Some(number),
+                    ..document.origin
+                },
+            };
+            items.into_iter().enumerate().map(member).collect()
+        }
+        value => vec![Document { value, ..document }],
+    };
+    documents.into_iter().flat_map(members).collect()
 }
 
 #[cfg(test)]
@@ -132,14 +146,19 @@ mod tests {
 
     #[test]
     fn json_and_yaml_give_the_same_values() {
-        let from_json = parse(br#"{"a": [1, 2.5, true, null, "x"]}"#, Some(Format::Json)).unwrap();
-        let from_yaml = parse(b"a: [1, 2.5, true, null, x]\n", Some(Format::Yaml)).unwrap();
+        let from_json = parse(
+            br#"{"a": [1, 2.5, true, null, "x"]}"#,
+            Some(Format::Json),
+            &Reading::default(),
+        )
+        .unwrap();
+        let from_yaml = parse(b"a: [1, 2.5, true, null, x]\n", Some(Format::Yaml), &Reading::default()).unwrap();
         assert_eq!(from_json[0].value, from_yaml[0].value);
     }
 
     #[test]
     fn the_elements_of_a_top_level_array_are_documents() {
-        let documents = parse(b"[{\"a\":1},{\"a\":2}]", Some(Format::Json)).unwrap();
+        let documents = parse(b"[{\"a\":1},{\"a\":2}]", Some(Format::Json), &Reading::default()).unwrap();
         assert_eq!(
             documents.iter().map(|d| d.value.clone()).collect::<Vec<_>>(),
             [json!({"a": 1}), json!({"a": 2})]
@@ -149,12 +168,12 @@ mod tests {
     #[test]
     fn bytes_that_are_not_text_are_an_error_and_json_nesting_is_bounded() {
         assert!(
-            parse(b"\xff\xfe", Some(Format::Yaml))
+            parse(b"\xff\xfe", Some(Format::Yaml), &Reading::default())
                 .unwrap_err()
                 .contains("not UTF-8")
         );
         assert!(
-            parse("[".repeat(10_000).as_bytes(), Some(Format::Json))
+            parse("[".repeat(10_000).as_bytes(), Some(Format::Json), &Reading::default())
                 .unwrap_err()
                 .contains("recursion limit")
         );

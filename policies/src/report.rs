@@ -9,6 +9,7 @@ use std::path::Path;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::input::Origin;
 use crate::metadata::{Rule, Severity};
 use crate::output::fingerprint;
 
@@ -68,6 +69,9 @@ pub struct Finding {
     /// The built-in error that OPA's lenient evaluation suppressed on the way to this verdict.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub suppressed: Option<String>,
+    /// Which part of the file was judged; the path begins there.
+    #[serde(skip)]
+    pub(crate) origin: Origin,
 }
 
 impl Finding {
@@ -87,6 +91,7 @@ impl Finding {
             baseline: None,
             waiver: None,
             suppressed: None,
+            origin: Origin::default(),
         }
     }
 
@@ -106,6 +111,7 @@ impl Finding {
             baseline: None,
             waiver: None,
             suppressed: None,
+            origin: Origin::default(),
         }
     }
 }

@@ -79,6 +79,9 @@ pub(crate) struct Check {
     /// Leave out paths in folders that match this regular expression
     #[arg(long, value_name = "REGEX")]
     ignore: Option<String>,
+    /// Folders of .proto files, by which .textproto files are read
+    #[arg(long, value_name = "DIR", value_delimiter = ',')]
+    proto_file_dirs: Vec<PathBuf>,
     /// Who answers for what does not hold, and until when
     #[arg(long, value_name = "FILE")]
     waivers: Option<PathBuf>,
@@ -167,6 +170,7 @@ pub(crate) fn run(context: &Context, args: Check) -> Result<Exit, CommandError> 
     options.parser = args.parser;
     options.combine = args.combine;
     options.ignore = args.ignore;
+    options.protos = args.proto_file_dirs;
     options.waivers = args.waivers;
     if args.paths.iter().any(|path| path.as_os_str() == "-") {
         let failed = |error| CommandError::new(Kind::CouldNotRun, error).context("read standard input");

@@ -144,6 +144,7 @@ fn test(
     let (parser, ignore) = (settings.text("parser"), settings.text("ignore"));
     let (name, update) = (settings.text("stdin-filename"), settings.list("update"));
     let protos = settings.list("proto-file-dirs");
+    let sandbox = Sandbox::new();
     let inputs = Inputs {
         paths,
         parser: &parser,
@@ -153,6 +154,7 @@ fn test(
         combine: settings.is_on("combine"),
         update: &update,
         protos: &protos,
+        sandbox: Some(&sandbox),
     };
     let namespaces = settings.list("namespace");
     let selected = match settings.is_on("all-namespaces") {
@@ -230,6 +232,7 @@ fn parse(settings: &Settings<'_>, typed: &Typed) -> Result<Ended, String> {
     }
     let stdin = stdin(paths)?;
     let (parser, protos) = (settings.text("parser"), settings.list("proto-file-dirs"));
+    let sandbox = Sandbox::new();
     let inputs = Inputs {
         paths,
         parser: &parser,
@@ -239,6 +242,7 @@ fn parse(settings: &Settings<'_>, typed: &Typed) -> Result<Ended, String> {
         combine: settings.is_on("combine"),
         update: &[],
         protos: &protos,
+        sandbox: Some(&sandbox),
     };
     let text = conftest::parse(&inputs).map_err(|error| error.to_string())?;
     Ok(Ended::said(text + "\n"))

@@ -6,7 +6,7 @@ use regorus::Value;
 
 use super::call::{Call, Outcome};
 use super::{Failure, Family};
-use crate::input::{self, Format};
+use crate::input::{self, Format, Reading};
 use crate::rego::PARTING;
 
 pub(super) const FAMILY: Family = &[
@@ -17,7 +17,7 @@ pub(super) const FAMILY: Family = &[
 
 fn parse_config(call: &mut Call<'_>) -> Outcome {
     let format = Format::named(call.string(0)?)?;
-    let value = input::whole(call.string(1)?.as_bytes(), Some(format))?;
+    let value = input::whole(call.string(1)?.as_bytes(), format, &Reading::default())?;
     Ok(Value::from(value))
 }
 
@@ -27,7 +27,12 @@ fn file(call: &mut Call<'_>) -> Outcome {
     }
     let (folder, path) = call.string(0)?.split_once(PARTING).ok_or("the path holds no folder")?;
     let path = beside(folder, path);
-    Ok(Value::from(input::configuration(&path, None, &[])?))
+    Ok(Value::from(input::configuration(
+        &path,
+        None,
+        &[],
+        &Reading::default(),
+    )?))
 }
 
 fn files(call: &mut Call<'_>) -> Outcome {
@@ -39,7 +44,7 @@ fn files(call: &mut Call<'_>) -> Outcome {
     let mut configurations = Vec::new();
     for path in paths {
         let path = beside(folder, path);
-        let value = input::configuration(&path, None, &[])?;
+        let value = input::configuration(&path, None, &[], &Reading::default())?;
         configurations.push((path, value));
     }
     Ok(Value::from(input::combined(configurations)))

@@ -2,6 +2,7 @@
 //!
 //! Invariant: a file that cannot be read or parsed is a finding in its place; nothing that was named outright is left out.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use globset::GlobBuilder;
@@ -10,12 +11,15 @@ use serde_json::{Value, json};
 
 use super::unknown::Unknown;
 use super::{CheckOptions, Run};
-use crate::input::{self, Document, Format, Input};
+use crate::input::{self, Document, Format, Input, Origin, Proto, Reading, Step, Wanted};
 use crate::report::{Finding, Verdict};
 use crate::sources::PolicyError;
 
 /// Findings whose place is looked up; a report of more is not read line by line.
 const LOCATED: usize = 10_000;
+
+/// What all files together are called.
+const COMBINED: &str = "Combined";
 
 /// One document with the name of its file.
 pub(super) struct Named {
@@ -41,9 +45,13 @@ impl Named {
     }
 }
 
-/// All documents as Conftest combines them: a list of `{path, contents}`.
-pub(super) fn combined(mut documents: Vec<Named>) -> Named {
+/// All documents as Conftest combines them, a list of `{path, contents}`; and which file and part of it each of them is.
+pub(super) fn combined(mut documents: Vec<Named>) -> (Named, Vec<(String, Origin)>) {
     documents.sort_by(|a, b| a.file.cmp(&b.file));
+    let parts = documents
+        .iter()
+        .map(|named| (named.file.clone(), named.document.origin));
+    let parts = parts.collect();
     let unknown = documents.iter_mut().enumerate().filter_map(|(index, named)| {
         let tree = named.unknown.take()?.under("contents");
         Some((index.to_string(), tree))
@@ -53,38 +61,47 @@ pub(super) fn combined(mut documents: Vec<Named>) -> Named {
         .into_iter()
         .map(|named| json!({"path": named.file, "contents": named.document.value}))
         .collect();
-    Named {
-        file: "Combined".to_owned(),
+    let all = Named {
+        file: COMBINED.to_owned(),
         number: None,
         document: Document {
             value: Value::Array(list),
             line: None,
+            origin: Origin::default(),
         },
         unknown,
-    }
+    };
+    (all, parts)
 }
 
 /// What is taken, and as what.
 pub(super) struct Selection {
     parser: Option<Format>,
     ignore: Option<Regex>,
+    protos: Vec<Proto>,
 }
 
 impl Selection {
     /// # Errors
-    /// A parser that does not exist, a pattern that is no regular expression.
+    /// A parser that does not exist, a pattern that is no regular expression, definitions that cannot be read.
     pub(super) fn new(options: &CheckOptions) -> Result<Self, PolicyError> {
         let parser = options.parser.as_deref().map(Format::named).transpose();
         let parser = parser.map_err(|why| PolicyError::refused("--parser", None, why))?;
         let ignore = options.ignore.as_deref().map(Regex::new).transpose();
         let ignore = ignore.map_err(|error| PolicyError::refused("--ignore", None, error.to_string()))?;
-        Ok(Self { parser, ignore })
+        let protos = input::protos(&options.protos);
+        let protos = protos.map_err(|why| PolicyError::refused("--proto-file-dirs", None, why))?;
+        Ok(Self { parser, ignore, protos })
     }
 }
 
 impl Run<'_> {
     pub(super) fn documents(&mut self, paths: &[PathBuf], selection: &Selection) -> Vec<Named> {
         let mut documents = Vec::new();
+        let reading = Reading {
+            sandbox: self.options.sandbox.as_ref(),
+            protos: &selection.protos,
+        };
         for path in paths.iter().filter(|path| !path.as_os_str().is_empty()) {
             let inputs = self.inputs(path, selection);
             if inputs.is_empty() {
@@ -94,7 +111,7 @@ impl Run<'_> {
             }
             for input in inputs {
                 let format = selection.parser.or(input.format);
-                match input.bytes.and_then(|bytes| input::parse(&bytes, format)) {
+                match input.bytes.and_then(|bytes| input::parse(&bytes, format, &reading)) {
                     Ok(parsed) => {
                         let several = parsed.len() > 1;
                         documents.extend((1..).zip(parsed).map(|(number, document)| Named {
@@ -147,61 +164,52 @@ impl Run<'_> {
         input::input_files(root, &outside)
     }
 
-    /// Finds lines and columns for what is not all right and names a path.
-    pub(super) fn locate(&mut self) {
+    /// Finds lines and columns for what is not all right and names a path; each file is read once.
+    pub(super) fn locate(&mut self, selection: &Selection) {
+        let mut by_file: BTreeMap<String, Vec<(usize, Wanted)>> = BTreeMap::new();
         let wanting = self
             .findings
-            .iter_mut()
-            .filter(|finding| {
-                finding.path.is_some() && finding.line.is_none() || finding.path.is_some() && finding.column.is_none()
-            })
-            .filter(|finding| !matches!(finding.verdict, Verdict::Pass | Verdict::NotApplicable))
-            .take(LOCATED);
-        let mut last: Option<(String, Option<(String, Format)>)> = None;
-        for finding in wanting {
-            let (Some(file), Some(path)) = (&finding.file, &finding.path) else {
+            .iter()
+            .enumerate()
+            .filter(|(_, finding)| finding.line.is_none() || finding.column.is_none())
+            .filter(|(_, finding)| !matches!(finding.verdict, Verdict::Pass | Verdict::NotApplicable));
+        for (number, finding) in wanting.take(LOCATED) {
+            let (Some(file), Some(path)) = (&finding.file, finding.path.as_deref().and_then(input::pointer)) else {
                 continue;
             };
-            if last.as_ref().is_none_or(|(name, _)| name != file) {
-                let format = Format::of(file).unwrap_or(Format::Yaml);
-                let text = if file == "-" {
-                    String::from_utf8(self.options.stdin.clone()).ok()
-                } else {
-                    input::read(Path::new(file))
-                        .ok()
-                        .and_then(|bytes| String::from_utf8(bytes).ok())
-                };
-                last = Some((file.clone(), text.map(|text| (text, format))));
-            }
-            let Some((_, Some((text, format)))) = &last else {
+            let (file, origin, path) = match path.split_first() {
+                // In `{path, contents}` of all files together.
+                Some((Step::Index(index), rest)) if file == COMBINED && !self.parts.is_empty() => {
+                    let Some((file, origin)) = self.parts.get(*index) else {
+                        continue;
+                    };
+                    (file, *origin, rest.get(1..).unwrap_or_default().to_vec())
+                }
+                _ => (file, finding.origin, path),
+            };
+            let wanted = Wanted {
+                document: origin.document,
+                path: origin.member.map(Step::Index).into_iter().chain(path).collect(),
+            };
+            by_file.entry(file.clone()).or_default().push((number, wanted));
+        }
+        for (file, wanting) in by_file {
+            let bytes = match file.as_str() {
+                "-" => Some(self.options.stdin.clone()),
+                file => input::read(Path::new(file)).ok(),
+            };
+            let Some(text) = bytes.and_then(|bytes| String::from_utf8(bytes).ok()) else {
                 continue;
             };
-            let number = document_at(text, *format, finding.line);
-            if let Some((line, column)) =
-                input::pointer(path).and_then(|steps| input::locate(text, *format, number, &steps))
-            {
-                finding.line = Some(line);
-                finding.column = Some(column);
+            let format = selection.parser.or_else(|| Format::of(&file)).unwrap_or(Format::Yaml);
+            let (numbers, wanted): (Vec<usize>, Vec<Wanted>) = wanting.into_iter().unzip();
+            for (number, place) in numbers.into_iter().zip(input::locate(&text, format, &wanted)) {
+                let finding = &mut self.findings[number];
+                finding.file = Some(file.clone());
+                if let Some((line, column)) = place {
+                    (finding.line, finding.column) = (Some(line), Some(column));
+                }
             }
         }
     }
-}
-
-/// The number of the YAML document that begins at this line or holds it.
-fn document_at(text: &str, format: Format, line: Option<u32>) -> usize {
-    if format != Format::Yaml {
-        return 0;
-    }
-    let line = usize::try_from(line.unwrap_or(1)).unwrap_or(1);
-    let mut seen_content = false;
-    let mut number = 0;
-    for current in text.lines().take(line) {
-        if current == "---" || current.starts_with("--- ") {
-            number += usize::from(seen_content);
-            seen_content = false;
-        } else if !current.trim().is_empty() && !current.starts_with('#') && !current.starts_with('%') {
-            seen_content = true;
-        }
-    }
-    number
 }

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use regex::Regex;
 use serde_json::Value;
 
 use super::{Failed, Inputs};
-use crate::input::{self, plain};
+use crate::input::{self, Reading, plain};
 
 /// The most files beneath one folder.
 const MAX_FILES: usize = 100_000;
@@ -128,9 +128,15 @@ pub(super) fn settings(path: &str) -> Result<Value, Failed> {
 pub(super) fn configurations(paths: &[String], inputs: &Inputs<'_>) -> Result<Vec<(String, Value)>, Failed> {
     let mut configurations: Vec<(String, Value)> = Vec::with_capacity(paths.len());
     let mut seen = BTreeSet::new();
+    let folders: Vec<PathBuf> = inputs.protos.iter().map(PathBuf::from).collect();
+    let protos = input::protos(&folders).map_err(|why| Failed(format!("find proto files: {why}")))?;
+    let reading = Reading {
+        sandbox: inputs.sandbox,
+        protos: &protos,
+    };
     for path in paths.iter().filter(|path| seen.insert(path.as_str())) {
         let parser = Some(inputs.parser).filter(|parser| !parser.is_empty());
-        let value = input::configuration(path, parser, inputs.stdin).map_err(Failed)?;
+        let value = input::configuration(path, parser, inputs.stdin, &reading).map_err(Failed)?;
         configurations.push((path.clone(), value));
     }
     Ok(configurations)

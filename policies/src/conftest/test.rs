@@ -9,6 +9,7 @@ use crate::builtins::HALT;
 use crate::check::reference;
 use crate::engine::{Engine, Evaluation, Session, on_deep_stack};
 use crate::input;
+use crate::sandbox::Sandbox;
 
 /// What is judged.
 #[derive(Debug, Clone, Copy)]
@@ -29,6 +30,8 @@ pub struct Inputs<'a> {
     pub update: &'a [String],
     /// Folders of Protocol Buffer definitions.
     pub protos: &'a [String],
+    /// Where formats that compute are read; none is this process.
+    pub sandbox: Option<&'a Sandbox>,
 }
 
 /// Which namespaces judge.

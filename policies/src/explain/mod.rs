@@ -16,7 +16,7 @@ pub use list::{Listed, list};
 use crate::builtins::World;
 use crate::check::reference;
 use crate::engine::{Engine, Module, Session, on_deep_stack};
-use crate::input;
+use crate::input::{self, Reading};
 use crate::profile;
 use crate::rego::{self, Front, Options, Steps};
 use crate::sandbox::Sandbox;
@@ -160,7 +160,7 @@ pub fn explain(name: &str, options: &ExplainOptions) -> Result<Explained, Policy
             None => None,
         };
         let documents = match &options.input {
-            Some(path) => documents(&engine, &listed, &names, path)?,
+            Some(path) => documents(&engine, &listed, &names, path, options.sandbox.as_ref())?,
             None => Vec::new(),
         };
         Ok(Explained {
@@ -230,12 +230,22 @@ fn shown(part: &[rego::Step]) -> String {
     text
 }
 
-fn documents(engine: &Engine, listed: &Listed, names: &[String], path: &Path) -> Result<Vec<Document>, PolicyError> {
+fn documents(
+    engine: &Engine,
+    listed: &Listed,
+    names: &[String],
+    path: &Path,
+    sandbox: Option<&Sandbox>,
+) -> Result<Vec<Document>, PolicyError> {
     let mut documents = Vec::new();
+    let reading = Reading {
+        sandbox,
+        ..Reading::default()
+    };
     for file in input::input_files(path, &|_| false) {
         let refused = |why: String| PolicyError::refused(&file.name, None, why);
         let bytes = file.bytes.as_ref().map_err(|why| refused(why.clone()))?;
-        for document in input::parse(bytes, file.format).map_err(refused)? {
+        for document in input::parse(bytes, file.format, &reading).map_err(refused)? {
             let mut session = engine.session(Some(&document.value));
             let mut bodies = Vec::new();
             for steps in engine.steps() {

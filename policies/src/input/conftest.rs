@@ -3,10 +3,9 @@
 //! Formats that Conftest does not have (`postgresql.conf`, `pg_hba.conf`, …) are not told by names here, and the first file that cannot
 //! be read or parsed is an error with the words that Conftest has for it.
 
-use std::path::Path;
-
 use serde_json::{Value, json};
 
+use super::Reading;
 use super::format::{Format, Named};
 
 /// Whether a file in a folder is a configuration by its name.
@@ -18,7 +17,12 @@ pub(crate) fn is_supported(path: &str) -> bool {
 ///
 /// # Errors
 /// A format that is not known, or has no parser here; a file that cannot be read or parsed.
-pub(crate) fn configuration(path: &str, parser: Option<&str>, stdin: &[u8]) -> Result<Value, String> {
+pub(crate) fn configuration(
+    path: &str,
+    parser: Option<&str>,
+    stdin: &[u8],
+    reading: &Reading<'_>,
+) -> Result<Value, String> {
     let named = match parser {
         Some(name) => Format::named_by_conftest(name),
         None => Format::of_conftest(path),
@@ -43,7 +47,7 @@ pub(crate) fn configuration(path: &str, parser: Option<&str>, stdin: &[u8]) -> R
             .map_err(|error| unread(format!("open file: open {}: {}", absolute.display(), plain(&error))))?;
         &read
     };
-    super::whole_at(bytes, format, Path::new(path)).map_err(|why| format!("parser unmarshal: {why}, path: {path}"))
+    super::whole(bytes, format, reading).map_err(|why| format!("parser unmarshal: {why}, path: {path}"))
 }
 
 /// All configurations as one: a list of `{path, contents}` by path, the documents of a file each for itself.
@@ -105,7 +109,7 @@ mod tests {
 
     #[test]
     fn a_file_that_cannot_be_read_says_what_conftest_says() {
-        let error = configuration("nowhere/x.yaml", None, b"").unwrap_err();
+        let error = configuration("nowhere/x.yaml", None, b"", &Reading::default()).unwrap_err();
         assert!(
             error.starts_with("get configuration content: open file: open /"),
             "{error}"
@@ -115,18 +119,18 @@ mod tests {
             "{error}"
         );
         assert_eq!(
-            configuration("x.txt", None, b"").unwrap_err(),
+            configuration("x.txt", None, b"", &Reading::default()).unwrap_err(),
             "new parser: new: unknown parser: txt, path: x.txt"
         );
         assert_eq!(
-            configuration("-", Some("yamll"), b"").unwrap_err(),
+            configuration("-", Some("yamll"), b"", &Reading::default()).unwrap_err(),
             "new parser: unknown parser: yamll, path: -"
         );
     }
 
     #[test]
     fn the_documents_of_a_file_are_combined_each_for_itself() {
-        let two = configuration("-", None, b"a: 1\n---\na: 2\n").unwrap();
+        let two = configuration("-", None, b"a: 1\n---\na: 2\n", &Reading::default()).unwrap();
         assert_eq!(
             combined(vec![("z".to_owned(), two), ("b".to_owned(), json!({}))]),
             json!([{"path": "b", "contents": {}}, {"path": "z", "contents": {"a": 1}}, {"path": "z", "contents": {"a": 2}}])

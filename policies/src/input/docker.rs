@@ -6,6 +6,8 @@
 
 use serde_json::{Value, json};
 
+use super::places::Met;
+
 /// What an instruction's arguments look like.
 #[derive(Clone, Copy, PartialEq)]
 enum Arguments {
@@ -43,9 +45,14 @@ fn arguments_of(name: &str) -> Option<Arguments> {
 
 /// Parses a Dockerfile.
 pub(super) fn parse(text: &str) -> Result<Value, String> {
+    read(text, &mut |_, _| {})
+}
+
+/// The same, telling on which line each command stands.
+pub(super) fn read(text: &str, met: &mut Met<'_>) -> Result<Value, String> {
     let mut lines = Lines::new(text);
     let mut commands = Vec::new();
-    let mut comments: Vec<String> = Vec::new();
+    let mut comments: Vec<(usize, String)> = Vec::new();
     let mut stages = 0usize;
     while let Some((number, line)) = lines.instruction(&mut comments)? {
         let at = |reason: &str| format!("line {number}: {reason}");
@@ -58,7 +65,8 @@ pub(super) fn parse(text: &str) -> Result<Value, String> {
             return Err(at("no build stage in current context"));
         }
         let stage = stages.saturating_sub(1);
-        for comment in comments.drain(..) {
+        for (line, comment) in comments.drain(..) {
+            met(&["0", &commands.len().to_string()], line);
             commands.push(json!({"Cmd": "comment", "SubCmd": "", "JSON": false, "Flags": null, "Value": [comment], "Stage": stage}));
         }
         let parsed = command(kind, rest, 0).map_err(|reason| at(&reason))?;
@@ -69,6 +77,7 @@ pub(super) fn parse(text: &str) -> Result<Value, String> {
             )));
         }
         lines.skip_heredocs(&line, &lower)?;
+        met(&["0", &commands.len().to_string()], number);
         commands.push(json!({
             "Cmd": lower,
             "SubCmd": parsed.sub,
@@ -263,14 +272,14 @@ impl<'a> Lines<'a> {
     }
 
     /// The next instruction and the line on which it begins; comments on the way are gathered.
-    fn instruction(&mut self, comments: &mut Vec<String>) -> Result<Option<(usize, String)>, String> {
+    fn instruction(&mut self, comments: &mut Vec<(usize, String)>) -> Result<Option<(usize, String)>, String> {
         let mut began: Option<usize> = None;
         let mut joined = String::new();
         for (index, line) in self.lines.by_ref() {
             let line = if began.is_none() { line.trim_start() } else { line };
             if let Some(comment) = line.trim_start().strip_prefix('#') {
                 if began.is_none() {
-                    comments.push(comment.trim().to_owned());
+                    comments.push((index + 1, comment.trim().to_owned()));
                 }
                 continue;
             }

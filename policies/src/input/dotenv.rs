@@ -3,11 +3,18 @@
 
 use serde_json::{Map, Value};
 
+use super::places::Met;
+
 /// Bytes of all values together: each may double those before it.
 const EXPANDED: usize = 64 << 20;
 
 /// Parses an environment file.
 pub(super) fn parse(text: &str) -> Result<Value, String> {
+    read(text, &mut |_, _| {})
+}
+
+/// The same, telling on which line each variable stands.
+pub(super) fn read(text: &str, met: &mut Met<'_>) -> Result<Value, String> {
     let mut env = Map::new();
     let mut room = EXPANDED.max(text.len() * 2);
     let normalised = text.replace("\r\n", "\n").replace('\r', "\n");
@@ -32,6 +39,7 @@ pub(super) fn parse(text: &str) -> Result<Value, String> {
         let (key, value) =
             assignment(&line, &env, &mut room).map_err(|reason| format!("line {}: {reason}", index + 1))?;
         if let Some(key) = key {
+            met(&[&key], index + 1);
             env.insert(key, Value::String(value));
         }
     }

@@ -4,7 +4,9 @@
 
 use serde_json::Value;
 
-use super::{docker, dotenv, edn, hcl, ignore, ini, jsonc, nginx, properties, settings, spdx, xml};
+use super::{
+    Reading, apart, cyclonedx, docker, dotenv, edn, hcl, ignore, ini, jsonc, nginx, properties, settings, spdx, xml,
+};
 
 /// The formats that are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +21,7 @@ pub(crate) enum Format {
     Ini,
     Json,
     Jsonc,
+    Jsonnet,
     Mariadb,
     Nginx,
     PgHba,
@@ -26,6 +29,7 @@ pub(crate) enum Format {
     Properties,
     Redis,
     Spdx,
+    Textproto,
     Toml,
     Xml,
     Yaml,
@@ -43,6 +47,7 @@ const NAMES: &[(&str, Format)] = &[
     ("ini", Format::Ini),
     ("json", Format::Json),
     ("jsonc", Format::Jsonc),
+    ("jsonnet", Format::Jsonnet),
     ("mariadb", Format::Mariadb),
     ("nginx", Format::Nginx),
     ("pg_hba", Format::PgHba),
@@ -50,6 +55,7 @@ const NAMES: &[(&str, Format)] = &[
     ("properties", Format::Properties),
     ("redis", Format::Redis),
     ("spdx", Format::Spdx),
+    ("textproto", Format::Textproto),
     ("toml", Format::Toml),
     ("xml", Format::Xml),
     ("yaml", Format::Yaml),
@@ -71,7 +77,7 @@ const OWN: &[&str] = &["mariadb", "pg_hba", "postgresql", "redis"];
 const TEXTPROTO: &[&str] = &["textproto", "textpb"];
 
 /// Formats of Conftest for which there is no parser here.
-const WITHOUT: &[&str] = &["cue", "groovy", "hocon", "jsonnet", "textproto", "vcl"];
+const WITHOUT: &[&str] = &["cue", "groovy", "hocon", "vcl"];
 
 impl Format {
     /// The format that a file's name announces.
@@ -97,6 +103,7 @@ impl Format {
             "tfstate" => Some(Self::Json),
             "gitignore" | "dockerignore" => Some(Self::Ignore),
             "cnf" => Some(Self::Mariadb),
+            extension if TEXTPROTO.contains(&extension) => Some(Self::Textproto),
             _ => NAMES
                 .iter()
                 .find(|(name, _)| *name == extension)
@@ -161,7 +168,6 @@ impl Format {
         let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension);
         let format = match extension {
             _ if name == "jenkinsfile" || name.starts_with("jenkinsfile.") => "groovy",
-            _ if TEXTPROTO.contains(&extension) => "textproto",
             _ => WITHOUT.iter().copied().find(|name| *name == extension)?,
         };
         Self::named(format).err()
@@ -173,9 +179,9 @@ impl Format {
     }
 
     /// The one document of a text in a format without several.
-    pub(super) fn document(self, text: &str) -> Result<Value, String> {
+    pub(super) fn document(self, text: &str, reading: &Reading<'_>) -> Result<Value, String> {
         match self {
-            Self::CycloneDx => cyclonedx(text),
+            Self::CycloneDx => cyclonedx::parse(text),
             Self::Dockerfile => docker::parse(text),
             Self::Dotenv => dotenv::parse(text),
             Self::Edn => edn::parse(text),
@@ -185,12 +191,13 @@ impl Format {
             Self::Ini => ini::parse(text),
             Self::Json | Self::Yaml => json(text),
             Self::Jsonc => json(&jsonc::plain(text)?),
-            Self::Mariadb => settings::mariadb(text),
+            Self::Jsonnet | Self::Textproto => apart::document(self, text, reading),
+            Self::Mariadb => settings::mariadb(text, &mut |_, _| {}),
             Self::Nginx => nginx::parse(text),
-            Self::PgHba => settings::hba(text),
-            Self::Postgres => settings::postgres(text),
+            Self::PgHba => settings::hba(text, &mut |_, _| {}),
+            Self::Postgres => settings::postgres(text, &mut |_, _| {}),
             Self::Properties => properties::parse(text),
-            Self::Redis => settings::redis(text),
+            Self::Redis => settings::redis(text, &mut |_, _| {}),
             Self::Spdx => spdx::parse(text),
             Self::Toml => toml(text),
             Self::Xml => xml::parse(text),
@@ -200,17 +207,6 @@ impl Format {
 
 fn json(text: &str) -> Result<Value, String> {
     serde_json::from_str(text).map_err(|error| error.to_string())
-}
-
-fn cyclonedx(text: &str) -> Result<Value, String> {
-    if text.trim_start().starts_with('<') {
-        return Err("CycloneDX is read in its JSON form only; convert the file first".to_owned());
-    }
-    let value = json(text)?;
-    match value.get("bomFormat").and_then(Value::as_str) {
-        Some("CycloneDX") => Ok(value),
-        _ => Err("no CycloneDX document: its bomFormat is not CycloneDX".to_owned()),
-    }
 }
 
 /// TOML; a date becomes text, as in the encoding that Conftest uses.
@@ -275,13 +271,23 @@ mod tests {
     fn toml_and_json_with_comments_are_values() {
         assert_eq!(
             Format::Toml
-                .document("a = 1\nb = [1.5, true]\nc = 2026-01-02\n[d]\ne = \"x\"\n")
+                .document(
+                    "a = 1\nb = [1.5, true]\nc = 2026-01-02\n[d]\ne = \"x\"\n",
+                    &Reading::default()
+                )
                 .unwrap(),
             json!({"a": 1, "b": [1.5, true], "c": "2026-01-02", "d": {"e": "x"}})
         );
-        assert!(Format::Toml.document("a = 1\nb =\n").unwrap_err().starts_with("line 2"));
+        assert!(
+            Format::Toml
+                .document("a = 1\nb =\n", &Reading::default())
+                .unwrap_err()
+                .starts_with("line 2")
+        );
         assert_eq!(
-            Format::Jsonc.document("{/* c */\"a\": [1,],}").unwrap(),
+            Format::Jsonc
+                .document("{/* c */\"a\": [1,],}", &Reading::default())
+                .unwrap(),
             json!({"a": [1]})
         );
     }

@@ -5,8 +5,15 @@
 
 use serde_json::{Map, Number, Value};
 
+use super::places::Met;
+
 /// Parses an INI file.
 pub(super) fn parse(text: &str) -> Result<Value, String> {
+    read(text, &mut |_, _| {})
+}
+
+/// The same, telling on which line each section and key stands.
+pub(super) fn read(text: &str, met: &mut Met<'_>) -> Result<Value, String> {
     let mut sections = Map::new();
     let mut section = String::new();
     let mut lines = text.lines().enumerate();
@@ -23,6 +30,7 @@ pub(super) fn parse(text: &str) -> Result<Value, String> {
             if section.is_empty() {
                 return Err(format!("line {}: a section without a name", index + 1));
             }
+            met(&[&section], index + 1);
             sections
                 .entry(section.clone())
                 .or_insert_with(|| Value::Object(Map::new()));
@@ -33,6 +41,7 @@ pub(super) fn parse(text: &str) -> Result<Value, String> {
         if section.is_empty() || section == "DEFAULT" {
             continue;
         }
+        met(&[&section, &key], index + 1);
         if let Some(Value::Object(keys)) = sections.get_mut(&section) {
             keys.insert(key, typed(value));
         }

@@ -2,16 +2,23 @@
 
 use serde_json::{Value, json};
 
+use super::places::Met;
+
 /// Nesting that is followed.
 const DEPTH: usize = 64;
 
 /// Parses an nginx configuration; `include` is not followed.
 pub(super) fn parse(text: &str) -> Result<Value, String> {
+    read(text, &mut |_, _| {})
+}
+
+/// The same, telling on which line each directive stands.
+pub(super) fn read(text: &str, met: &mut Met<'_>) -> Result<Value, String> {
     let mut reader = Reader {
         chars: text.chars().peekable(),
         line: 1,
     };
-    let directives = reader.directives(0)?;
+    let directives = reader.directives(&["directives"], met)?;
     Ok(json!({"directives": directives}))
 }
 
@@ -29,7 +36,9 @@ enum Token {
 }
 
 impl Reader<'_> {
-    fn directives(&mut self, depth: usize) -> Result<Vec<Value>, String> {
+    /// The directives that stand at this path.
+    fn directives(&mut self, path: &[&str], met: &mut Met<'_>) -> Result<Vec<Value>, String> {
+        let depth = path.len() / 3;
         if depth > DEPTH {
             return Err(format!("line {}: more than {DEPTH} blocks in each other", self.line));
         }
@@ -43,6 +52,9 @@ impl Reader<'_> {
                 Token::Semicolon => continue,
                 Token::Open | Token::Close => return Err(format!("line {}: a bracket without a directive", self.line)),
             };
+            let number = directives.len().to_string();
+            let within = [path, &[&number]].concat();
+            met(&within, self.line);
             let mut directive = json!({"name": name});
             let mut parameters = Vec::new();
             loop {
@@ -53,7 +65,8 @@ impl Reader<'_> {
                         return Err(format!("line {}: Lua blocks are not read", self.line));
                     }
                     Token::Open => {
-                        directive["block"] = json!({"directives": self.directives(depth + 1)?});
+                        let inner = [within.as_slice(), &["block", "directives"]].concat();
+                        directive["block"] = json!({"directives": self.directives(&inner, met)?});
                         break;
                     }
                     Token::Close | Token::End => {

@@ -7,15 +7,24 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value};
 
+use super::places::Met;
+
 /// Parses a properties file.
 pub(super) fn parse(text: &str) -> Result<Value, String> {
+    read(text, &mut |_, _| {})
+}
+
+/// The same, telling on which line each key stands.
+pub(super) fn read(text: &str, met: &mut Met<'_>) -> Result<Value, String> {
     let mut keys: HashMap<String, String> = HashMap::new();
     let mut order = Vec::new();
     let mut reader = Reader {
         chars: text.chars().peekable(),
         line: 1,
+        begun: 1,
     };
     while let Some(key) = reader.key()? {
+        met(&[&key], reader.begun);
         let value = reader.value()?;
         if keys.insert(key.clone(), value).is_none() {
             order.push(key);
@@ -89,6 +98,8 @@ impl<'a> Expander<'a> {
 struct Reader<'a> {
     chars: std::iter::Peekable<std::str::Chars<'a>>,
     line: usize,
+    /// The line of the last key.
+    begun: usize,
 }
 
 impl Reader<'_> {
@@ -113,6 +124,7 @@ impl Reader<'_> {
                 Some(_) => break,
             }
         }
+        self.begun = self.line;
         let mut key = String::new();
         while let Some(c) = self.chars.peek().copied() {
             match c {

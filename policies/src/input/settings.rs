@@ -6,8 +6,10 @@
 
 use serde_json::{Map, Value, json};
 
+use super::places::Met;
+
 /// `postgresql.conf`: `name = value`, quotes and units kept out of the way. Source: the server's `guc-file.l`.
-pub(super) fn postgres(text: &str) -> Result<Value, String> {
+pub(super) fn postgres(text: &str, met: &mut Met<'_>) -> Result<Value, String> {
     let mut settings = Map::new();
     let mut includes = Vec::new();
     for (index, line) in text.lines().enumerate() {
@@ -39,8 +41,10 @@ pub(super) fn postgres(text: &str) -> Result<Value, String> {
             bare.to_owned()
         };
         if name.starts_with("include") {
+            met(&["includes", &includes.len().to_string()], index + 1);
             includes.push(json!({"kind": name, "file": value}));
         } else {
+            met(&["settings", &name], index + 1);
             settings.insert(name, Value::String(value));
         }
     }
@@ -66,14 +70,14 @@ fn quoted_value(text: &str) -> Option<(String, &str)> {
 }
 
 /// `pg_hba.conf`: one record per line. Source: PostgreSQL's manual, "The pg_hba.conf File".
-pub(super) fn hba(text: &str) -> Result<Value, String> {
+pub(super) fn hba(text: &str, met: &mut Met<'_>) -> Result<Value, String> {
     let mut rules = Vec::new();
-    let joined = text.replace("\\\n", "  ");
-    for (index, line) in joined.lines().enumerate() {
-        let mut fields = fields(line)
+    for (index, line) in joined(text) {
+        let mut fields = fields(&line)
             .map_err(|reason| format!("line {}: {reason}", index + 1))?
             .into_iter();
         let Some(kind) = fields.next() else { continue };
+        met(&["rules", &rules.len().to_string()], index + 1);
         let refuse = |what: &str| format!("line {}: a rule without {what}: {}", index + 1, line.trim());
         if kind.starts_with("include") {
             rules.push(json!({"line": index + 1, "type": kind, "file": fields.next()}));
@@ -113,6 +117,22 @@ pub(super) fn hba(text: &str) -> Result<Value, String> {
     Ok(json!({"rules": rules}))
 }
 
+/// The lines with the number of each (zero-based), one that a backslash ends together with those behind it.
+fn joined(text: &str) -> Vec<(usize, String)> {
+    let mut joined: Vec<(usize, String)> = Vec::new();
+    let mut goes_on = false;
+    for (index, line) in text.lines().enumerate() {
+        let continued = line.strip_suffix('\\');
+        let part = continued.map_or_else(|| line.to_owned(), |line| format!("{line}  "));
+        match joined.last_mut().filter(|_| goes_on) {
+            Some((_, before)) => before.push_str(&part),
+            None => joined.push((index, part)),
+        }
+        goes_on = continued.is_some();
+    }
+    joined
+}
+
 /// Words and quoted words of a line, up to a comment.
 fn fields(line: &str) -> Result<Vec<String>, String> {
     let mut fields = Vec::new();
@@ -137,7 +157,7 @@ fn fields(line: &str) -> Result<Vec<String>, String> {
 }
 
 /// `redis.conf`: each directive's arguments, once per line on which it stands. Source: Redis' `sdssplitargs`.
-pub(super) fn redis(text: &str) -> Result<Value, String> {
+pub(super) fn redis(text: &str, met: &mut Met<'_>) -> Result<Value, String> {
     let mut directives: Map<String, Value> = Map::new();
     for (index, line) in text.lines().enumerate() {
         let line = line.trim();
@@ -149,7 +169,8 @@ pub(super) fn redis(text: &str) -> Result<Value, String> {
             continue;
         }
         let name = words.remove(0).to_lowercase();
-        if let Value::Array(list) = directives.entry(name).or_insert_with(|| json!([])) {
+        if let Value::Array(list) = directives.entry(name.clone()).or_insert_with(|| json!([])) {
+            met(&[&name, &list.len().to_string()], index + 1);
             list.push(json!(words));
         }
     }
@@ -191,7 +212,7 @@ fn redis_words(line: &str) -> Option<Vec<String>> {
 }
 
 /// MariaDB's option files: groups of options, `-` and `_` in a name being the same, an option without a value being `true`.
-pub(super) fn mariadb(text: &str) -> Result<Value, String> {
+pub(super) fn mariadb(text: &str, met: &mut Met<'_>) -> Result<Value, String> {
     let mut groups: Map<String, Value> = Map::new();
     let mut includes = Vec::new();
     let mut group: Option<String> = None;
@@ -201,6 +222,7 @@ pub(super) fn mariadb(text: &str) -> Result<Value, String> {
             continue;
         }
         if let Some(include) = line.strip_prefix('!') {
+            met(&["includes", &includes.len().to_string()], index + 1);
             let (kind, file) = include.split_once(char::is_whitespace).unwrap_or((include, ""));
             includes.push(json!({"kind": kind, "file": file.trim()}));
             continue;
@@ -210,6 +232,7 @@ pub(super) fn mariadb(text: &str) -> Result<Value, String> {
                 .find(']')
                 .ok_or_else(|| format!("line {}: unclosed group: {line}", index + 1))?;
             group = Some(rest[..end].trim().to_owned());
+            met(&["groups", rest[..end].trim()], index + 1);
             groups.entry(rest[..end].trim().to_owned()).or_insert_with(|| json!({}));
             continue;
         }
@@ -221,6 +244,7 @@ pub(super) fn mariadb(text: &str) -> Result<Value, String> {
             Some((name, value)) => (name, Value::String(mariadb_value(value))),
         };
         let name = name.split('#').next().unwrap_or_default().trim().replace('-', "_");
+        met(&["groups", group, &name], index + 1);
         if let Some(Value::Object(options)) = groups.get_mut(group) {
             options.insert(name, value);
         }
@@ -247,8 +271,7 @@ mod tests {
     #[test]
     fn postgres_settings_are_read_as_the_server_reads_them() {
         let parsed = postgres(
-            "# c\nWAL_Level = replica # why\narchive_command 'cp %p ''x'' # no'\nport=5433\nport = 5434\ninclude_if_exists 'a.conf'\nmy.own = on\n",
-        )
+            "# c\nWAL_Level = replica # why\narchive_command 'cp %p ''x'' # no'\nport=5433\nport = 5434\ninclude_if_exists 'a.conf'\nmy.own = on\n", &mut |_, _| {})
         .unwrap();
         assert_eq!(
             parsed,
@@ -257,13 +280,13 @@ mod tests {
                 "includes": [{"kind": "include_if_exists", "file": "a.conf"}],
             })
         );
-        assert!(postgres("a = 'x\n").unwrap_err().starts_with("line 1"));
-        assert!(postgres("fsync\n").is_err());
+        assert!(postgres("a = 'x\n", &mut |_, _| {}).unwrap_err().starts_with("line 1"));
+        assert!(postgres("fsync\n", &mut |_, _| {}).is_err());
     }
 
     #[test]
     fn hba_records_have_their_fields_by_name() {
-        let parsed = hba("# c\nlocal all all peer map=x\nhost a,\"b c\" +admins 10.0.0.0 255.0.0.0 scram-sha-256\nhostssl all all ::/0 cert clientcert=verify-full\n").unwrap();
+        let parsed = hba("# c\nlocal all \\\n all peer map=x\nhost a,\"b c\" +admins 10.0.0.0 255.0.0.0 scram-sha-256\nhostssl all all ::/0 cert clientcert=verify-full\n", &mut |_, _| {}).unwrap();
         let rules = parsed["rules"].as_array().unwrap();
         assert_eq!(
             rules[0],
@@ -273,19 +296,30 @@ mod tests {
             (&rules[1]["netmask"], &rules[1]["databases"]),
             (&json!("255.0.0.0"), &json!(["a", "b c"]))
         );
-        assert_eq!(rules[2]["options"], json!({"clientcert": "verify-full"}));
-        assert!(hba("host all all\n").unwrap_err().contains("an address"));
+        assert_eq!(
+            (&rules[2]["options"], &rules[2]["line"]),
+            (&json!({"clientcert": "verify-full"}), &json!(5))
+        );
+        assert!(
+            hba("host all all\n", &mut |_, _| {})
+                .unwrap_err()
+                .contains("an address")
+        );
     }
 
     #[test]
     fn redis_and_mariadb_keep_what_is_repeated_and_what_has_no_value() {
         assert_eq!(
-            redis("save 900 1\nsave \"300 10\"\nrequirepass 'a b'\n").unwrap(),
+            redis("save 900 1\nsave \"300 10\"\nrequirepass 'a b'\n", &mut |_, _| {}).unwrap(),
             json!({"save": [["900", "1"], ["300 10"]], "requirepass": [["a b"]]})
         );
-        assert!(redis("a \"b\n").is_err());
+        assert!(redis("a \"b\n", &mut |_, _| {}).is_err());
         assert_eq!(
-            mariadb("[mysqld]\nskip-name-resolve\nlog-bin = mysql # c\n!includedir /etc/x\n").unwrap(),
+            mariadb(
+                "[mysqld]\nskip-name-resolve\nlog-bin = mysql # c\n!includedir /etc/x\n",
+                &mut |_, _| {}
+            )
+            .unwrap(),
             json!({"groups": {"mysqld": {"skip_name_resolve": true, "log_bin": "mysql"}}, "includes": [{"kind": "includedir", "file": "/etc/x"}]})
         );
     }

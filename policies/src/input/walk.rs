@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use super::{Format, MAX_FILE};
+use super::{Format, MAX_FILE, Proto};
 
 /// The most files that one run looks at.
 const MAX_FILES: usize = 100_000;
@@ -52,6 +52,29 @@ pub(crate) fn rego_files(path: &Path) -> io::Result<Vec<PathBuf>> {
 /// The JSON and YAML files behind a path.
 pub(crate) fn data_files(path: &Path) -> io::Result<Vec<PathBuf>> {
     files(path, &|name| Format::of(name).is_some_and(Format::is_data))
+}
+
+/// The definitions of Protocol Buffers in these folders.
+///
+/// # Errors
+/// A folder or file that cannot be read.
+pub(crate) fn protos(folders: &[PathBuf]) -> Result<Vec<Proto>, String> {
+    let mut protos = Vec::new();
+    for folder in folders {
+        let failed = |path: &Path, error: io::Error| format!("{}: {error}", path.display());
+        let found = files(folder, &|name| name.ends_with(".proto")).map_err(|error| failed(folder, error))?;
+        for file in found {
+            let bytes = read(&file).map_err(|error| failed(&file, error))?;
+            let text = String::from_utf8(bytes).map_err(|_| format!("{}: not UTF-8", file.display()))?;
+            let name = file.strip_prefix(folder).unwrap_or(&file);
+            protos.push(Proto {
+                name: name.display().to_string(),
+                path: file.display().to_string(),
+                text,
+            });
+        }
+    }
+    Ok(protos)
 }
 
 fn files(path: &Path, wanted: &dyn Fn(&str) -> bool) -> io::Result<Vec<PathBuf>> {

@@ -1,6 +1,8 @@
 //! XML, as goxml2json and Conftest give it: elements become objects, attributes keys behind a `-`, text beside children `#content`,
 //! repeated elements lists; namespaces' prefixes are left away. No entity but XML's own five is known, so nothing expands.
 
+use std::collections::HashMap;
+
 use quick_xml::Reader;
 use quick_xml::events::{BytesStart, Event};
 use serde_json::{Map, Value};
@@ -8,34 +10,76 @@ use serde_json::{Map, Value};
 /// Nesting that is followed.
 const DEPTH: usize = 512;
 
-#[derive(Default)]
-struct Node {
-    label: String,
-    text: String,
-    children: Vec<(String, Value)>,
+/// An element with what stands in it; names without their prefix.
+#[derive(Debug, Default)]
+pub(super) struct Element {
+    pub(super) name: String,
+    pub(super) attributes: Vec<(String, String)>,
+    /// All text that stands in it directly.
+    pub(super) text: String,
+    /// Where in that text its last child ended.
+    after: usize,
+    /// The line on which it begins.
+    pub(super) line: usize,
+    pub(super) children: Vec<Element>,
+}
+
+impl Element {
+    /// The children of this name.
+    pub(super) fn all(&self, name: &str) -> impl DoubleEndedIterator<Item = &Element> {
+        self.children.iter().filter(move |child| child.name == name)
+    }
+
+    /// The value of the attribute of this name.
+    pub(super) fn attribute(&self, name: &str) -> Option<&str> {
+        let mut found = self.attributes.iter().filter(|(known, _)| known == name);
+        found.next_back().map(|(_, value)| value.as_str())
+    }
 }
 
 /// Parses an XML document.
 pub(super) fn parse(text: &str) -> Result<Value, String> {
+    match value(tree(text)?) {
+        value @ Value::Object(_) => Ok(value),
+        _ => Err("holds no element".to_owned()),
+    }
+}
+
+/// The one element of a document.
+pub(super) fn document(text: &str) -> Result<Element, String> {
+    let mut children = tree(text)?.children;
+    match children.len() {
+        1 => Ok(children.remove(0)),
+        0 => Err("holds no element".to_owned()),
+        count => Err(format!("holds {count} elements, not one")),
+    }
+}
+
+/// What stands in the text, in an element without a name.
+pub(super) fn tree(text: &str) -> Result<Element, String> {
     let mut reader = Reader::from_str(text);
-    let mut open = vec![Node::default()];
+    let mut open = vec![Element::default()];
+    let (mut line, mut counted) = (1, 0);
     loop {
-        let at = reader.buffer_position();
-        let place = |reason: String| format!("line {}: {reason}", line_of(text, at));
+        let at = usize::try_from(reader.buffer_position()).unwrap_or(usize::MAX);
+        line += breaks(text, counted, at);
+        counted = at;
+        let place = |reason: String| format!("line {line}: {reason}");
         match reader.read_event().map_err(|error| place(error.to_string()))? {
             Event::Start(start) => {
                 if open.len() > DEPTH {
                     return Err(place(format!("more than {DEPTH} elements in each other")));
                 }
-                open.push(begun(&start).map_err(place)?);
+                let element = begun(&start).map_err(place)?;
+                open.push(Element { line, ..element });
             }
             Event::Empty(start) => {
-                let node = begun(&start).map_err(place)?;
-                close(node, &mut open);
+                let element = begun(&start).map_err(place)?;
+                close(Element { line, ..element }, &mut open);
             }
             Event::End(_) => {
-                if let Some(node) = open.pop() {
-                    close(node, &mut open);
+                if let Some(element) = open.pop() {
+                    close(element, &mut open);
                 }
             }
             Event::Text(found) => add_text(&mut open, &found),
@@ -51,9 +95,7 @@ pub(super) fn parse(text: &str) -> Result<Value, String> {
                     ("apos", _) => "'".to_owned(),
                     _ => return Err(place(format!("no such entity: {name}"))),
                 };
-                if let Some(node) = open.last_mut() {
-                    node.text.push_str(&character);
-                }
+                add_text(&mut open, &character);
             }
             Event::Eof => break,
             Event::Comment(_) | Event::Decl(_) | Event::PI(_) | Event::DocType(_) => {}
@@ -62,63 +104,63 @@ pub(super) fn parse(text: &str) -> Result<Value, String> {
     if open.len() > 1 {
         return Err(format!(
             "the element {} is not closed",
-            open.last().map_or("", |node| &node.label)
+            open.last().map_or("", |element| &element.name)
         ));
     }
-    match open.pop().map(value) {
-        Some(value @ Value::Object(_)) => Ok(value),
-        _ => Err("holds no element".to_owned()),
-    }
+    open.pop().ok_or_else(|| "holds no element".to_owned())
 }
 
-fn begun(start: &BytesStart<'_>) -> Result<Node, String> {
-    let mut node = Node {
-        label: start.local_name().as_ref().to_owned(),
-        ..Node::default()
+fn begun(start: &BytesStart<'_>) -> Result<Element, String> {
+    let mut element = Element {
+        name: start.local_name().as_ref().to_owned(),
+        ..Element::default()
     };
     for attribute in start.attributes() {
         let attribute = attribute.map_err(|error| error.to_string())?;
         let name = attribute.key.local_name().as_ref().to_owned();
         let value = quick_xml::escape::unescape(&attribute.value).map_err(|error| error.to_string())?;
-        node.children
-            .push((format!("-{name}"), Value::String(value.into_owned())));
+        element.attributes.push((name, value.into_owned()));
     }
-    Ok(node)
+    Ok(element)
 }
 
-/// Each run of text replaces the one before, as in the reader that Conftest uses; runs split by an entity are one.
-fn add_text(open: &mut [Node], text: &str) {
-    if let Some(node) = open.last_mut() {
-        node.text.push_str(text);
+fn add_text(open: &mut [Element], text: &str) {
+    if let Some(element) = open.last_mut() {
+        element.text.push_str(text);
     }
 }
 
-fn close(node: Node, open: &mut [Node]) {
-    let label = node.label.clone();
-    let value = value(node);
+fn close(element: Element, open: &mut [Element]) {
     if let Some(parent) = open.last_mut() {
-        parent.text.clear();
-        parent.children.push((label, value));
+        parent.after = parent.text.len();
+        parent.children.push(element);
     }
 }
 
-fn value(node: Node) -> Value {
-    let text = node.text.trim().to_owned();
-    if node.children.is_empty() {
-        return Value::String(text);
-    }
-    let mut object = Map::new();
-    if !text.is_empty() {
-        object.insert("#content".to_owned(), Value::String(text));
-    }
+/// An element as goxml2json has it: of its text only what stands behind the last child counts.
+fn value(element: Element) -> Value {
+    let text = element.text.get(element.after..).unwrap_or_default().trim().to_owned();
+    let attributes = element.attributes.into_iter();
+    let attributes = attributes.map(|(name, text)| (format!("-{name}"), Value::String(text)));
+    let children = element
+        .children
+        .into_iter()
+        .map(|child| (child.name.clone(), value(child)));
     let mut repeated: Vec<(String, Vec<Value>)> = Vec::new();
-    let mut places = std::collections::HashMap::new();
-    for (label, value) in node.children {
+    let mut places = HashMap::new();
+    for (label, value) in attributes.chain(children) {
         let place = *places.entry(label.clone()).or_insert_with(|| {
             repeated.push((label, Vec::new()));
             repeated.len() - 1
         });
         repeated[place].1.push(value);
+    }
+    if repeated.is_empty() {
+        return Value::String(text);
+    }
+    let mut object = Map::new();
+    if !text.is_empty() {
+        object.insert("#content".to_owned(), Value::String(text));
     }
     for (label, mut values) in repeated {
         let value = if values.len() == 1 {
@@ -131,9 +173,10 @@ fn value(node: Node) -> Value {
     Value::Object(object)
 }
 
-fn line_of(text: &str, at: u64) -> usize {
-    let at = usize::try_from(at).unwrap_or(usize::MAX).min(text.len());
-    1 + text.as_bytes()[..at].iter().filter(|byte| **byte == b'\n').count()
+/// The ends of lines between two places.
+fn breaks(text: &str, from: usize, to: usize) -> usize {
+    let between = text.as_bytes().get(from..to.min(text.len())).unwrap_or_default();
+    between.iter().filter(|byte| **byte == b'\n').count()
 }
 
 #[cfg(test)]

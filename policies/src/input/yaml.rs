@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use saphyr_parser::{Event, Parser, ScalarStyle, Span, Tag};
 use serde_json::{Map, Number, Value};
 
-use super::Document;
+use super::{Document, Origin};
 
 const MAX_DEPTH: usize = 128;
 const MAX_COPIED_NODES: usize = 1_000_000;
@@ -35,6 +35,7 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Document>, String> {
         documents.push(Document {
             value: Value::Null,
             line: Some(1),
+            origin: Origin::default(),
         });
     }
     Ok(documents)
@@ -89,6 +90,8 @@ impl Size {
 #[derive(Default)]
 struct Loader {
     documents: Vec<Document>,
+    /// How many documents have ended.
+    ended: usize,
     open: Vec<Open>,
     anchors: HashMap<usize, Node>,
     copied_nodes: usize,
@@ -110,7 +113,12 @@ impl Loader {
                 self.documents.push(Document {
                     value,
                     line: (self.line > 0).then_some(self.line),
+                    origin: Origin {
+                        document: self.ended,
+                        member: None,
+                    },
                 });
+                self.ended += 1;
             }
             Event::Scalar(text, style, anchor, tag) => {
                 self.mark(span);

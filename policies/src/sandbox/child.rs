@@ -12,6 +12,7 @@ use time::OffsetDateTime;
 use super::{tag, wire};
 use crate::builtins::World;
 use crate::engine::{Engine, STACK, Session, Text, on_deep_stack};
+use crate::input::Question;
 use crate::sources::PolicyError;
 
 /// What the program itself and its standard library need beside the policies.
@@ -71,10 +72,19 @@ fn compute_for(time: Duration) {
 
 /// Answers until the questions end.
 pub(super) fn answer(questions: &mut impl Read, answers: &mut impl Write, time: Duration) -> io::Result<()> {
-    let Some((tag::BEGIN, payload)) = wire::receive(questions, u32::MAX)? else {
-        return Err(io::ErrorKind::InvalidData.into());
-    };
+    let asked = wire::receive(questions, u32::MAX)?;
     compute_for(time);
+    let payload = match asked {
+        Some((tag::BEGIN, payload)) => payload,
+        Some((tag::READ, payload)) => {
+            let question = wire::decode::<Question>(&payload);
+            return match question.and_then(|question| question.answer()) {
+                Ok(value) => wire::send(answers, tag::VALUE, &encoded(&value)),
+                Err(why) => wire::send(answers, tag::FAILED, why.as_bytes()),
+            };
+        }
+        _ => return Err(io::ErrorKind::InvalidData.into()),
+    };
     let mut engine = match begin(&payload, time) {
         Ok(engine) => engine,
         Err(error) => {

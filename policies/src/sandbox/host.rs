@@ -192,6 +192,18 @@ impl Drop for Remote {
     }
 }
 
+/// Has a child read a file.
+///
+/// # Errors
+/// Why it cannot be read, or what ended the child.
+pub(crate) fn read(sandbox: &Sandbox, question: &Value) -> Result<Value, String> {
+    let mut process = Process::spawn(sandbox)?;
+    match process.ask(tag::READ, &encoded(question))? {
+        (tag::VALUE, answer) => wire::decode(&answer).map_err(|why| strange(&why)),
+        (_, why) => Err(String::from_utf8_lossy(&why).into_owned()),
+    }
+}
+
 /// All of `data` in the form in which it is told.
 pub(crate) fn encoded(data: &Value) -> Arc<Vec<u8>> {
     let mut bytes = Vec::new();
@@ -262,7 +274,7 @@ impl Process {
         );
         // An evaluation happens twice where it leaned on a suppressed error.
         let patience = match tag {
-            tag::EVALUATE => 2 * self.sandbox.time + Duration::from_secs(1),
+            tag::EVALUATE | tag::READ => 2 * self.sandbox.time + Duration::from_secs(1),
             _ => GRACE + self.sandbox.time,
         };
         match (sent, self.answers.recv_timeout(patience)) {

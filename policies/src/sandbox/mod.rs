@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use child::serve;
-pub(crate) use host::{Begin, Pool, Remote, encoded};
+pub(crate) use host::{Begin, Pool, Remote, encoded, read};
 
 /// The first argument by which the program knows that it is the child.
 pub const COMMAND: &str = "evaluate-policies";
@@ -55,6 +55,8 @@ impl Default for Sandbox {
 mod tag {
     /// Clock, world, texts and data. Answered once, by [`DONE`] or [`REFUSED`].
     pub(super) const BEGIN: u8 = b'B';
+    /// A file of a format that computes, in place of [`BEGIN`]. Answered by [`VALUE`] or [`FAILED`], and over.
+    pub(super) const READ: u8 = b'F';
     /// The next input.
     pub(super) const INPUT: u8 = b'I';
     /// The next input is undefined.

@@ -159,12 +159,12 @@ fn inputs_are_chosen_by_pattern_ignored_by_expression_and_combined_into_one() {
     options.ignore = None;
     options.parser = Some("yaml".to_owned());
     assert_eq!(files(&options, "k8s/notes.txt").len(), 1);
-    options.parser = Some("jsonnet".to_owned());
+    options.parser = Some("hocon".to_owned());
     assert!(
         check(&[bench.path("k8s")], &options)
             .unwrap_err()
             .to_string()
-            .contains("jsonnet")
+            .contains("hocon")
     );
 
     bench.write(

@@ -34,6 +34,7 @@ pub(super) fn report(revision: &str, paths: &[PathBuf], options: &CheckOptions) 
     let absolute = |path: &PathBuf| std::path::absolute(path).map_err(|error| failed("find the current folder", error));
     options.policies = options.policies.iter().map(absolute).collect::<Result<_, _>>()?;
     options.data = options.data.iter().map(absolute).collect::<Result<_, _>>()?;
+    options.protos = options.protos.iter().map(absolute).collect::<Result<_, _>>()?;
     options.waivers = options.waivers.as_ref().map(absolute).transpose()?;
     let there: Vec<PathBuf> = paths
         .iter()
