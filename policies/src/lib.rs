@@ -7,6 +7,7 @@
 //! collects (`docs/format/facts.md`) by a profile compiled into the binary.
 
 mod builtins;
+mod catalogue;
 mod check;
 pub mod conftest;
 mod coverage;
@@ -26,6 +27,10 @@ mod sources;
 mod unit_tests;
 mod waivers;
 
+pub use catalogue::{
+    ControlView, FrameworkView, RuleView, Standing, Unlisted, catalogue_source, framework_report, framework_rules,
+    frameworks,
+};
 pub use check::{CheckOptions, Namespaces, check};
 pub use coverage::{Coverage, FileCoverage, Lines, RuleCoverage};
 pub use explain::{Document, ExplainOptions, Explained, Holding, Listed, Looked, Outcome, Stage, explain, list};

@@ -7,10 +7,8 @@ use std::fmt;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::catalogue;
 use crate::rego::{Annotations, Block};
-
-/// The frameworks whose control ids a rule may carry, by the key used in METADATA.
-pub(crate) const FRAMEWORKS: [&str; 4] = ["nist-800-53", "iso-27001", "soc2", "eu-dora"];
 
 /// How bad it is when a rule does not hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -141,14 +139,8 @@ fn control_ids(controls: &Value) -> Vec<String> {
     match controls {
         Value::Object(frameworks) => {
             let mut ids = Vec::new();
-            let rank = |name: &str| {
-                FRAMEWORKS
-                    .iter()
-                    .position(|known| *known == name)
-                    .unwrap_or(FRAMEWORKS.len())
-            };
             let mut frameworks: Vec<_> = frameworks.iter().collect();
-            frameworks.sort_by_key(|(name, _)| rank(name));
+            frameworks.sort_by_key(|(name, _)| catalogue::place(name));
             for (framework, listed) in frameworks {
                 let listed = listed
                     .as_array()

@@ -60,6 +60,14 @@ pub enum PolicyError {
         /// The names that exist.
         known: String,
     },
+    /// A framework that there is no catalogue of.
+    #[error("no framework named {name}: there are {known}")]
+    UnknownFramework {
+        /// The name that was asked for.
+        name: String,
+        /// The names that exist.
+        known: String,
+    },
     /// A pattern of tests to run that is none.
     #[error("read the pattern {pattern}: {why}")]
     Pattern {

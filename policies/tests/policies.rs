@@ -9,6 +9,8 @@
 
 #[path = "policies/cases.rs"]
 mod cases;
+#[path = "policies/catalogues.rs"]
+mod catalogues;
 #[path = "policies/conftest.rs"]
 mod conftest;
 #[path = "policies/explain.rs"]

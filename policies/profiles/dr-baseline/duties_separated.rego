@@ -8,7 +8,7 @@
 #   controls:
 #     nist-800-53: ["AU-10", "AC-5"]
 #     iso-27001: ["A.5.3", "A.5.28"]
-#     soc2: ["CC6.1", "CC4.1"]
+#     soc2: ["CC6.1", "CC6.3"]
 #     eu-dora: ["9(4)(c)"]
 #   remedy: |
 #     `muster init` makes a key for each role; `muster keys list` shows them.

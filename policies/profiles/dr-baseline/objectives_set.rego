@@ -8,7 +8,7 @@
 #   controls:
 #     nist-800-53: ["CP-2", "CP-6(2)"]
 #     iso-27001: ["A.5.30"]
-#     soc2: ["A1.2"]
+#     soc2: ["A1.2", "CC9.1"]
 #     eu-dora: ["12(6)"]
 #   remedy: |
 #     Set `objectives = { rpo = "…", rto = "…" }` for the store, agreed with whoever needs it back.

@@ -7,7 +7,7 @@
 #   severity: high
 #   controls:
 #     nist-800-53: ["CP-9", "SI-4"]
-#     iso-27001: ["A.8.13", "A.8.15"]
+#     iso-27001: ["A.8.13", "A.8.16"]
 #     soc2: ["A1.2", "CC7.2"]
 #     eu-dora: ["12(1)(a)"]
 #   remedy: |

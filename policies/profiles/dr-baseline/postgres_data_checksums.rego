@@ -9,7 +9,7 @@
 #     nist-800-53: ["SI-7(1)", "CM-6"]
 #     iso-27001: ["A.8.9"]
 #     soc2: ["PI1.5", "CC7.1"]
-#     eu-dora: ["12(7)"]
+#     eu-dora: ["9(3)(b)", "12(7)"]
 #   remedy: |
 #     Stop the server and run `pg_checksums --enable`, or build the next cluster with `initdb --data-checksums`.
 package muster.dr_baseline.postgres_data_checksums

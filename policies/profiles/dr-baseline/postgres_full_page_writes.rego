@@ -10,7 +10,7 @@
 #     nist-800-53: ["SI-7", "CM-6"]
 #     iso-27001: ["A.8.9", "A.8.13"]
 #     soc2: ["A1.2", "CC7.1"]
-#     eu-dora: ["12(7)"]
+#     eu-dora: ["9(3)(b)"]
 #   remedy: |
 #     `ALTER SYSTEM SET full_page_writes = on; SELECT pg_reload_conf();` and take a new backup.
 package muster.dr_baseline.postgres_full_page_writes

@@ -7,8 +7,9 @@
 #   severity: medium
 #   controls:
 #     nist-800-53: ["SI-4", "CM-6"]
-#     iso-27001: ["A.8.9"]
+#     iso-27001: ["A.8.6", "A.8.9"]
 #     soc2: ["A1.1", "CC7.2"]
+#     eu-dora: ["7(c)"]
 #   remedy: |
 #     `SELECT pg_drop_replication_slot('…')` when its consumer is gone, or bring the consumer back.
 package muster.dr_baseline.postgres_slots_active

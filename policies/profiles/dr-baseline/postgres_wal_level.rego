@@ -9,7 +9,7 @@
 #     nist-800-53: ["CP-9", "CP-10(2)"]
 #     iso-27001: ["A.8.13"]
 #     soc2: ["A1.2"]
-#     eu-dora: ["12(1)(a)"]
+#     eu-dora: ["12(2)"]
 #   remedy: |
 #     `ALTER SYSTEM SET wal_level = replica;` and restart the server.
 package muster.dr_baseline.postgres_wal_level

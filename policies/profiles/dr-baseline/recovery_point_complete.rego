@@ -9,7 +9,7 @@
 #     nist-800-53: ["CP-9", "CP-9(1)"]
 #     iso-27001: ["A.8.13"]
 #     soc2: ["A1.2", "A1.3"]
-#     eu-dora: ["12(2)"]
+#     eu-dora: ["12(1)(a)", "12(2)"]
 #   remedy: |
 #     Read the list of `muster backup`, let muster read those files, or exclude them on purpose; then back up
 #     again.

@@ -10,7 +10,7 @@
 #     nist-800-53: ["CP-4", "CP-4(3)", "CP-9(2)"]
 #     iso-27001: ["A.8.13", "A.5.30"]
 #     soc2: ["A1.3"]
-#     eu-dora: ["11(6)(a)", "12(2)"]
+#     eu-dora: ["11(6)(a)", "12(2)", "24(6)"]
 #   remedy: |
 #     Run `muster rehearse STORE` and schedule it; after a FAIL, find out why before anything else.
 package muster.dr_baseline.rehearsed_recently

@@ -9,7 +9,7 @@
 #     nist-800-53: ["CP-6(1)", "CP-9(3)", "CP-9(5)"]
 #     iso-27001: ["A.8.13", "A.8.14"]
 #     soc2: ["A1.2"]
-#     eu-dora: ["12(3)", "12(6)"]
+#     eu-dora: ["12(3)"]
 #   remedy: |
 #     Use an object store away from this host as `[repository] url`, or add a `[[repository.copy]]` elsewhere.
 package muster.dr_baseline.repository_elsewhere

@@ -10,7 +10,7 @@
 #     nist-800-53: ["AU-9", "CP-9"]
 #     iso-27001: ["A.8.13", "A.5.33"]
 #     soc2: ["A1.2", "CC6.1"]
-#     eu-dora: ["12(3)"]
+#     eu-dora: ["9(3)(c)", "12(3)"]
 #   remedy: |
 #     Use a bucket with object lock and set `object_lock` in `[repository]`.
 package muster.dr_baseline.repository_immutable

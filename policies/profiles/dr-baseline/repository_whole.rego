@@ -10,7 +10,7 @@
 #     nist-800-53: ["CP-9", "AU-9", "SI-7"]
 #     iso-27001: ["A.8.13", "A.5.33"]
 #     soc2: ["A1.2", "CC7.1"]
-#     eu-dora: ["12(7)"]
+#     eu-dora: ["9(3)(c)", "12(2)"]
 #   remedy: |
 #     Run `muster verify --repository`; bring the objects back from a copy, and find out who removed them.
 package muster.dr_baseline.repository_whole

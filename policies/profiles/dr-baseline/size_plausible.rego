@@ -10,7 +10,7 @@
 #     nist-800-53: ["CP-9(1)", "SI-7"]
 #     iso-27001: ["A.8.13"]
 #     soc2: ["A1.3", "CC7.2"]
-#     eu-dora: ["12(2)"]
+#     eu-dora: ["10(1)", "12(2)"]
 #   remedy: |
 #     Compare `muster ls STORE@OLD` with `muster ls STORE`, and `muster hold` the older point until the reason is
 #     known.

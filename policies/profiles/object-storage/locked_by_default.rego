@@ -9,7 +9,7 @@
 #     nist-800-53: ["AU-9", "CP-9"]
 #     iso-27001: ["A.8.13", "A.5.33"]
 #     soc2: ["A1.2", "CC6.1"]
-#     eu-dora: ["12(3)"]
+#     eu-dora: ["9(3)(c)", "12(3)"]
 #   remedy: |
 #     `aws s3api put-object-lock-configuration --bucket NAME --object-lock-configuration \
 #      ObjectLockEnabled=Enabled,Rule={DefaultRetention={Mode=COMPLIANCE,Days=35}}`; some servers only lock buckets that were made with

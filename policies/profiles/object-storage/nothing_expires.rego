@@ -9,8 +9,8 @@
 #   controls:
 #     nist-800-53: ["CP-9", "SI-12"]
 #     iso-27001: ["A.8.13", "A.5.33"]
-#     soc2: ["A1.2", "C1.2"]
-#     eu-dora: ["12(1)"]
+#     soc2: ["A1.2", "PI1.5"]
+#     eu-dora: ["9(3)(d)"]
 #   remedy: |
 #     Take `Expiration` out of the rules named (`aws s3api put-bucket-lifecycle-configuration`); `NoncurrentVersionExpiration` may stay.
 package muster.object_storage.nothing_expires

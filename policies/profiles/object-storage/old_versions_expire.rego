@@ -8,8 +8,8 @@
 #   controls:
 #     nist-800-53: ["SI-12", "CM-6"]
 #     iso-27001: ["A.8.10"]
-#     soc2: ["A1.1"]
-#     eu-dora: ["9(2)"]
+#     soc2: ["A1.1", "C1.2"]
+#     eu-dora: ["7(c)"]
 #   remedy: |
 #     A lifecycle rule with `NoncurrentVersionExpiration` of more days than the object lock holds.
 package muster.object_storage.old_versions_expire

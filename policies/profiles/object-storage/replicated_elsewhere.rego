@@ -10,7 +10,7 @@
 #     nist-800-53: ["CP-6", "CP-9(5)"]
 #     iso-27001: ["A.8.14"]
 #     soc2: ["A1.2"]
-#     eu-dora: ["12(3)", "12(5)"]
+#     eu-dora: ["12(4)"]
 #   remedy: |
 #     `aws s3api put-bucket-replication`, or `muster copy` to another provider.
 package muster.object_storage.replicated_elsewhere

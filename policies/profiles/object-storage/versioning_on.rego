@@ -9,7 +9,7 @@
 #     nist-800-53: ["CP-9", "AU-9"]
 #     iso-27001: ["A.8.13", "A.5.33"]
 #     soc2: ["A1.2", "CC7.5"]
-#     eu-dora: ["12(1)", "12(3)"]
+#     eu-dora: ["9(3)(c)", "12(3)"]
 #   remedy: |
 #     `aws s3api put-bucket-versioning --bucket NAME --versioning-configuration Status=Enabled`
 package muster.object_storage.versioning_on

@@ -7,7 +7,7 @@
 #   id: PG-008
 #   severity: high
 #   controls:
-#     nist-800-53: ["CM-6", "SI-2"]
+#     nist-800-53: ["CM-6", "CP-10"]
 #     iso-27001: ["A.8.9"]
 #     soc2: ["CC7.1", "A1.2"]
 #     eu-dora: ["9(2)"]

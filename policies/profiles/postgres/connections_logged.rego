@@ -9,7 +9,7 @@
 #     nist-800-53: ["AU-2", "AU-12"]
 #     iso-27001: ["A.8.15"]
 #     soc2: ["CC7.2"]
-#     eu-dora: ["10(1)"]
+#     eu-dora: ["10(1)", "10(3)"]
 #   remedy: |
 #     `ALTER SYSTEM SET log_connections = on; ALTER SYSTEM SET log_disconnections = on; SELECT pg_reload_conf();`
 package muster.postgres.connections_logged

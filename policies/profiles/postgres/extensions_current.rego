@@ -10,7 +10,7 @@
 #     nist-800-53: ["SI-2", "CM-6"]
 #     iso-27001: ["A.8.8", "A.8.19"]
 #     soc2: ["CC7.1"]
-#     eu-dora: ["9(2)"]
+#     eu-dora: ["9(4)(f)"]
 #   remedy: |
 #     In each database named: `ALTER EXTENSION name UPDATE;`
 package muster.postgres.extensions_current

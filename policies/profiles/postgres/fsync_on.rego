@@ -9,7 +9,7 @@
 #     nist-800-53: ["SI-7", "CM-6"]
 #     iso-27001: ["A.8.9"]
 #     soc2: ["A1.2", "CC7.1"]
-#     eu-dora: ["12(7)"]
+#     eu-dora: ["9(3)(b)"]
 #   remedy: |
 #     `ALTER SYSTEM SET fsync = on; SELECT pg_reload_conf();` and take a new backup.
 package muster.postgres.fsync_on

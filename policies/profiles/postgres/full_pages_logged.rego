@@ -10,7 +10,7 @@
 #     nist-800-53: ["SI-7", "CP-9"]
 #     iso-27001: ["A.8.9", "A.8.13"]
 #     soc2: ["A1.2"]
-#     eu-dora: ["12(7)"]
+#     eu-dora: ["9(3)(b)"]
 #   remedy: |
 #     `ALTER SYSTEM SET full_page_writes = on; SELECT pg_reload_conf();`
 package muster.postgres.full_pages_logged

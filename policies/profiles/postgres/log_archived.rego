@@ -10,7 +10,7 @@
 #     nist-800-53: ["CP-9", "SI-4"]
 #     iso-27001: ["A.8.13", "A.8.16"]
 #     soc2: ["A1.2", "CC7.2"]
-#     eu-dora: ["12(1)", "12(2)"]
+#     eu-dora: ["12(1)(a)", "12(2)"]
 #   remedy: |
 #     `SELECT * FROM pg_stat_archiver;` and the server's log say why; correct `archive_command`, then `SELECT pg_reload_conf();`
 package muster.postgres.log_archived

@@ -10,7 +10,7 @@
 #     nist-800-53: ["CM-7", "AC-6"]
 #     iso-27001: ["A.8.9", "A.8.19"]
 #     soc2: ["CC6.8"]
-#     eu-dora: ["9(2)"]
+#     eu-dora: ["9(3)(b)"]
 #   remedy: |
 #     In each database named: `DROP LANGUAGE name;` once no function needs it.
 package muster.postgres.no_untrusted_languages

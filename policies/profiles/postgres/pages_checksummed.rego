@@ -9,7 +9,7 @@
 #     nist-800-53: ["SI-7(1)", "CP-9(1)"]
 #     iso-27001: ["A.8.9"]
 #     soc2: ["A1.2", "PI1.5"]
-#     eu-dora: ["12(7)"]
+#     eu-dora: ["9(3)(b)", "12(7)"]
 #   remedy: |
 #     With the server stopped: `pg_checksums --enable -D DATA`.
 package muster.postgres.pages_checksummed

@@ -7,10 +7,10 @@
 #   id: PG-020
 #   severity: high
 #   controls:
-#     nist-800-53: ["SI-4", "CP-9"]
+#     nist-800-53: ["SI-4", "CM-6"]
 #     iso-27001: ["A.8.6", "A.8.16"]
 #     soc2: ["A1.1", "CC7.2"]
-#     eu-dora: ["9(2)"]
+#     eu-dora: ["7(c)"]
 #   remedy: |
 #     `SELECT pg_drop_replication_slot('name');` when its consumer is gone, and a bound for the others:
 #     `ALTER SYSTEM SET max_slot_wal_keep_size = '50GB'; SELECT pg_reload_conf();`

@@ -10,7 +10,7 @@
 #     nist-800-53: ["SI-2", "SA-22"]
 #     iso-27001: ["A.8.8"]
 #     soc2: ["CC7.1"]
-#     eu-dora: ["9(2)", "7(c)"]
+#     eu-dora: ["8(7)", "9(4)(f)"]
 #   remedy: |
 #     Upgrade with pg_upgrade or logical replication, and rehearse a restore on the new version first.
 package muster.postgres.version_supported

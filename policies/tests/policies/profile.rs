@@ -151,7 +151,7 @@ fn sound() -> Value {
     sound_for("dr-baseline")
 }
 
-fn sound_for(profile: &str) -> Value {
+pub(crate) fn sound_for(profile: &str) -> Value {
     let mut facts = json!({"schema": "muster.facts/1", "time": "2026-11-25T01:00:00Z"});
     for rule in rules(profile).unwrap() {
         let name = rule.package.rsplit('.').next().unwrap();
