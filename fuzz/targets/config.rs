@@ -2,9 +2,10 @@
 //!
 //! The first byte selects the format.
 
-use muster_policies::fuzzing::documents;
+use muster_policies::fuzzing::{documents, formats};
 
-const FORMATS: [&str; 19] = [
+/// New ones at the end: stored inputs begin with a number.
+const FORMATS: [&str; 20] = [
     "cyclonedx",
     "dockerfile",
     "dotenv",
@@ -24,13 +25,21 @@ const FORMATS: [&str; 19] = [
     "toml",
     "xml",
     "yaml",
+    "spdx",
 ];
+
+/// Formats that are read by others' parsers in a child process, which this one must not start.
+const APART: [&str; 2] = ["jsonnet", "textproto"];
 
 /// A text in each format, and the same again for formats with more to them.
 const TEXTS: &[(&str, &str)] = &[
     (
         "cyclonedx",
         r#"{"bomFormat": "CycloneDX", "components": [{"name": "a"}]}"#,
+    ),
+    (
+        "cyclonedx",
+        "<bom xmlns=\"x\" version=\"1\"><metadata><tools><tool><name>t</name></tool></tools><licenses><expression>MIT</expression></licenses></metadata><components><component type=\"library\" bom-ref=\"a\"><name>a</name><hashes><hash alg=\"MD5\">0</hash></hashes><evidence><identity><confidence>0.1</confidence></identity></evidence><modified>true</modified></component></components><dependencies><dependency ref=\"a\"><dependency ref=\"b\"/></dependency></dependencies></bom>",
     ),
     (
         "dockerfile",
@@ -78,6 +87,10 @@ const TEXTS: &[(&str, &str)] = &[
     ("properties", "# c\na.b = x\\u00e9\\\n  y ${c}\nc: ${d}z\nd z\n! x\n"),
     ("redis", "# c\nsave 900 1\nrequirepass \"a\\x20b\\n\"\nuser 'x\\'y'\n"),
     (
+        "spdx",
+        "SPDXVersion: SPDX-2.2\nDataLicense: CC0-1.0\nSPDXID: SPDXRef-DOCUMENT\nDocumentName: h\n# c\nCreator: Tool: t\nCreated: 2021-08-26T01:46:00Z\n\nPackageName: p\nSPDXID: SPDXRef-p\nFilesAnalyzed: false\nPackageChecksum: SHA1: 85ed\nExternalRef: PACKAGE-MANAGER purl pkg:cargo/p@1\nPackageLicenseComments: <text>two\nlines</text>\nRelationship: SPDXRef-DOCUMENT DESCRIBES SPDXRef-p\nFileName: ./a\nSPDXID: SPDXRef-a\nFileChecksum: SHA1: 00\nLicenseID: LicenseRef-1\nExtractedText: <text>free</text>\n",
+    ),
+    (
         "toml",
         "a = 1\nb = [1.5, true, nan]\nc = 2026-01-02T03:04:05Z\n[d.\"e f\"]\ng.h = \"\"\"x\n\\u00e9\"\"\"\n[[i]]\nj = {k = 'l'}\n",
     ),
@@ -99,6 +112,10 @@ const TEXTS: &[(&str, &str)] = &[
 
 /// Inputs to begin with.
 pub(crate) fn seeds() -> Vec<Vec<u8>> {
+    for format in formats() {
+        let own = FORMATS.contains(&format) && TEXTS.iter().any(|(known, _)| *known == format);
+        assert!(own || APART.contains(&format), "{format} is not fuzzed");
+    }
     let texts = TEXTS.iter().map(|(format, text)| (*format, (*text).to_owned()));
     let inputs = texts.chain(bombs());
     inputs

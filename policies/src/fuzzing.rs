@@ -14,6 +14,11 @@ use crate::rego::{self, Dialect};
 use crate::report::{Finding, Verdict};
 use crate::waivers::Waivers;
 
+/// The names of all formats that are read.
+pub fn formats() -> Vec<&'static str> {
+    Format::names()
+}
+
 /// The documents of a configuration file; the format is named as `--parser` takes it. Each place in the first of them is looked up
 /// as well, as far as two steps lead.
 ///
@@ -27,8 +32,14 @@ pub fn documents(format: &str, bytes: &[u8]) -> Result<Vec<Value>, String> {
             let steps = steps(&first.value).into_iter().take(4);
             let wanted: Vec<Wanted> = steps
                 .map(|step| Wanted {
-                    document: 0,
-                    path: vec![step, Step::Index(0)],
+                    document: first.origin.document,
+                    path: first
+                        .origin
+                        .member
+                        .map(Step::Index)
+                        .into_iter()
+                        .chain([step, Step::Index(0)])
+                        .collect(),
                 })
                 .collect();
             drop(input::locate(text, format, &wanted));

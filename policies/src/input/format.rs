@@ -124,8 +124,15 @@ impl Format {
                 "there is no parser for {name} here; convert the files to JSON first"
             ));
         }
-        let names: Vec<&str> = NAMES.iter().map(|(name, _)| *name).collect();
-        Err(format!("no such parser: {name}; there are {}", names.join(", ")))
+        Err(format!(
+            "no such parser: {name}; there are {}",
+            Self::names().join(", ")
+        ))
+    }
+
+    /// What there is, by the names that `--parser` takes.
+    pub(crate) fn names() -> Vec<&'static str> {
+        NAMES.iter().map(|(name, _)| *name).collect()
     }
 
     /// The format that `--parser` of Conftest means.
