@@ -34,9 +34,9 @@ use crate::sources::{PolicyError, RegoVersion};
 const MAX_POLICY: usize = 64 << 20;
 const MAX_LINES: usize = 4 << 20;
 const MAX_COLUMNS: u32 = 64 << 20;
-/// How deep brackets nest, and the sum over brackets of two to the power of their depth: what regorus's parser can do
-/// in seconds.
-const MAX_BRACKETS: usize = 20;
+/// How deep brackets nest in what the front end hands over, which takes apart what is nested deeper; and how often
+/// regorus's parser may read a bracket, all in all: what it does in seconds.
+const MAX_BRACKETS: usize = 64;
 const MAX_PARSE_WORK: u64 = 1 << 22;
 /// The time that the evaluation of one rule on one document may take.
 const DEADLINE: Duration = Duration::from_secs(30);

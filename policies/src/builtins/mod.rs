@@ -9,6 +9,7 @@ mod casts;
 mod config;
 mod decoded;
 mod format;
+mod graph;
 mod hashes;
 mod jwt;
 mod keys;
@@ -42,11 +43,12 @@ pub(crate) const HALT: &str = "cannot be called here";
 type Apply = fn(&mut Call<'_>) -> Outcome;
 type Family = &'static [(&'static str, Apply)];
 
-const FAMILIES: [Family; 17] = [
+const FAMILIES: [Family; 18] = [
     casts::FAMILY,
     config::FAMILY,
     decoded::FAMILY,
     format::FAMILY,
+    graph::FAMILY,
     hashes::FAMILY,
     jwt::FAMILY,
     net::FAMILY,

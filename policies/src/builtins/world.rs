@@ -1,9 +1,11 @@
 //! What would have to read the world, and what this binary does not do: such a call loads, may be replaced by `with`, and
-//! halts when it is really made.
+//! halts when it is really made. Chance is no part of the world: it is drawn from the clock of the run.
 
 use serde_json::{Value, json};
+use sha2::Digest;
 
 use super::call::{Call, Outcome};
+use super::hashes::hex;
 use super::{Failure, Family};
 
 /// What of the world policies may see. By default nothing: a verdict can be replayed from its inputs.
@@ -27,7 +29,7 @@ impl Default for World {
 pub(super) const FAMILY: Family = &[
     ("http.send", network),
     ("net.lookup_ip_addr", network),
-    ("uuid.rfc4122", chance),
+    ("uuid.rfc4122", uuid),
     ("rand.intn", rand_intn),
     ("graphql.is_valid", refused),
     ("graphql.parse", refused),
@@ -52,19 +54,33 @@ fn network(_: &mut Call<'_>) -> Outcome {
     ))
 }
 
-fn chance(_: &mut Call<'_>) -> Outcome {
-    Err(Failure::Halt(
-        "a verdict with chance in it cannot be replayed; replace it with `with`".to_owned(),
-    ))
+/// Bytes that only the key and the clock of the run decide: what is drawn by chance elsewhere can be replayed here, and is
+/// the same for the same key throughout a run.
+fn drawn(call: &Call<'_>, key: &str) -> [u8; 32] {
+    let mut digest = sha2::Sha256::new();
+    digest.update(call.clock_ns.to_be_bytes());
+    digest.update(key);
+    digest.finalize().into()
+}
+
+fn uuid(call: &mut Call<'_>) -> Outcome {
+    let mut bytes = drawn(call, &format!("uuid {}", call.string(0)?));
+    // Version 4 of RFC 4122.
+    bytes[6] = bytes[6] & 0x0f | 0x40;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    let text = hex(&bytes[..16]);
+    let parts = [&text[..8], &text[8..12], &text[12..16], &text[16..20], &text[20..]];
+    Ok(parts.join("-").into())
 }
 
 fn rand_intn(call: &mut Call<'_>) -> Outcome {
-    call.string(0)?;
-    match call.int(1)? {
-        // No chance in it.
-        0 => Ok(0.into()),
-        _ => chance(call),
-    }
+    let key = call.string(0)?;
+    let below = call.int(1)?.unsigned_abs();
+    let [a, b, c, d, e, f, g, h, ..] = drawn(call, &format!("intn {key}-{below}"));
+    Ok(match below {
+        0 => 0.into(),
+        _ => (u64::from_be_bytes([a, b, c, d, e, f, g, h]) % below).into(),
+    })
 }
 
 fn refused(_: &mut Call<'_>) -> Outcome {

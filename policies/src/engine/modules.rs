@@ -95,22 +95,48 @@ fn refuse(path: &str, text: &str, fault: &Fault) -> PolicyError {
     PolicyError::refused(path, line, fault.tell(text))
 }
 
+/// A bracket that is open.
+struct Open {
+    /// What stands here now is read twice: the first element of a list, and every statement.
+    twice: bool,
+    statements: bool,
+}
+
 /// The first line on which brackets outside strings and comments are nested deeper than `limit`, or that makes the
-/// parser's work exceed its budget: it reads each bracket twice, once as a comprehension, so that nesting doubles it.
+/// parser's work exceed its budget: the first element of a list is read twice, once as the term of a comprehension, so
+/// that nesting there doubles it.
 pub(super) fn deeper_than(text: &str, limit: usize, budget: u64) -> Option<u32> {
-    let (mut depth, mut line, mut work) = (0usize, 1u32, 0u64);
+    let (mut line, mut work, mut doubled) = (1u32, 0u64, 0u32);
+    let mut open: Vec<Open> = Vec::new();
     let mut chars = text.chars();
     while let Some(c) = chars.next() {
         match c {
             '\n' => line += 1,
             '(' | '[' | '{' => {
-                depth += 1;
-                work = work.saturating_add(1 << depth.min(limit));
-                if depth > limit || work > budget {
+                work = work.saturating_add(1 << doubled.min(40));
+                let twice = c != '(';
+                doubled += u32::from(twice);
+                open.push(Open {
+                    twice,
+                    statements: false,
+                });
+                if open.len() > limit || work > budget {
                     return Some(line);
                 }
             }
-            ')' | ']' | '}' => depth = depth.saturating_sub(1),
+            ')' | ']' | '}' => doubled -= u32::from(open.pop().is_some_and(|closed| closed.twice)),
+            ',' => {
+                if let Some(list) = open.last_mut().filter(|open| open.twice && !open.statements) {
+                    list.twice = false;
+                    doubled -= 1;
+                }
+            }
+            '|' | ';' => {
+                if let Some(body) = open.last_mut() {
+                    doubled += u32::from(!body.twice);
+                    (body.twice, body.statements) = (true, true);
+                }
+            }
             '#' if chars.by_ref().any(|c| c == '\n') => line += 1,
             '"' => skip_string(&mut chars),
             '`' => {
@@ -177,6 +203,14 @@ mod tests {
         assert_eq!(deeper_than("a := \"((((\" # ((((\nb := `((((\n((((`\n", 2, 99), None);
         assert_eq!(deeper_than("a := \"\\\"((((\"\n", 2, 99), None);
         assert_eq!(deeper_than("package a\n\nb := [[[1]]]\n", 2, 99), Some(3));
-        assert_eq!(deeper_than("a := [1]\nb := [[1]]\n", 9, 5), Some(2));
+        assert_eq!(deeper_than("a := [1]\nb := [[1]]\n", 9, 3), Some(2));
+    }
+
+    #[test]
+    fn only_what_is_read_twice_doubles_the_work() {
+        let fits = |text: &str, budget| deeper_than(text, 99, budget).is_none();
+        assert!(fits("a := [1, [2, [3, [4]]]]", 4) && !fits("a := [[[[4]]]]", 14));
+        assert!(fits("a := [[[[4]]]]", 15) && fits("a := f(f(f(f(1))))", 4));
+        assert!(fits("a := [x | x := 1; y := [2, []]]", 1 + 2 + 2) && !fits("a := [x | x := 1; y := [2, []]]", 4));
     }
 }

@@ -119,6 +119,7 @@ pub(crate) fn compile(
         faults.extend(written.err().map(|fault| (place, fault)));
         let mut context = passes::Context {
             symbols: &symbols,
+            place,
             fresh: passes::Fresh::default(),
             strict: options.strict,
             annotations: &annotations[place],

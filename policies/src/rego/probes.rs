@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use super::Source;
 use super::ast::{Body, Dialect, Expr, Kind, Module, Sign, Statement, What};
+use super::passes::original;
 use super::operators::{ENTERED, HELD};
 use super::walk::{Look, look_rule, look_statement};
 
@@ -31,7 +32,7 @@ fn is_test(name: &str) -> bool {
 pub(super) fn mark(place: usize, module: &mut Module, probes: &mut Vec<Probe>) {
     let old = module.dialect == Dialect::V0;
     for rule in &mut module.rules {
-        let name = rule.head.constant().join(".");
+        let name = original(&rule.head.constant().join(".")).to_owned();
         // What stands in square brackets in version 0 must stay what it is.
         if rule.default || rule.span.line == 0 || is_test(&name) || (old && rule.head.key.is_some()) {
             continue;

@@ -88,7 +88,35 @@ fn nesting_and_repetition_are_bounded() {
         format!("package p\nt := input{}\n", ".a".repeat(100_000)),
         format!("package p\nt if {{ {}true\n", "every x in y { ".repeat(10_000)),
     ] {
-        assert!(parsed(&text, Dialect::V1).is_err());
+        assert!(on_deep_stack(|| parsed(&text, Dialect::V1)).unwrap().is_err());
+    }
+}
+
+#[test]
+fn two_hundred_brackets_are_read_in_every_place() {
+    let deep = |open: &str, close: &str| format!("{}1{}", open.repeat(200), close.repeat(200));
+    for term in [
+        deep("[", "]"),
+        deep("{", "}"),
+        deep("{\"a\": ", "}"),
+        deep("[0, ", "]"),
+        format!("{}1{}", "[x | x := ".repeat(12), "]".repeat(12)),
+        deep("abs(", ")"),
+        deep("(2 - ", ")"),
+    ] {
+        let text = format!(
+            "package p\n\nr := {term} if {term} == {term}\n\ns contains {term}\n\nt if {{ {term} == r; every y in [1] {{ not y != [1 | {term}][0] }} }}\n"
+        );
+        let answer = selftest::answer(
+            &selftest::Question {
+                modules: vec![("p.rego".to_owned(), text)],
+                version: RegoVersion::V1,
+                query: "data.p.t".to_owned(),
+                ..selftest::Question::default()
+            },
+            false,
+        );
+        assert_eq!(answer, selftest::Answer::Result(true.into()), "{term:.40}");
     }
 }
 
@@ -230,12 +258,20 @@ fn a_comprehension_may_use_an_outer_variable_above_its_own_of_that_name() {
 }
 
 /// What no case speaks of, with OPA's answer.
-const MORE: [(&str, &str); 3] = [
+const MORE: [(&str, &str); 5] = [
     (
         "t := [v.a | some i, v in walk({\"a\": {\"a\": 1}}); i == 1]",
         "[{\"a\": 1}, 1]",
     ),
     ("t := y if yaml.unmarshal(\"a: 1\", y)", "{\"a\": 1}"),
+    (
+        "t := [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]",
+        "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]",
+    ),
+    (
+        "f(x, _) := y if { is_number(x); some y in [x]; y < 5 }\n\nt := [f(1, 2), f(7, 2), f(null, 3)]\n---\npackage p\n\nf(null, z) := y if { some i; y := [z][i] }\n\nf(x, y) := y if { x > 5 }",
+        "[1, 2, 3]",
+    ),
     ("as.foo := 1\n\nt := [as.foo, data.p.as]", "[1, {\"foo\": 1}]"),
 ];
 
@@ -245,7 +281,11 @@ fn each_pass_left_out_turns_a_case_red() {
     cases.extend(MORE.iter().map(|(module, value)| selftest::Case {
         id: (*module).to_owned(),
         question: selftest::Question {
-            modules: vec![("more.rego".to_owned(), format!("package p\n{module}\n"))],
+            modules: module
+                .split("\n---\npackage p\n")
+                .enumerate()
+                .map(|(place, part)| (format!("more{place}.rego"), format!("package p\n{part}\n")))
+                .collect(),
             version: RegoVersion::V1,
             query: "data.p.t".to_owned(),
             ..selftest::Question::default()
@@ -257,7 +297,9 @@ fn each_pass_left_out_turns_a_case_red() {
         .iter()
         .filter(|case| selftest::agree(&case.opa, &answer(case, None)))
         .collect();
-    assert!(MORE.iter().all(|(id, _)| met.iter().any(|case| case.id == *id)));
+    for (id, _) in MORE {
+        assert!(met.iter().any(|case| case.id == id), "{id}");
+    }
     let needless: Vec<String> = super::all_passes()
         .filter(|pass| {
             met.iter()

@@ -14,7 +14,7 @@ use super::lexer::{Lexeme, Token, lex};
 /// The largest policy file, in bytes.
 pub(crate) const MAX_BYTES: usize = 4 << 20;
 /// How deep brackets, bodies and operators nest.
-const MAX_DEPTH: usize = 160;
+const MAX_DEPTH: usize = 420;
 /// How often a token may be read again because the first reading led nowhere.
 const MAX_READINGS: usize = 32;
 

@@ -17,9 +17,11 @@ mod metadata;
 mod modern;
 mod names;
 mod negation;
+mod nesting;
 mod outputs;
 mod own;
 mod relations;
+mod shared;
 mod values;
 
 use std::fmt;
@@ -35,6 +37,8 @@ pub(crate) use locals::original;
 /// What a pass may ask for beside the module.
 pub(crate) struct Context<'a> {
     pub(crate) symbols: &'a Symbols,
+    /// The place of the module among all.
+    pub(crate) place: usize,
     /// Makes names that are in no policy.
     pub(crate) fresh: Fresh,
     /// OPA's strict mode: what is assigned must be used.
@@ -73,6 +77,7 @@ pub(crate) enum Pass {
     Names,
     Imports,
     Metadata,
+    Shared,
     Heads,
     Arithmetic,
     Outputs,
@@ -82,6 +87,7 @@ pub(crate) enum Pass {
     Own,
     Iterate,
     Floats,
+    Nesting,
     Index,
     Builtins,
     Keywords,
@@ -91,7 +97,8 @@ pub(crate) enum Pass {
 /// All passes in their order. The first of them are resolution, after which the checks look at the tree.
 pub(crate) const RESOLUTION: [Pass; 5] = [Pass::Bodies, Pass::Locals, Pass::Names, Pass::Imports, Pass::Metadata];
 /// The passes behind the checks.
-pub(crate) const REWRITING: [Pass; 13] = [
+pub(crate) const REWRITING: [Pass; 15] = [
+    Pass::Shared,
     Pass::Heads,
     Pass::Relations,
     Pass::Values,
@@ -101,6 +108,7 @@ pub(crate) const REWRITING: [Pass; 13] = [
     Pass::Arithmetic,
     Pass::Iterate,
     Pass::Floats,
+    Pass::Nesting,
     Pass::Index,
     Pass::Builtins,
     Pass::Keywords,
@@ -115,6 +123,7 @@ impl Pass {
             Self::Names => names::run(module, context),
             Self::Imports => imports::run(module),
             Self::Metadata => metadata::run(module, context),
+            Self::Shared => shared::run(module, context),
             Self::Heads => heads::run(module, context),
             Self::Arithmetic => arithmetic::run(module),
             Self::Outputs => outputs::run(module, context),
@@ -124,6 +133,7 @@ impl Pass {
             Self::Own => own::run(module, context),
             Self::Iterate => iterate::run(module),
             Self::Floats => floats::run(module),
+            Self::Nesting => nesting::run(module, context),
             Self::Index => index::run(module),
             Self::Builtins => builtins::run(module, context),
             Self::Keywords => keywords::run(module, context),
