@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    audit, backup, check, completions, conftest, demo, init, keys, ledger, ls, policy, rehearse, restore, schedule,
-    snapshots, status, verify,
+    audit, backup, check, completions, conftest, demo, evidence, init, keys, ledger, ls, policy, rehearse, restore,
+    schedule, snapshots, status, verify,
 };
 
 /// Proves that you can come back.
@@ -109,6 +109,8 @@ pub(crate) enum Command {
     Check(check::Check),
     Audit(audit::Audit),
     Verify(verify::Verify),
+    #[command(subcommand)]
+    Evidence(evidence::Evidence),
     #[command(subcommand)]
     Policy(policy::Policy),
     Conftest(conftest::Conftest),

@@ -6,6 +6,7 @@ pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod conftest;
 pub(crate) mod demo;
+pub(crate) mod evidence;
 pub(crate) mod init;
 pub(crate) mod keys;
 pub(crate) mod ledger;
@@ -74,6 +75,7 @@ fn dispatch(context: &Context, command: Command) -> Result<Exit, CommandError> {
         Command::Check(args) => check::run(context, args),
         Command::Audit(args) => audit::run(context, args),
         Command::Verify(args) => verify::run(context, args),
+        Command::Evidence(args) => evidence::run(context, args),
         Command::Policy(args) => policy::run(context, args),
         Command::Conftest(args) => conftest::run(context, args),
         Command::Ledger(args) => ledger::run(context, args),

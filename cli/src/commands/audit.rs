@@ -1,5 +1,7 @@
 //! `muster audit`: collect, judge, and sign a bundle that an auditor verifies offline.
 
+pub(crate) mod frameworks;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, OpenOptions};
 use std::io::Write;
@@ -8,7 +10,7 @@ use std::path::{Path, PathBuf};
 use muster_archive::ledger::{Log, LogEvent};
 use muster_archive::{Repository, layout};
 use muster_evidence::{Audit as Predicate, Bundle, BundledLog, Tool};
-use muster_policies::Report;
+use muster_policies::{FrameworkView, Report};
 use muster_signing::{Digest, Role};
 use serde_json::{Value, json};
 
@@ -30,9 +32,14 @@ const DEFAULT_PROFILE: &str = "dr-baseline";
     after_help = "The bundle is written whatever the verdicts are. By default it lies in the folder `evidence`
 beside the configuration.
 
+A framework is a view onto the same rules: each of its controls stands as the worst verdict of the
+rules that speak for it, and controls that no rule speaks for are listed. With a framework and
+without a profile, all profiles are judged. -v tells what can be shown for each control.
+
 Examples:
   muster audit
   muster audit --profile postgres --profile object-storage
+  muster audit --framework eu-dora
   muster audit --out q3.tar
   muster verify q3.tar --key root.pub                what an auditor types
   muster audit --json | jq '.results[] | select(.verdict == \"fail\")'"
@@ -41,14 +48,29 @@ pub(crate) struct Audit {
     /// dr-baseline (the default), postgres or object-storage; may be repeated
     #[arg(long, value_name = "NAME")]
     profile: Vec<String>,
+    /// Report by the controls of eu-dora, iso-27001, nist-800-53 or soc2; may be repeated
+    #[arg(long, value_name = "NAME")]
+    framework: Vec<String>,
     /// Where to write the bundle
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 }
 
+/// What an audit looks at, and where it writes.
+#[derive(Debug, Default)]
+pub(crate) struct Wanted {
+    /// Profiles by name. None: the default one, or all of them where frameworks are named.
+    pub(crate) profiles: Vec<String>,
+    /// Frameworks by name.
+    pub(crate) frameworks: Vec<String>,
+    /// The bundle's place, if not the default one.
+    pub(crate) out: Option<PathBuf>,
+}
+
 /// A bundle that was written.
 pub(crate) struct Audited {
     pub(crate) report: Report,
+    pub(crate) frameworks: Vec<FrameworkView>,
     pub(crate) bundle: PathBuf,
     pub(crate) digest: Digest,
 }
@@ -57,15 +79,25 @@ pub(crate) fn run(context: &Context, args: Audit) -> Result<Exit, CommandError> 
     let config = context.config()?;
     config.select(&[])?;
     let repository = context.repository(&config)?;
-    let audited = audit(context, &config, &repository, args.profile, args.out)?;
+    let wanted = Wanted {
+        profiles: args.profile,
+        frameworks: args.framework,
+        out: args.out,
+    };
+    let audited = audit(context, &config, &repository, wanted)?;
     let mut document = json!(audited.report);
     if let Value::Object(fields) = &mut document {
         fields.insert("schema".into(), json!("muster.audit/1"));
+        fields.insert("frameworks".into(), json!(audited.frameworks));
         fields.insert("bundle".into(), json!(audited.bundle));
         fields.insert("bundle_digest".into(), json!(audited.digest.to_string()));
     }
     context.ui.document(&document);
     check::show(&context.ui, &audited.report);
+    if !audited.frameworks.is_empty() {
+        context.ui.say("");
+        frameworks::show(&context.ui, &audited.frameworks);
+    }
     context.ui.say(format!("\nbundle {}", audited.bundle.display()));
     context.ui.say(format!("       {}", audited.digest));
     context.ui.say(format!(
@@ -81,49 +113,54 @@ pub(crate) fn audit(
     context: &Context,
     config: &Config,
     repository: &Repository,
-    profiles: Vec<String>,
-    out: Option<PathBuf>,
+    wanted: Wanted,
 ) -> Result<Audited, CommandError> {
     let auditor = keyfiles::secret(config, Role::Auditor)?;
     repository.check_key(&auditor.public(), Role::Auditor)?;
-    let profiles = if profiles.is_empty() {
-        vec![DEFAULT_PROFILE.to_owned()]
-    } else {
-        profiles
+    let names: Vec<&str> = match (wanted.profiles.is_empty(), wanted.frameworks.is_empty()) {
+        (false, _) => wanted.profiles.iter().map(String::as_str).collect(),
+        (true, false) => muster_policies::profiles(),
+        (true, true) => vec![DEFAULT_PROFILE],
     };
-    let names: Vec<&str> = profiles.iter().map(String::as_str).collect();
-    // An unknown profile is told before anything is collected.
-    let policies = policies(&names)?;
+    let by: Vec<&str> = wanted.frameworks.iter().map(String::as_str).collect();
+    // A name that nobody knows is told before anything is collected.
+    let policies = policies(&names, &by)?;
 
     let started = edge::rfc3339(edge::now());
     let now = edge::now();
     let collected = facts::collect(context, config, repository, now)?;
     let report = muster_policies::evaluate_profile(&names, &collected.facts, now)?;
-    let bundle = bundle(
-        repository,
-        collected,
-        &report,
-        &profiles,
-        policies,
+    let frameworks = muster_policies::framework_report(&by, &names, &report)?;
+    let judged = Judged {
+        profiles: &names,
+        report: &report,
+        frameworks: &frameworks,
         started,
-        edge::rfc3339(now),
-    )?;
+        evaluated_at: edge::rfc3339(now),
+    };
+    let bundle = bundle(repository, collected, judged, policies)?;
     let bytes = bundle.seal(&auditor)?;
     let digest = Digest::of(&bytes);
-    let path = out.map_or_else(|| default_path(config, now), Ok)?;
+    let path = wanted.out.map_or_else(|| default_path(config, now), Ok)?;
     let path = std::path::absolute(&path).unwrap_or(path);
     write(&path, &bytes)
         .map_err(|error| CommandError::new(Kind::Failed, error).context(format!("write {}", path.display())))?;
     context.wait(repository.log_audit(digest, &auditor, &Edge))?;
     Ok(Audited {
         report,
+        frameworks,
         bundle: path,
         digest,
     })
 }
 
-fn policies(profiles: &[&str]) -> Result<BTreeMap<String, Vec<u8>>, CommandError> {
+/// What judges and sorts: rules, and catalogues of controls.
+fn policies(profiles: &[&str], frameworks: &[&str]) -> Result<BTreeMap<String, Vec<u8>>, CommandError> {
     let mut files = BTreeMap::new();
+    for framework in frameworks {
+        let (name, text) = muster_policies::catalogue_source(framework)?;
+        files.insert(name.to_owned(), text.as_bytes().to_vec());
+    }
     for profile in profiles {
         let sources = muster_policies::sources(profile)?;
         files.extend(
@@ -135,22 +172,32 @@ fn policies(profiles: &[&str]) -> Result<BTreeMap<String, Vec<u8>>, CommandError
     Ok(files)
 }
 
+/// What was judged, by what, and when.
+struct Judged<'a> {
+    profiles: &'a [&'a str],
+    report: &'a Report,
+    frameworks: &'a [FrameworkView],
+    started: String,
+    evaluated_at: String,
+}
+
 fn bundle(
     repository: &Repository,
     mut collected: Collected,
-    report: &Report,
-    profiles: &[String],
+    judged: Judged<'_>,
     policies: BTreeMap<String, Vec<u8>>,
-    started: String,
-    evaluated_at: String,
 ) -> Result<Bundle, CommandError> {
     let encode = |error: serde_json::Error| CommandError::new(Kind::Failed, error).context("encode the evidence");
-    let results = serde_json::to_value(report).map_err(encode)?;
+    let mut results = serde_json::to_value(judged.report).map_err(encode)?;
+    if !judged.frameworks.is_empty() {
+        results["frameworks"] = serde_json::to_value(judged.frameworks).map_err(encode)?;
+    }
     let summary = results["summary"].as_object().into_iter().flatten();
     let summary = summary
         .filter_map(|(verdict, count)| Some((verdict.clone(), count.as_u64()?)))
         .collect();
-    let mut controls: Vec<String> = report
+    let mut controls: Vec<String> = judged
+        .report
         .results
         .iter()
         .flat_map(|finding| finding.controls.iter().cloned())
@@ -172,16 +219,17 @@ fn bundle(
     let mut bundle = Bundle {
         audit: Predicate {
             repository: repository.id().to_owned(),
-            evaluated_at,
-            started,
+            evaluated_at: judged.evaluated_at,
+            started: judged.started,
             finished: edge::rfc3339(edge::now()),
             tool: Tool {
                 name: "muster".to_owned(),
                 version: env!("CARGO_PKG_VERSION").to_owned(),
             },
-            profiles: profiles.to_vec(),
+            profiles: judged.profiles.iter().map(|&name| name.to_owned()).collect(),
             summary,
             controls,
+            frameworks: judged.frameworks.iter().map(frameworks::stated).collect(),
             stores: collected.stores,
             not_shown,
             critical: Vec::new(),

@@ -104,13 +104,11 @@ pub(crate) fn run(context: &Context, args: Demo) -> Result<Exit, CommandError> {
     rehearse_all(&context, &made.config, &repository, &mut results)?;
 
     step(ui, 6, "audit", "judge what was collected, and sign it");
-    let audited = audit::audit(
-        &context,
-        &made.config,
-        &repository,
-        Vec::new(),
-        Some(dir.join("evidence.tar")),
-    )?;
+    let wanted = audit::Wanted {
+        out: Some(dir.join("evidence.tar")),
+        ..audit::Wanted::default()
+    };
+    let audited = audit::audit(&context, &made.config, &repository, wanted)?;
     check::show(ui, &audited.report);
 
     ui.say("");

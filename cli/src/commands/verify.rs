@@ -117,9 +117,18 @@ fn age(text: &str) -> Result<Option<Duration>, CommandError> {
         .map_err(|error| usage(format!("--read-data: {error}")).hint("muster verify --repository --read-data=30d"))
 }
 
-fn named_root(path: &Path) -> Result<PublicKey, CommandError> {
+pub(crate) fn named_root(path: &Path) -> Result<PublicKey, CommandError> {
     keyfiles::read_public(path)?
         .ok_or_else(|| CommandError::new(Kind::Key, format!("there is no public key at {}", path.display())))
+}
+
+/// The root to believe: the one that was named, else the configuration's. An auditor has none of the latter.
+pub(crate) fn root_of(context: &Context, named: Option<PublicKey>) -> Result<Option<PublicKey>, CommandError> {
+    match (named, Config::locate(context.named_config())) {
+        (Some(key), _) => Ok(Some(key)),
+        (None, Some(_)) => keyfiles::read_public(&context.config()?.trust_root),
+        (None, None) => Ok(None),
+    }
 }
 
 /// Reads a bundle, bounded.
@@ -143,14 +152,7 @@ fn verify_bundle(
     pin: Option<&Path>,
     previous: Option<&Path>,
 ) -> Result<Exit, CommandError> {
-    let root = match key {
-        Some(key) => Some(key),
-        // A configuration is a convenience here: an auditor has none.
-        None => match Config::locate(context.named_config()) {
-            Some(_) => keyfiles::read_public(&context.config()?.trust_root)?,
-            None => None,
-        },
-    };
+    let root = root_of(context, key)?;
     let pins = pin.map(ledger::read_pin_file).transpose()?;
     let previous = previous.map(read_bundle).transpose()?;
     let kept = muster_evidence::Kept {

@@ -142,6 +142,7 @@ impl From<PolicyError> for CommandError {
         // Nothing was judged in any of these cases: policies or data are to be mended first.
         let hint = match &error {
             PolicyError::UnknownProfile { .. } => Some("muster policy list"),
+            PolicyError::UnknownFramework { .. } => Some("muster policy list --framework eu-dora"),
             PolicyError::NothingSelected => Some("muster check PATH --policy DIR"),
             _ => None,
         };
