@@ -14,12 +14,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::Run;
 use super::later::Later;
 use super::work::Worker;
+use crate::RestoreError;
 use crate::attributes::Attributes;
 use crate::content::{ContentCheck, Sum};
 use crate::files::FileTask;
 use crate::loss::{LossKind, Lost, with_causes};
+use crate::reading::{self, Maps};
 use crate::window::{Job, Window};
-use crate::{RestoreError, reading};
 
 /// Bytes of packs that may be in memory, in KiB.
 const IN_FLIGHT: u32 = 64 << 10;
@@ -83,10 +84,11 @@ impl Producer<'_> {
                 run.lose(lost);
                 Ok(())
             }
-            Ok(entries) => entries
-                .into_iter()
-                .filter_map(|entry| run.plan.select(entry))
-                .try_for_each(|entry| self.entry(entry)),
+            Ok(entries) => {
+                let entries: Vec<TreeEntry> = entries.into_iter().filter_map(|entry| run.plan.select(entry)).collect();
+                let mut maps = reading::maps(run.session, &entries);
+                entries.into_iter().try_for_each(|entry| self.entry(entry, &mut maps))
+            }
         });
         let sent = walked.and_then(|()| self.send_window());
         if sent.is_err() {
@@ -96,13 +98,13 @@ impl Producer<'_> {
         sent
     }
 
-    fn entry(&mut self, entry: TreeEntry) -> Result<(), RestoreError> {
+    fn entry(&mut self, entry: TreeEntry, maps: &mut Maps<'_>) -> Result<(), RestoreError> {
         if self.run.is_stopped() {
             return Err(RestoreError::Cancelled);
         }
         match entry.kind {
             NodeKind::Directory => self.directory(entry),
-            NodeKind::File { .. } => self.file(entry),
+            NodeKind::File { .. } => self.file(entry, maps),
             _ => {
                 self.later.names.push(entry);
                 Ok(())
@@ -147,7 +149,8 @@ impl Producer<'_> {
         }
     }
 
-    fn file(&mut self, entry: TreeEntry) -> Result<(), RestoreError> {
+    /// `maps` gives those of this file next.
+    fn file(&mut self, entry: TreeEntry, maps: &mut Maps<'_>) -> Result<(), RestoreError> {
         let attributes = Attributes::of(&entry);
         let TreeEntry { path, kind, .. } = entry;
         let NodeKind::File {
@@ -171,8 +174,7 @@ impl Producer<'_> {
         match content {
             Content::Inline(extents) => whole = self.extents(&task, &mut check, &extents)?,
             Content::Maps(ids) => {
-                let maps = reading::maps(self.run.session, ids);
-                for (number, (id, map)) in maps.enumerate() {
+                for (number, (id, map)) in maps.by_ref().take(ids.len()).enumerate() {
                     self.run.traffic.tree();
                     match map {
                         Ok(extents) if whole => whole = self.extents(&task, &mut check, &extents)?,

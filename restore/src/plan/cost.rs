@@ -9,11 +9,12 @@ use muster_archive::tree::{Content, Extent, NodeKind, TreeEntry, blocks};
 use serde::Serialize;
 
 use super::RestorePlan;
+use crate::RestoreError;
 use crate::attributes::Attributes;
 use crate::files::FileTask;
+use crate::reading::{self, Maps};
 use crate::session::Session;
 use crate::window::{Job, Window, frame_of};
-use crate::{RestoreError, reading};
 
 /// Logical bytes of an extent map.
 const MAP: u64 = 1 << 30;
@@ -58,7 +59,12 @@ impl RestorePlan {
                 ..RestoreEstimate::default()
             },
         };
-        self.each_entry(session, |entry| count.entry(entry))?;
+        self.each_leaf(session, |leaf| {
+            let entries = leaf.unwrap_or_default().into_iter();
+            let entries: Vec<TreeEntry> = entries.filter_map(|entry| self.select(entry)).collect();
+            let mut maps = reading::maps(session, &entries);
+            entries.into_iter().try_for_each(|entry| count.entry(entry, &mut maps))
+        })?;
         count.close();
         Ok(count.found)
     }
@@ -71,7 +77,7 @@ struct Count<'a> {
 }
 
 impl Count<'_> {
-    fn entry(&mut self, entry: TreeEntry) -> Result<(), RestoreError> {
+    fn entry(&mut self, entry: TreeEntry, maps: &mut Maps<'_>) -> Result<(), RestoreError> {
         let attributes = Attributes::of(&entry);
         let NodeKind::File { size, content, .. } = entry.kind else {
             return Ok(());
@@ -82,7 +88,7 @@ impl Count<'_> {
             Content::Inline(extents) => self.extents(&task, 0, &extents),
             Content::Maps(ids) => {
                 self.found.tree_requests += ids.len() as u64;
-                for (number, (_, map)) in reading::maps(self.session, ids).enumerate() {
+                for (number, (_, map)) in maps.by_ref().take(ids.len()).enumerate() {
                     match map {
                         Ok(extents) => self.extents(&task, number as u64 * MAP, &extents),
                         Err(_) => self.found.unread_maps += 1,

@@ -2,8 +2,10 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
+use std::time::Duration;
 
 use muster_restore::{RestoreError, RestoreOptions, UNFINISHED, list, plan};
+use muster_testkit::faulty::{Fault, When};
 use muster_testkit::recording::Call;
 use muster_testkit::trees::{assert_same, build_everything, describe, noise};
 
@@ -245,4 +247,23 @@ fn the_remains_of_an_unfinished_restore_come_back_as_the_data_that_they_are() {
     let manifest = bench.backup_files(&tree);
     bench.restore_whole(&manifest, &back);
     assert_same(&tree, &back);
+}
+
+/// A database is hundreds of large files: what a request takes to come back must not be paid for each.
+#[test]
+fn the_extent_maps_of_many_files_are_read_at_a_time() {
+    let bench = Bench::new();
+    let (tree, back) = (bench.path("tree"), bench.path("back"));
+    fs::create_dir(&tree).unwrap();
+    let content = |number: u8| [noise(1, u64::from(number)), vec![number; 17 << 20]].concat();
+    for number in 1..7 {
+        fs::write(tree.join(number.to_string()), content(number)).unwrap();
+    }
+    let manifest = bench.backup_files(&tree);
+    let slow = Fault::Delay(Duration::from_millis(50));
+    bench.faults.add(Call::Get, "trees/", When::Always, slow);
+    bench.notes.clear();
+    bench.restore_whole(&manifest, &back);
+    assert_same(&tree, &back);
+    assert_eq!(bench.notes.most_at_once("trees"), 6);
 }

@@ -1,5 +1,6 @@
 //! A store that notes what is asked of it: the number of requests stands in for speed and cost, and is the same on every machine.
 
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -46,6 +47,14 @@ pub struct Noted {
 #[derive(Debug, Clone, Default)]
 pub struct Notes {
     calls: Arc<Mutex<Vec<Noted>>>,
+    flights: Arc<Mutex<HashMap<String, Flights>>>,
+}
+
+/// `get_limited` of one folder that have not come back, and the most there ever were.
+#[derive(Debug, Default)]
+struct Flights {
+    now: usize,
+    most: usize,
 }
 
 impl Notes {
@@ -72,9 +81,34 @@ impl Notes {
             .sum()
     }
 
-    /// Forgets everything.
+    /// How many whole objects of this folder were being read at a time, at most.
+    pub fn most_at_once(&self, folder: &str) -> usize {
+        self.flights().get(folder).map_or(0, |flights| flights.most)
+    }
+
+    /// Forgets everything that has come back.
     pub fn clear(&self) {
         self.calls().clear();
+        self.flights()
+            .values_mut()
+            .for_each(|flights| flights.most = flights.now);
+    }
+
+    fn flights(&self) -> MutexGuard<'_, HashMap<String, Flights>> {
+        self.flights.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn takes_off(&self, key: &str) {
+        let mut flights = self.flights();
+        let flights = flights.entry(folder_of(key).to_owned()).or_default();
+        flights.now += 1;
+        flights.most = flights.most.max(flights.now);
+    }
+
+    fn lands(&self, key: &str) {
+        if let Some(flights) = self.flights().get_mut(folder_of(key)) {
+            flights.now -= 1;
+        }
     }
 
     fn calls(&self) -> MutexGuard<'_, Vec<Noted>> {
@@ -90,6 +124,10 @@ impl Notes {
             ok,
         });
     }
+}
+
+fn folder_of(key: &str) -> &str {
+    key.split('/').next().unwrap_or(key)
 }
 
 /// A store that passes everything on and takes notes.
@@ -123,7 +161,9 @@ impl ObjectStore for RecordingStore {
     }
 
     async fn get_limited(&self, key: &str, max: u64) -> Result<Bytes, StorageError> {
+        self.notes.takes_off(key);
         let outcome = self.inner.get_limited(key, max).await;
+        self.notes.lands(key);
         self.notes.note(Call::Get, key, &outcome, |body| body.len() as u64);
         outcome
     }
