@@ -11,6 +11,7 @@ mod demo;
 mod encryption;
 mod evidence;
 mod files;
+mod frameworks;
 mod golden;
 mod hostile;
 mod incremental;
