@@ -168,7 +168,14 @@ impl Ui {
         } else {
             "error:".to_owned()
         };
-        self.err(&format!("{label} {}", printable(error.message().as_bytes())));
+        let message = error.message();
+        let mut lines = message.lines();
+        let first = lines.next().unwrap_or_default();
+        self.err(&format!("{label} {}", printable(first.as_bytes())));
+        // The lines of a policy beneath what is wrong with it; nothing of them begins where a line of muster's own does.
+        for line in lines {
+            self.err(&format!("  {}", printable(line.replace('\t', "    ").as_bytes())));
+        }
         for hint in error.hints() {
             self.advise(hint);
         }

@@ -204,13 +204,14 @@ impl Report {
         }
     }
 
-    /// What the findings mean together. Against a base only what is new counts.
+    /// What the findings mean together. Against a base only what is new counts, and what was never evaluated: a namespace without
+    /// rules is no better for having had none before.
     pub fn status(&self) -> Status {
+        let counts = |finding: &&Finding| {
+            finding.baseline != Some(UNCHANGED) || finding.verdict == Verdict::Error && finding.file.is_none()
+        };
         let any = |verdict| {
-            let mut counted = self
-                .results
-                .iter()
-                .filter(|finding| finding.baseline != Some(UNCHANGED));
+            let mut counted = self.results.iter().filter(counts);
             counted.any(|finding| finding.verdict == verdict)
         };
         if any(Verdict::Fail) {

@@ -53,8 +53,17 @@ fn a_failing_test_is_exit_6_and_its_output_is_told() {
     );
     let red = env.run("policy test policy").expect_code(6);
     assert!(
-        red.stdout.contains("here 1") && red.stdout.contains("red.test_red#01"),
+        red.stdout.contains("here 1") && red.stdout.contains("red.test_red "),
         "{red:?}"
+    );
+    assert!(
+        !red.stdout.contains("test_red#01") && !red.stdout.contains("test_fine"),
+        "what passes is not listed: {red:?}"
+    );
+    let all = env.run("policy test policy --verbose").expect_code(6);
+    assert!(
+        all.stdout.contains("test_red#01") && all.stdout.contains("test_fine"),
+        "{all:?}"
     );
     let json = env.run("policy test policy --json").expect_code(6).json();
     assert_eq!(

@@ -242,7 +242,7 @@ pub(crate) fn exit(report: &Report) -> Exit {
 
 /// The verdicts for a human: everything that asks for attention, the worst first, then the count. With `-v` all of them.
 pub(crate) fn show(ui: &Ui, report: &Report) {
-    let mut table = Table::new(&["!verdict", "severity", "rule", "at", "resource", "message"]);
+    let mut table = Table::new(&["!verdict", "severity", "~rule", "~at", "~resource", "message"]);
     let quiet = [Verdict::Pass, Verdict::NotApplicable];
     let mut findings: Vec<&Finding> = report
         .results

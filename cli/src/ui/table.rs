@@ -1,5 +1,5 @@
 //! Tables that fit: columns as wide as their content. When the whole would be too wide, columns that a reader can do without go first,
-//! then long text is shortened and the last column wrapped; what somebody copies (an id) is never cut.
+//! then long text is shortened or folded and the last column wrapped; what somebody copies (an id) is never cut.
 
 use super::Tone;
 
@@ -20,6 +20,8 @@ struct Column {
     whole: bool,
     /// Left out where the table would be too wide.
     spare: bool,
+    /// Folded into several lines instead of cut.
+    folded: bool,
 }
 
 /// A table for a human.
@@ -30,17 +32,19 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    /// Columns by name. Before the name may stand `?` (left out where there is no room), `!` (never cut) and `>` (flush right, and never
-    /// cut: half a number is another number). A column without a cell is not shown.
+    /// Columns by name. Before the name may stand `?` (left out where there is no room), `!` (never cut), `~` (folded behind a
+    /// separator instead of cut: names and paths) and `>` (flush right, and never cut: half a number is another number). A column
+    /// without a cell is not shown.
     pub(crate) fn new(columns: &[&str]) -> Self {
         let column = |text: &&str| {
-            let name = text.trim_start_matches(['?', '!', '>']);
+            let name = text.trim_start_matches(['?', '!', '>', '~']);
             let marks = &text[..text.len() - name.len()];
             Column {
                 name: name.to_owned(),
                 right: marks.contains('>'),
                 whole: marks.contains(['!', '>']),
                 spare: marks.contains('?'),
+                folded: marks.contains('~'),
             }
         };
         Self {
@@ -103,22 +107,25 @@ impl Table {
                 (false, false) => painted + &padding,
             }
         };
-        let mut front = String::new();
-        for (column, width) in before.iter().zip(widths) {
-            front += &set(*column, &shorten(&row[*column].text, *width), *width);
-            front += "  ";
-        }
-        let indent = " ".repeat(widths[..before.len()].iter().map(|width| width + 2).sum());
-        wrap(&row[*last].text, widths[before.len()])
-            .into_iter()
-            .enumerate()
-            .map(|(index, text)| {
-                let start = if index == 0 { &front } else { &indent };
-                format!("{start}{}", set(*last, &text, widths[before.len()]))
-                    .trim_end()
-                    .to_owned()
-            })
-            .collect()
+        let parts = |column: usize, width: usize| match column {
+            column if column == *last => wrap(&row[column].text, width),
+            column if self.columns[column].folded => fold(&row[column].text, width),
+            column => vec![shorten(&row[column].text, width)],
+        };
+        let cells = before.iter().chain([last]).zip(widths);
+        let cells: Vec<(usize, usize, Vec<String>)> = cells
+            .map(|(column, width)| (*column, *width, parts(*column, *width)))
+            .collect();
+        let height = cells.iter().map(|(_, _, parts)| parts.len()).max().unwrap_or(0);
+        let line = |index: usize| {
+            let set = |(column, width, parts): &(usize, usize, Vec<String>)| match parts.get(index) {
+                Some(text) => set(*column, text, *width),
+                None => " ".repeat(*width),
+            };
+            let line: Vec<String> = cells.iter().map(set).collect();
+            line.join("  ").trim_end().to_owned()
+        };
+        (0..height).map(line).collect()
     }
 
     /// The columns that have content, without as many of the spare ones, from the right, as the width asks for.
@@ -176,7 +183,23 @@ fn shorten(text: &str, width: usize) -> String {
     text.chars().take(width.saturating_sub(1)).chain(['…']).collect()
 }
 
-/// Breaks at spaces; a word that is wider than the whole is broken where the line ends.
+/// Breaks a name or path, behind a separator where one stands in the second half of the line.
+fn fold(text: &str, width: usize) -> Vec<String> {
+    let mut letters: Vec<char> = text.chars().collect();
+    let mut lines = Vec::new();
+    while letters.len() > width {
+        let separator = |letter: &char| matches!(letter, '/' | '.' | '_' | '-' | ':' | ' ' | '#');
+        let behind = letters[..width].iter().rposition(separator).map(|at| at + 1);
+        let end = behind.filter(|end| *end > width / 2).unwrap_or(width.max(1));
+        let rest = letters.split_off(end);
+        lines.push(letters.into_iter().collect());
+        letters = rest;
+    }
+    lines.push(letters.into_iter().collect());
+    lines
+}
+
+/// Breaks at spaces; a word that is wider than the whole is folded.
 fn wrap(text: &str, width: usize) -> Vec<String> {
     if text.chars().count() <= width {
         return vec![text.to_owned()];
@@ -191,13 +214,13 @@ fn wrap(text: &str, width: usize) -> Vec<String> {
             lines.push(std::mem::take(&mut line));
             length = 0;
         }
-        for letter in word.chars() {
-            if length == width {
+        for (index, part) in fold(word, width).into_iter().enumerate() {
+            if index > 0 {
                 lines.push(std::mem::take(&mut line));
                 length = 0;
             }
-            line.push(letter);
-            length += 1;
+            length += part.chars().count();
+            line.push_str(&part);
         }
     }
     lines.push(line);
@@ -224,6 +247,28 @@ mod tests {
         for line in table.render(100, |_, text| text.to_owned()) {
             assert!(line.chars().count() <= 100);
         }
+    }
+
+    #[test]
+    fn names_are_folded_behind_a_separator_and_lose_nothing() {
+        let mut table = Table::new(&["!verdict", "~rule", "message"]);
+        table.plain([
+            "FAIL".into(),
+            "container_deny_privileged.violation".into(),
+            "a message that goes on".into(),
+        ]);
+        table.plain(["FAIL".into(), "x".into(), "short".into()]);
+        let lines = table.render(40, |_, text| text.to_owned());
+        assert_eq!(
+            lines,
+            [
+                "verdict  rule             message",
+                "FAIL     container_deny_  a message that",
+                "         privileged.      goes on",
+                "         violation",
+                "FAIL     x                short",
+            ]
+        );
     }
 
     #[test]

@@ -106,8 +106,9 @@ fn warn(context: &Context, report: &TestReport) {
 }
 
 fn results(context: &Context, report: &TestReport) {
-    let mut table = Table::new(&["verdict", "test", "at", "?>took", "message"]);
-    for result in &report.results {
+    let mut table = Table::new(&["!verdict", "~test", "~at", "?>took", "message"]);
+    let quiet = |outcome| matches!(outcome, TestOutcome::Pass) && !context.ui.is_verbose();
+    for result in report.results.iter().filter(|result| !quiet(result.verdict)) {
         let (word, tone) = match result.verdict {
             TestOutcome::Pass => ("pass", Tone::Good),
             TestOutcome::Fail => ("FAIL", Tone::Bad),
@@ -138,7 +139,7 @@ fn results(context: &Context, report: &TestReport) {
 }
 
 fn reached(context: &Context, coverage: &Coverage) {
-    let mut table = Table::new(&["file", ">lines", "not reached"]);
+    let mut table = Table::new(&["~file", ">lines", "not reached"]);
     for file in &coverage.files {
         let tone = if file.not_covered.is_empty() {
             Tone::Good
@@ -169,7 +170,7 @@ fn rules(context: &Context, what: &str, rules: &[RuleCoverage]) {
     if rules.is_empty() {
         return;
     }
-    let mut table = Table::new(&[what, "at", ""]);
+    let mut table = Table::new(&[&format!("~{what}"), "~at", ""]);
     for rule in rules {
         table.plain([
             rule.name.clone(),
