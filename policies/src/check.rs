@@ -5,6 +5,7 @@
 //! set, a file that does not parse) the answer is an `error` finding.
 
 mod documents;
+mod judge;
 mod names;
 mod unknown;
 
@@ -12,13 +13,13 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 use time::OffsetDateTime;
 
 use crate::builtins::World;
-use crate::engine::{Engine, Evaluation, Session, on_deep_stack};
+use crate::engine::{Engine, on_deep_stack};
 use crate::input::Origin;
-use crate::metadata::{self, Rule, Severity};
+use crate::metadata::{self, Rule};
 use crate::profile;
 use crate::rego;
 use crate::report::{Finding, Report, Verdict};
@@ -26,6 +27,7 @@ use crate::sandbox::Sandbox;
 use crate::sources::{self, PolicyError, RegoVersion};
 use crate::waivers::Waivers;
 use documents::{Named, Selection, combined};
+use judge::Judge;
 
 /// Which packages hold the rules to judge by.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -168,11 +170,15 @@ impl Run<'_> {
         };
         engine.compile_with(strict, &|_| true)?;
         let checks = self.checks(&engine);
-        for named in documents {
-            let mut session = engine.session(Some(&named.document.value));
-            for check in &checks {
-                self.judge(&engine, named, check, &mut session);
-            }
+        let judge = Judge {
+            engine: &engine,
+            documents,
+            checks: &checks,
+            strict: options.strict,
+        };
+        for judged in judge.all()? {
+            self.findings.extend(judged.findings);
+            self.prints.extend(judged.prints);
         }
         Ok(())
     }
@@ -220,81 +226,6 @@ impl Run<'_> {
         self.findings.extend(warnings);
         self.prints.extend(notes);
         checks.into_values().collect()
-    }
-
-    fn judge(&mut self, engine: &Engine, named: &Named, check: &Check, session: &mut Session) {
-        let resource = named.resource();
-        let place = |mut finding: Finding| {
-            finding.file.get_or_insert_with(|| named.file.clone());
-            finding.origin = named.document.origin;
-            finding.line = finding.line.or(if named.number.is_some() {
-                named.document.line
-            } else {
-                None
-            });
-            finding
-        };
-        let error = |why: String| place(Finding::new(&check.rule, Verdict::Error, &resource, why));
-        let Evaluation {
-            value,
-            suppressed,
-            prints,
-            ..
-        } = match session.evaluate(&check.reference) {
-            Ok(evaluation) => evaluation,
-            Err(why) => return self.findings.push(error(why)),
-        };
-        self.prints.extend(prints);
-        if let (true, Some(why)) = (self.options.strict, &suppressed) {
-            return self
-                .findings
-                .push(error(format!("leaned on a suppressed error: {why}")));
-        }
-        let messages = match value {
-            None => Vec::new(),
-            Some(Value::Array(messages)) => messages,
-            Some(_) => {
-                let name = &check.name;
-                let why = format!("{name} is not a set of messages: write `{name} contains msg if {{ … }}`");
-                return self.findings.push(error(why));
-            }
-        };
-        if messages.is_empty() {
-            let mut pass = place(Finding::new(&check.rule, Verdict::Pass, &resource, String::new()));
-            let reads = || {
-                check
-                    .reads
-                    .get_or_init(|| engine.reads(&check.rule.package, &check.name))
-            };
-            let met = named.unknown.as_ref();
-            if let Some(pointer) = met.and_then(|unknown| unknown.met(reads(), &named.document.value)) {
-                pass.verdict = Verdict::Unknown;
-                pass.message = format!("looks at {pointer}, whose value is not known yet");
-                pass.path = Some(pointer);
-            }
-            pass.suppressed = suppressed;
-            return self.findings.push(pass);
-        }
-        let excepted = excepted(session, check);
-        for message in messages {
-            let mut finding = match finding(check, &resource, message) {
-                Ok(finding) => finding,
-                Err(why) => {
-                    self.findings.push(error(why));
-                    continue;
-                }
-            };
-            match &excepted {
-                Ok(true) => {
-                    finding.verdict = Verdict::Waived;
-                    finding.waiver = Some(json!({"kind": "exception", "policy": check.rule.file}));
-                }
-                Ok(false) => {}
-                Err(why) => finding.message = format!("{} (exception: {why})", finding.message),
-            }
-            finding.suppressed.clone_from(&suppressed);
-            self.findings.push(place(finding));
-        }
     }
 
     /// Facts documents among the inputs go to the profiles; none at all is a finding.
@@ -345,22 +276,6 @@ fn is_selected(name: &str, package: &str) -> bool {
     left.ends_with(last)
 }
 
-/// A message's `path`: a JSON pointer, or a list of keys and indexes.
-fn path(value: Option<&Value>) -> Option<String> {
-    match value? {
-        Value::String(text) if text.starts_with('/') => Some(text.clone()),
-        Value::Array(steps) => {
-            let step = |step: &Value| match step {
-                Value::String(key) => Some(format!("/{}", key.replace('~', "~0").replace('/', "~1"))),
-                Value::Number(index) => Some(format!("/{index}")),
-                _ => None,
-            };
-            steps.iter().map(step).collect()
-        }
-        _ => None,
-    }
-}
-
 /// `deny`, `violation` and `warn` with any `_suffix`, and what the suffix is.
 pub(crate) fn convention(name: &str) -> Option<(Verdict, &str)> {
     [
@@ -392,49 +307,6 @@ pub(crate) fn reference(package: &str, name: &str) -> String {
         }
     }
     reference
-}
-
-/// Whether Conftest's `exception` names this rule for this document.
-fn excepted(session: &mut Session, check: &Check) -> Result<bool, String> {
-    let suffix = convention(&check.name).map_or("", |(_, suffix)| suffix);
-    let Some(Value::Array(groups)) = session.evaluate(&check.exceptions)?.value else {
-        return Ok(false);
-    };
-    Ok(groups
-        .iter()
-        .filter_map(Value::as_array)
-        .flatten()
-        .any(|name| name.as_str() == Some(suffix)))
-}
-
-/// A message as Conftest accepts it: a string, or an object with `msg` and what else it wants to say.
-fn finding(check: &Check, resource: &str, message: Value) -> Result<Finding, String> {
-    let fields = match message {
-        Value::String(text) => Map::from_iter([("msg".to_owned(), Value::String(text))]),
-        Value::Object(fields) => fields,
-        other => {
-            return Err(format!(
-                "{} gave {other}, which is neither a string nor an object with msg",
-                check.name
-            ));
-        }
-    };
-    let text = |name: &str| fields.get(name).and_then(Value::as_str);
-    let Some(msg) = text("msg") else {
-        return Err(format!("{} gave an object without a string msg", check.name));
-    };
-    let resource = text("resource").unwrap_or(resource);
-    let mut finding = Finding::new(&check.rule, check.verdict, resource, msg.to_owned());
-    finding.severity = text("severity").and_then(Severity::parse).or(finding.severity);
-    finding.path = path(fields.get("path"));
-    if let Some(place) = fields.get("_loc") {
-        finding.file = place.get("file").and_then(Value::as_str).map(str::to_owned);
-        finding.line = place
-            .get("line")
-            .and_then(Value::as_u64)
-            .and_then(|line| u32::try_from(line).ok());
-    }
-    Ok(finding)
 }
 
 #[cfg(test)]

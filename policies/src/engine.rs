@@ -12,7 +12,7 @@ mod operators;
 use std::collections::BTreeSet;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use regorus::utils::limits::ExecutionTimerConfig;
@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use time::OffsetDateTime;
 
-use here::Here;
+pub(crate) use here::Here;
 pub(crate) use modules::{Head, Module};
 pub(crate) use operators::{plus, times};
 
@@ -47,6 +47,8 @@ pub(crate) const STACK: usize = 512 << 20;
 #[derive(Clone)]
 pub(crate) struct Engine {
     inner: regorus::Engine,
+    /// The same with built-in errors suppressed, once that was needed.
+    lenient: Arc<OnceLock<regorus::Engine>>,
     modules: Vec<Module>,
     notes: Notes,
     /// What is evaluated.
@@ -144,6 +146,7 @@ impl Engine {
         let notes = Notes::default();
         let mut engine = Self {
             inner,
+            lenient: Arc::default(),
             modules: Vec::new(),
             notes: notes.clone(),
             texts: Vec::new(),
@@ -196,7 +199,11 @@ impl Engine {
             return Ok(());
         }
         self.inner.clear_data();
-        self.add_data("data", data)
+        self.add_data("data", data)?;
+        match self.texts.is_empty() {
+            true => Ok(()),
+            false => self.ready(),
+        }
     }
 
     /// Checks the modules against each other and compiles them: after this, `evaluate` as often as needed.
@@ -281,6 +288,12 @@ impl Engine {
         }
         self.texts = texts;
         self.inner.set_input(regorus::Value::new_object());
+        self.ready()
+    }
+
+    /// Has the evaluator compile: a session of what is not compiled would do that for itself.
+    fn ready(&mut self) -> Result<(), PolicyError> {
+        self.lenient = Arc::default();
         // Set once: a session that sets it would copy all that was compiled.
         self.inner.set_strict_builtin_errors(true);
         match self.inner.eval_query("true".to_owned(), false) {
@@ -345,30 +358,29 @@ impl Engine {
     }
 
     /// A session whose `input` is this document, or undefined.
-    pub(crate) fn session(&self, input: Option<&Value>) -> Session {
+    pub(crate) fn session<'a>(&self, input: Option<&'a Value>) -> Session<'a> {
         if let Some(apart) = &self.apart
             && let Some(pool) = &apart.pool
         {
             return Session::Apart(Remote::new(Arc::clone(pool), apart.replaced.clone(), input));
         }
-        self.session_of(input.map_or(regorus::Value::Undefined, |input| regorus::Value::from(input.clone())))
+        let input = input.map(|input| regorus::Value::from(input.clone()));
+        Session::Here(Box::new(self.here(input)))
     }
 
     /// The same for what is a value of the evaluator already; here.
-    pub(crate) fn session_of(&self, input: regorus::Value) -> Session {
-        let mut inner = self.inner.clone();
-        inner.set_input(input);
-        Session::Here(Box::new(Here::new(inner, self.notes.clone())))
+    pub(crate) fn here(&self, input: Option<regorus::Value>) -> Here {
+        Here::new(&self.inner, input, self.notes.clone(), Arc::clone(&self.lenient))
     }
 }
 
 /// An engine with its input: rule after rule is evaluated on one document.
-pub(crate) enum Session {
+pub(crate) enum Session<'a> {
     Here(Box<Here>),
-    Apart(Remote),
+    Apart(Remote<'a>),
 }
 
-impl Session {
+impl Session<'_> {
     /// Evaluates a reference like `data.main.deny`.
     ///
     /// # Errors
@@ -377,6 +389,14 @@ impl Session {
         match self {
             Self::Here(here) => here.evaluate(reference),
             Self::Apart(remote) => remote.evaluate(reference),
+        }
+    }
+
+    /// Evaluates each of these.
+    pub(crate) fn evaluate_all(&mut self, references: &[&str]) -> Vec<Result<Evaluation, String>> {
+        match self {
+            Self::Here(here) => references.iter().map(|reference| here.evaluate(reference)).collect(),
+            Self::Apart(remote) => remote.evaluate_all(references),
         }
     }
 

@@ -168,7 +168,7 @@ fn run(engine: &Engine, options: &TestOptions, wanted: &dyn Fn(&str) -> bool) ->
     let reached = RefCell::new(Collector::default());
     let ran = match options.coverage {
         false => run_some(engine, wanted, &|_| {}, &|_, _, _| Vec::new()),
-        true => run_some(engine, wanted, &Session::watch, &|session, _, evaluation| {
+        true => run_some(engine, wanted, &|session| session.watch(), &|session, _, evaluation| {
             reached.borrow_mut().take(session, evaluation);
             Vec::new()
         }),

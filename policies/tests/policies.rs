@@ -17,6 +17,8 @@ mod conftest;
 mod explain;
 #[path = "policies/hostile.rs"]
 mod hostile;
+#[path = "policies/many.rs"]
+mod many;
 #[path = "policies/outputs.rs"]
 mod outputs;
 #[path = "policies/profile.rs"]

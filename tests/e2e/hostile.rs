@@ -83,6 +83,28 @@ fn a_rule_that_eats_memory_is_an_error_and_the_other_files_are_judged() {
 }
 
 #[test]
+fn over_a_large_document_a_rule_that_eats_memory_leaves_the_others_alone() {
+    let env = place(GREEDY);
+    env.write(
+        "policy/q.rego",
+        "package main\n\nimport rego.v1\n\nwarn_long contains \"long\" if count(input.text) > 9\n",
+    );
+    env.write(
+        "b.yaml",
+        format!("name: b\nharm: true\ntext: {}\n", "x".repeat(2 << 20)),
+    );
+    let outcome = check(&env, "b.yaml --memory 64MiB --json").expect_code(8);
+    let report = outcome.json();
+    let summary = &report["summary"];
+    assert_eq!(
+        (&summary["error"], &summary["warn"]),
+        (&1.into(), &2.into()),
+        "{report}"
+    );
+    assert!(outcome.stdout.contains("64 MiB of memory"), "{report}");
+}
+
+#[test]
 fn a_rule_without_end_is_an_error_and_the_other_files_are_judged() {
     let env = place(POLICY);
     let outcome = check(&env, "a.yaml b.yaml c.yaml --time 1s --json").expect_code(8);

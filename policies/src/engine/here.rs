@@ -3,6 +3,7 @@
 //! An error or a panic leaves nothing behind: the next evaluation begins with a fresh engine.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, OnceLock};
 
 use regorus::LimitError;
 use serde_json::Value;
@@ -12,21 +13,43 @@ use crate::builtins::{self, Noted, Notes};
 
 /// An engine with its input.
 pub(crate) struct Here {
-    inner: regorus::Engine,
+    /// What evaluates, once something has been asked.
+    inner: Option<regorus::Engine>,
     fresh: regorus::Engine,
+    input: regorus::Value,
+    lenient: Arc<OnceLock<regorus::Engine>>,
+    watched: bool,
     notes: Notes,
     /// Lines that were reached before the engine had to begin anew.
     kept: Vec<(String, Vec<u32>)>,
 }
 
 impl Here {
-    pub(super) fn new(inner: regorus::Engine, notes: Notes) -> Self {
+    /// `lenient` is what all sessions of this engine make of it where built-in errors are suppressed.
+    pub(super) fn new(
+        engine: &regorus::Engine,
+        input: Option<regorus::Value>,
+        notes: Notes,
+        lenient: Arc<OnceLock<regorus::Engine>>,
+    ) -> Self {
+        let input = input.unwrap_or(regorus::Value::Undefined);
+        let mut fresh = engine.clone();
+        fresh.set_input(input.clone());
         Self {
-            fresh: inner.clone(),
-            inner,
+            inner: None,
+            fresh,
+            input,
+            lenient,
+            watched: false,
             notes,
             kept: Vec::new(),
         }
+    }
+
+    /// The same again, for another thread.
+    pub(crate) fn twin(&self) -> Self {
+        let lenient = Arc::clone(&self.lenient);
+        Self::new(&self.fresh, Some(self.input.clone()), self.notes.clone(), lenient)
     }
 
     /// Evaluates a reference like `data.main.deny`.
@@ -39,15 +62,14 @@ impl Here {
             // Lenient evaluation would swallow these inside functions, where they are errors to OPA too.
             Err(Failure { fatal: true, message }) => return Err(message),
             Err(Failure { message, .. }) => {
-                self.inner = self.fresh.clone();
-                self.inner.set_strict_builtin_errors(false);
+                self.inner = Some(self.lenient());
                 self.notes.begin(false);
                 let lenient = self.run(reference);
                 let Noted { told, bodies, .. } = self.notes.end();
                 let (value, prints) = lenient.map_err(|failure| failure.message)?;
                 let reached = self.lines();
                 self.kept.extend(reached);
-                self.inner = self.fresh.clone();
+                self.inner = None;
                 (value, Some(message), prints, told, bodies)
             }
         };
@@ -63,12 +85,13 @@ impl Here {
     /// Forgets what earlier evaluations have found out.
     pub(crate) fn renew(&mut self) {
         self.kept.clear();
-        self.inner = self.fresh.clone();
+        self.inner = None;
     }
 
     /// From now on it is known which lines an evaluation reaches.
     pub(crate) fn watch(&mut self) {
         self.fresh.set_enable_coverage(true);
+        self.watched = true;
         self.renew();
     }
 
@@ -78,15 +101,31 @@ impl Here {
     }
 
     fn lines(&self) -> Vec<(String, Vec<u32>)> {
-        let report = self.inner.get_coverage_report().ok();
+        let report = self.inner.as_ref().and_then(|inner| inner.get_coverage_report().ok());
         let files = report.into_iter().flat_map(|report| report.files);
         files
             .map(|file| (file.path, file.covered.into_iter().collect()))
             .collect()
     }
 
+    /// An engine that suppresses built-in errors. What was compiled is copied for that, so it is done once for all sessions.
+    fn lenient(&self) -> regorus::Engine {
+        let begun = self.lenient.get_or_init(|| {
+            let mut engine = self.fresh.clone();
+            engine.set_input(regorus::Value::Undefined);
+            engine.set_enable_coverage(false);
+            engine.set_strict_builtin_errors(false);
+            engine
+        });
+        let mut engine = begun.clone();
+        engine.set_input(self.input.clone());
+        engine.set_enable_coverage(self.watched);
+        engine
+    }
+
     fn run(&mut self, reference: &str) -> Result<(Option<Value>, Vec<String>), Failure> {
-        let inner = &mut self.inner;
+        let fresh = &self.fresh;
+        let inner = self.inner.get_or_insert_with(|| fresh.clone());
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             // A rule is asked for itself: a query makes regorus look at every module first.
             let value = match inner.eval_rule(reference.to_owned()) {
@@ -105,7 +144,7 @@ impl Here {
         let (value, prints) = match outcome {
             Ok((Ok(value), prints)) => (value, prints),
             Ok((Err(e), _)) => {
-                self.inner = self.fresh.clone();
+                self.inner = None;
                 let fatal = e.downcast_ref::<LimitError>().is_some() || FATAL.iter().any(|m| e.to_string().contains(m));
                 return Err(Failure {
                     fatal,
@@ -113,7 +152,7 @@ impl Here {
                 });
             }
             Err(_) => {
-                self.inner = self.fresh.clone();
+                self.inner = None;
                 return Err(Failure {
                     fatal: true,
                     message: "the evaluator panicked".to_owned(),

@@ -1,22 +1,36 @@
 //! The child's side: limits first, then one engine, then question after question until the pipe is closed.
 
-use std::io::{self, Read, Write};
-use std::time::Duration;
+use std::collections::BTreeMap;
+use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::channel;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::time::{ClockId, clock_gettime};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use super::{tag, wire};
 use crate::builtins::World;
-use crate::engine::{Engine, STACK, Session, Text, on_deep_stack};
+use crate::engine::{Engine, Here, STACK, Text, on_deep_stack};
 use crate::input::Question;
 use crate::sources::PolicyError;
 
 /// What the program itself and its standard library need beside the policies.
 const OWN: u64 = 32 << 20;
+/// The most evaluations at a time.
+const MOST: usize = 8;
+/// An input of so many bytes is worth a thread more.
+const LARGE: u32 = 1 << 20;
+const BUFFER: usize = 64 << 10;
+/// How long an answer may wait for the next one.
+const WAITS: Duration = Duration::from_millis(5);
+/// How long what was allowed to compute is enough.
+const ALLOWED: Duration = Duration::from_secs(1);
 
 /// What is evaluated.
 #[derive(Deserialize)]
@@ -41,23 +55,43 @@ pub fn serve(arguments: &[String]) -> u8 {
     if limit(memory).is_err() {
         return 3;
     }
-    let served = on_deep_stack(|| answer(&mut io::stdin().lock(), &mut io::stdout().lock(), time));
+    let served = on_deep_stack(|| answer(io::stdin().lock(), io::stdout().lock(), time));
     u8::from(!matches!(served, Ok(Ok(()))))
 }
 
 /// Memory is bounded, nothing is written to a disk, and an end leaves no image of what was read.
 fn limit(memory: u64) -> io::Result<()> {
     let memory = memory.saturating_add(STACK as u64).saturating_add(OWN);
-    for (resource, most) in [(Resource::Data, memory), (Resource::Core, 0), (Resource::Fsize, 0)] {
+    let stacks = memory.saturating_add((MOST * STACK) as u64);
+    for (resource, most, maximum) in [
+        (Resource::Data, memory, stacks),
+        (Resource::Core, 0, 0),
+        (Resource::Fsize, 0, 0),
+    ] {
         setrlimit(
             resource,
             Rlimit {
                 current: Some(most),
-                maximum: Some(most),
+                maximum: Some(maximum),
             },
         )?;
     }
     Ok(())
+}
+
+/// Lets this process have so many more deep stacks, for as long as `work` takes.
+fn with_stacks<T>(more: usize, work: impl FnOnce() -> T) -> T {
+    let before = getrlimit(Resource::Data);
+    let stacks = (more as u64).saturating_mul(STACK as u64);
+    let raised = Rlimit {
+        current: before.current.map(|current| current.saturating_add(stacks)),
+        maximum: before.maximum,
+    };
+    // Where that is not allowed there is no further stack, and its work is done here.
+    let _ = setrlimit(Resource::Data, raised);
+    let done = work();
+    let _ = setrlimit(Resource::Data, before);
+    done
 }
 
 /// Lets this process compute for so much longer: what it does when nobody is left to end it.
@@ -71,16 +105,18 @@ fn compute_for(time: Duration) {
 }
 
 /// Answers until the questions end.
-pub(super) fn answer(questions: &mut impl Read, answers: &mut impl Write, time: Duration) -> io::Result<()> {
-    let asked = wire::receive(questions, u32::MAX)?;
+pub(super) fn answer(questions: impl Read, answers: impl Write, time: Duration) -> io::Result<()> {
+    let mut questions = BufReader::with_capacity(BUFFER, questions);
+    let mut answers = BufWriter::with_capacity(BUFFER, answers);
+    let asked = wire::receive(&mut questions, u32::MAX)?;
     compute_for(time);
     let payload = match asked {
         Some((tag::BEGIN, payload)) => payload,
         Some((tag::READ, payload)) => {
             let question = wire::decode::<Question>(&payload);
             return match question.and_then(|question| question.answer()) {
-                Ok(value) => wire::send(answers, tag::VALUE, &encoded(&value)),
-                Err(why) => wire::send(answers, tag::FAILED, why.as_bytes()),
+                Ok(value) => wire::send(&mut answers, tag::VALUE, &encoded(&value)),
+                Err(why) => wire::send(&mut answers, tag::FAILED, why.as_bytes()),
             };
         }
         _ => return Err(io::ErrorKind::InvalidData.into()),
@@ -92,28 +128,44 @@ pub(super) fn answer(questions: &mut impl Read, answers: &mut impl Write, time: 
                 PolicyError::Refused { path, line, why } => (path, line, why),
                 other => ("policies".to_owned(), None, other.to_string()),
             };
-            return wire::send(answers, tag::REFUSED, &encoded(&json!([path, line, why])));
+            return wire::send(&mut answers, tag::REFUSED, &encoded(&json!([path, line, why])));
         }
     };
     drop(payload);
-    wire::send(answers, tag::DONE, &[])?;
-    let mut session = engine.session(None);
-    while let Some((asked, payload)) = wire::receive(questions, u32::MAX)? {
+    wire::send(&mut answers, tag::DONE, &[])?;
+    let mut session = engine.here(None);
+    let mut large = false;
+    while let Some((asked, length)) = wire::next(&mut questions, u32::MAX)? {
         compute_for(time);
         let done = |done: Result<(), String>| match done {
             Ok(()) => (tag::DONE, Vec::new()),
             Err(why) => (tag::FAILED, why.into_bytes()),
         };
         let (kind, answered) = match asked {
-            tag::INPUT => done(wire::decode(&payload).map(|input| session = engine.session_of(input))),
-            tag::NO_INPUT => {
-                session = engine.session(None);
-                done(Ok(()))
+            tag::INPUT => {
+                // Only one at a time has to fit.
+                session = engine.here(None);
+                large = length >= LARGE;
+                let input = value(&mut questions, length)?;
+                done(input.map(|input| session = engine.here(Some(input))))
             }
             tag::DATA => {
-                done(wire::decode(&payload).and_then(|data| engine.set_data(data).map_err(|error| error.to_string())))
+                let data = value(&mut questions, length)?;
+                done(data.and_then(|data| engine.set_data(data).map_err(|error| error.to_string())))
             }
-            tag::EVALUATE => evaluate(&mut session, &payload),
+            tag::EVALUATE => evaluate(&mut session, &wire::rest(&mut questions, length)?),
+            tag::EVALUATE_ALL => {
+                let Ok(references) = wire::decode::<Vec<String>>(&wire::rest(&mut questions, length)?) else {
+                    return Err(io::ErrorKind::InvalidData.into());
+                };
+                evaluate_all(&mut session, &references, large, &mut answers, time)?;
+                continue;
+            }
+            _ if length > 0 => return Err(io::ErrorKind::InvalidData.into()),
+            tag::NO_INPUT => {
+                (session, large) = (engine.here(None), false);
+                done(Ok(()))
+            }
             tag::RENEW => {
                 session.renew();
                 done(Ok(()))
@@ -125,9 +177,88 @@ pub(super) fn answer(questions: &mut impl Read, answers: &mut impl Write, time: 
             tag::REACHED => (tag::LINES, encoded(&json!(session.reached()))),
             _ => return Err(io::ErrorKind::InvalidData.into()),
         };
-        wire::send(answers, kind, &answered)?;
+        wire::send(&mut answers, kind, &answered)?;
     }
     Ok(())
+}
+
+/// The value that the next so many bytes are, read as they arrive; or why they are none.
+fn value<T: DeserializeOwned>(questions: &mut impl Read, length: u32) -> io::Result<Result<T, String>> {
+    let mut frame = questions.take(u64::from(length));
+    let value = wire::decode_from(&mut frame, u64::from(length));
+    io::copy(&mut frame, &mut io::sink())?;
+    Ok(value)
+}
+
+/// Answers each in its order. Over a large input several are evaluated at a time.
+fn evaluate_all(
+    session: &mut Here,
+    references: &[String],
+    large: bool,
+    answers: &mut impl Write,
+    time: Duration,
+) -> io::Result<()> {
+    let workers = match large {
+        true => thread::available_parallelism()
+            .map_or(1, usize::from)
+            .min(references.len())
+            .min(MOST),
+        false => 1,
+    };
+    if workers < 2 {
+        let (mut told, mut allowed) = (Instant::now(), Instant::now());
+        for reference in references {
+            if told.elapsed() > WAITS {
+                answers.flush()?;
+                told = Instant::now();
+            }
+            if allowed.elapsed() > ALLOWED {
+                compute_for(time);
+                allowed = Instant::now();
+            }
+            let (kind, answered) = evaluate(session, reference.as_bytes());
+            wire::put(answers, kind, &answered)?;
+        }
+        return answers.flush();
+    }
+    let next = AtomicUsize::new(0);
+    let twins: Vec<Here> = (0..workers).map(|_| session.twin()).collect();
+    with_stacks(workers, || {
+        thread::scope(|scope| {
+            let (sender, found) = channel();
+            for mut session in twins {
+                let (sender, next) = (sender.clone(), &next);
+                let work = move || {
+                    while let Some((number, reference)) = {
+                        let number = next.fetch_add(1, Ordering::Relaxed);
+                        references.get(number).map(|reference| (number, reference))
+                    } {
+                        let answer = evaluate(&mut session, reference.as_bytes());
+                        if sender.send((number, answer)).is_err() {
+                            return;
+                        }
+                    }
+                };
+                let thread = thread::Builder::new().name("policy".to_owned()).stack_size(STACK);
+                thread.spawn_scoped(scope, work)?;
+            }
+            drop(sender);
+            let mut early = BTreeMap::new();
+            let mut due = 0;
+            for (number, answer) in found {
+                compute_for(time.saturating_mul(u32::try_from(workers).unwrap_or(u32::MAX)));
+                early.insert(number, answer);
+                while let Some((kind, answered)) = early.remove(&due) {
+                    wire::send(answers, kind, &answered)?;
+                    due += 1;
+                }
+            }
+            match due == references.len() {
+                true => Ok(()),
+                false => Err(io::ErrorKind::BrokenPipe.into()),
+            }
+        })
+    })
 }
 
 fn encoded(value: &Value) -> Vec<u8> {
@@ -152,7 +283,7 @@ fn begin(payload: &[u8], time: Duration) -> Result<Engine, PolicyError> {
     Ok(engine)
 }
 
-fn evaluate(session: &mut Session, reference: &[u8]) -> (u8, Vec<u8>) {
+fn evaluate(session: &mut Here, reference: &[u8]) -> (u8, Vec<u8>) {
     let Ok(reference) = str::from_utf8(reference) else {
         return (tag::FAILED, b"a reference that is not UTF-8".to_vec());
     };
@@ -180,7 +311,7 @@ mod tests {
         for (kind, payload) in questions {
             wire::send(&mut sent, *kind, payload)?;
         }
-        answer(&mut sent.as_slice(), &mut answers, TIME)?;
+        answer(sent.as_slice(), &mut answers, TIME)?;
         let mut rest = answers.as_slice();
         let mut all = Vec::new();
         while let Some(frame) = wire::receive(&mut rest, u32::MAX)? {
@@ -217,6 +348,46 @@ mod tests {
             .map(|(_, answer)| wire::decode::<Value>(answer).unwrap()[0].clone())
             .collect();
         assert_eq!(values, [json!([3]), json!([12]), json!([])]);
+    }
+
+    #[test]
+    fn many_at_once_are_answered_in_their_order_over_small_and_large_inputs() {
+        let rules: String = (0..40).map(|n| format!("r{n} := input.a + {n}\n\n")).collect();
+        let text = format!("package p\n\n{rules}");
+        let mut references: Vec<String> = (0..40).map(|n| format!("data.p.r{n}")).collect();
+        references.push("data.p.none".to_owned());
+        for text_of_input in ["", &"x".repeat(LARGE as usize)] {
+            let answers = asked(&[
+                begin(&text, json!({})),
+                (tag::INPUT, encoded(&json!({"a": 100, "text": text_of_input}))),
+                (tag::EVALUATE_ALL, encoded(&json!(references))),
+                (tag::EVALUATE, b"data.p.r1".to_vec()),
+            ])
+            .unwrap();
+            let values: Vec<Value> = answers[2..]
+                .iter()
+                .map(|(_, answer)| wire::decode::<Value>(answer).unwrap()[0].clone())
+                .collect();
+            let expected: Vec<Value> = (100..140)
+                .map(|n| json!([n]))
+                .chain([json!([]), json!([101])])
+                .collect();
+            assert_eq!(values, expected);
+        }
+    }
+
+    #[test]
+    fn an_input_that_is_no_value_leaves_the_next_question_alone() {
+        let answers = asked(&[
+            begin("package p\n\nx := input.a\n", json!({})),
+            (tag::INPUT, b"\x09\x09\x09\x09".to_vec()),
+            (tag::INPUT, encoded(&json!({"a": 1}))),
+            (tag::EVALUATE, b"data.p.x".to_vec()),
+        ])
+        .unwrap();
+        let kinds: Vec<u8> = answers.iter().map(|(kind, _)| *kind).collect();
+        assert_eq!(kinds, [tag::DONE, tag::FAILED, tag::DONE, tag::VALUE]);
+        assert!(asked(&[begin("package p\n", json!({})), (tag::EVALUATE_ALL, b"?".to_vec())]).is_err());
     }
 
     #[test]

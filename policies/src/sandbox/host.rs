@@ -1,6 +1,6 @@
 //! The run's side: children that are kept for the next document, and what is said when one ends.
 
-use std::io::{self, BufWriter, Read};
+use std::io::{self, BufReader, BufWriter, Read};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -18,6 +18,7 @@ use crate::sources::PolicyError;
 const MAX_ANSWER: u32 = 256 << 20;
 /// What of a child's last words is read.
 const LAST_WORDS: u64 = 4096;
+const BUFFER: usize = 64 << 10;
 /// Beside what evaluations may take: for starting, for reading policies and inputs.
 const GRACE: Duration = Duration::from_secs(60);
 
@@ -87,51 +88,51 @@ fn strange(why: &str) -> String {
 }
 
 /// A session whose evaluations happen in a child.
-pub(crate) struct Remote {
+pub(crate) struct Remote<'a> {
     pool: Arc<Pool>,
     data: Option<Arc<Vec<u8>>>,
-    input: Option<Vec<u8>>,
+    input: Option<&'a Value>,
     watched: bool,
     process: Option<Process>,
+    /// Why no child takes this input.
+    refused: Option<String>,
 }
 
-impl Remote {
+impl<'a> Remote<'a> {
     /// Nothing happens yet. `data` is what takes the place of the data that the pool began with.
-    pub(crate) fn new(pool: Arc<Pool>, data: Option<Arc<Vec<u8>>>, input: Option<&Value>) -> Self {
-        let input = input.map(|input| {
-            let mut bytes = Vec::new();
-            wire::encode(input, &mut bytes);
-            bytes
-        });
+    pub(crate) fn new(pool: Arc<Pool>, data: Option<Arc<Vec<u8>>>, input: Option<&'a Value>) -> Self {
         Self {
             pool,
             data,
             input,
             watched: false,
             process: None,
+            refused: None,
         }
     }
 
     pub(crate) fn evaluate(&mut self, reference: &str) -> Result<Evaluation, String> {
-        match self.ask(tag::EVALUATE, reference.as_bytes())? {
-            (tag::VALUE, answer) => {
-                type Bodies = Vec<(u32, bool, bool)>;
-                type Answer = (Vec<Value>, Option<String>, Vec<String>, Vec<String>, Bodies);
-                let (value, suppressed, prints, told, bodies): Answer =
-                    wire::decode(&answer).map_err(|why| strange(&why))?;
-                Ok(Evaluation {
-                    value: value.into_iter().next(),
-                    suppressed,
-                    prints,
-                    told,
-                    bodies: bodies
-                        .into_iter()
-                        .map(|(n, held, failed)| (n, Seen::of(held, failed)))
-                        .collect(),
-                })
+        told(self.ask(tag::EVALUATE, reference.as_bytes())?)
+    }
+
+    /// Evaluates all of these, without a way there and back for each.
+    pub(crate) fn evaluate_all(&mut self, references: &[&str]) -> Vec<Result<Evaluation, String>> {
+        let mut found = Vec::with_capacity(references.len());
+        if references.len() > 1
+            && let Ok(mut process) = self.at_hand()
+            && process.send(tag::EVALUATE_ALL, &encoded(&json!(references)))
+        {
+            let answers = references.iter().map_while(|_| process.answer(tag::EVALUATE_ALL).ok());
+            found.extend(answers.map(told));
+            if found.len() == references.len() {
+                self.process = Some(process);
             }
-            (_, answer) => Err(String::from_utf8_lossy(&answer).into_owned()),
         }
+        // Where one of them ended the child, it is the one that does so again when it is alone.
+        let rest = references.iter().skip(found.len());
+        let rest: Vec<_> = rest.map(|reference| self.evaluate(reference)).collect();
+        found.extend(rest);
+        found
     }
 
     pub(crate) fn renew(&mut self) {
@@ -156,35 +157,67 @@ impl Remote {
     }
 
     fn ask(&mut self, tag: u8, payload: &[u8]) -> Result<(u8, Vec<u8>), String> {
-        let mut process = match self.process.take() {
-            Some(process) => process,
-            None => self.prepared()?,
-        };
+        let mut process = self.at_hand()?;
         let answer = process.ask(tag, payload)?;
         self.process = Some(process);
         Ok(answer)
     }
 
-    /// A child that has this session's data and input.
-    fn prepared(&self) -> Result<Process, String> {
+    /// The child of this session, which has its data and input.
+    fn at_hand(&mut self) -> Result<Process, String> {
+        if let Some(process) = self.process.take() {
+            return Ok(process);
+        }
+        if let Some(why) = &self.refused {
+            return Err(why.clone());
+        }
         let mut process = self.pool.take().map_err(|error| error.to_string())?;
+        if let Err(why) = self.prepare(&mut process) {
+            // It would be so for each of many rules, and take as long.
+            self.refused = Some(why.clone());
+            return Err(why);
+        }
+        Ok(process)
+    }
+
+    fn prepare(&self, process: &mut Process) -> Result<(), String> {
         let has = |data: &Arc<Vec<u8>>| process.data.as_ref().is_some_and(|has| Arc::ptr_eq(has, data));
         if let Some(data) = self.data.as_ref().filter(|data| !has(data)) {
             process.tell(tag::DATA, data)?;
             process.data = Some(Arc::clone(data));
         }
-        match &self.input {
-            Some(input) => process.tell(tag::INPUT, input)?,
+        match self.input {
+            Some(input) => process.give(input)?,
             None => process.tell(tag::NO_INPUT, &[])?,
         }
         if self.watched {
             process.tell(tag::WATCH, &[])?;
         }
-        Ok(process)
+        Ok(())
     }
 }
 
-impl Drop for Remote {
+/// An answer to a reference.
+fn told((kind, answer): (u8, Vec<u8>)) -> Result<Evaluation, String> {
+    if kind != tag::VALUE {
+        return Err(String::from_utf8_lossy(&answer).into_owned());
+    }
+    type Bodies = Vec<(u32, bool, bool)>;
+    type Answer = (Vec<Value>, Option<String>, Vec<String>, Vec<String>, Bodies);
+    let (value, suppressed, prints, told, bodies): Answer = wire::decode(&answer).map_err(|why| strange(&why))?;
+    Ok(Evaluation {
+        value: value.into_iter().next(),
+        suppressed,
+        prints,
+        told,
+        bodies: bodies
+            .into_iter()
+            .map(|(n, held, failed)| (n, Seen::of(held, failed)))
+            .collect(),
+    })
+}
+
+impl Drop for Remote<'_> {
     fn drop(&mut self) {
         if let Some(process) = self.process.take() {
             self.pool.give_back(process);
@@ -234,8 +267,8 @@ impl Process {
             .stderr(Stdio::piped())
             .spawn()
             .map_err(failed)?;
-        let questions = child.stdin.take().map(BufWriter::new);
-        let mut stdout = child.stdout.take();
+        let questions = child.stdin.take().map(|to| BufWriter::with_capacity(BUFFER, to));
+        let mut stdout = child.stdout.take().map(|from| BufReader::with_capacity(BUFFER, from));
         let (sender, answers) = channel();
         let read = move || {
             while let Some(stdout) = &mut stdout {
@@ -266,31 +299,53 @@ impl Process {
         }
     }
 
+    /// Gives it the next input.
+    fn give(&mut self, input: &Value) -> Result<(), String> {
+        let sent = self
+            .questions
+            .as_mut()
+            .map(|to| wire::send_value(to, tag::INPUT, input));
+        // One that does not take all of it has ended, and says why.
+        drop(sent);
+        match self.answer(tag::INPUT)? {
+            (tag::DONE, _) => Ok(()),
+            (_, why) => Err(String::from_utf8_lossy(&why).into_owned()),
+        }
+    }
+
     /// Asks and waits. After an error the child has ended.
     fn ask(&mut self, tag: u8, payload: &[u8]) -> Result<(u8, Vec<u8>), String> {
-        let sent = self.questions.as_mut().map_or_else(
-            || Err(io::ErrorKind::BrokenPipe.into()),
-            |to| wire::send(to, tag, payload),
-        );
+        self.send(tag, payload);
+        self.answer(tag)
+    }
+
+    /// Whether all of it could be sent; a child to which it could not has ended, and says why when it is asked for an answer.
+    fn send(&mut self, tag: u8, payload: &[u8]) -> bool {
+        let sent = self.questions.as_mut().map(|to| wire::send(to, tag, payload));
+        sent.is_some_and(|sent| sent.is_ok())
+    }
+
+    /// Waits for the next answer. After an error the child has ended.
+    fn answer(&mut self, tag: u8) -> Result<(u8, Vec<u8>), String> {
         // An evaluation happens twice where it leaned on a suppressed error.
         let patience = match tag {
-            tag::EVALUATE | tag::READ => 2 * self.sandbox.time + Duration::from_secs(1),
+            tag::EVALUATE | tag::EVALUATE_ALL | tag::READ => 2 * self.sandbox.time + Duration::from_secs(1),
             _ => GRACE + self.sandbox.time,
         };
-        match (sent, self.answers.recv_timeout(patience)) {
-            (_, Ok(Ok(answer))) => Ok(answer),
-            (_, Ok(Err(why))) => {
+        match self.answers.recv_timeout(patience) {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(why)) => {
                 drop(self.child.kill());
                 Err(strange(&why.to_string()))
             }
-            (_, Err(RecvTimeoutError::Timeout)) => {
+            Err(RecvTimeoutError::Timeout) => {
                 drop(self.child.kill());
                 Err(format!(
                     "no answer within {} seconds: the process that evaluates it was ended",
                     patience.as_secs()
                 ))
             }
-            (_, Err(RecvTimeoutError::Disconnected)) => Err(self.last_words()),
+            Err(RecvTimeoutError::Disconnected) => Err(self.last_words()),
         }
     }
 

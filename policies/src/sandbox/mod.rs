@@ -65,6 +65,8 @@ mod tag {
     pub(super) const DATA: u8 = b'D';
     /// A reference to evaluate. Answered by [`VALUE`] or [`FAILED`].
     pub(super) const EVALUATE: u8 = b'E';
+    /// References to evaluate. Each is answered as by [`EVALUATE`], in their order.
+    pub(super) const EVALUATE_ALL: u8 = b'A';
     /// Forget what was found out.
     pub(super) const RENEW: u8 = b'N';
     /// Take note of the lines that are reached.

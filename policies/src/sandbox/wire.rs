@@ -5,9 +5,8 @@
 
 use std::io::{self, Read, Write};
 
-use serde::Deserialize;
 use serde::de::value::Error;
-use serde::de::{self, DeserializeSeed, Visitor};
+use serde::de::{self, DeserializeOwned, DeserializeSeed, Visitor};
 use serde_json::Value;
 
 /// The deepest value that is taken.
@@ -25,15 +24,31 @@ const OBJECT: u8 = 8;
 
 /// Writes one frame.
 pub(super) fn send(to: &mut impl Write, tag: u8, payload: &[u8]) -> io::Result<()> {
-    let length = u32::try_from(payload.len()).map_err(|_| io::Error::other("more than 4 GiB at once"))?;
-    to.write_all(&[tag])?;
-    to.write_all(&length.to_le_bytes())?;
-    to.write_all(payload)?;
+    put(to, tag, payload)?;
     to.flush()
 }
 
-/// Reads one frame of at most so many bytes; `None` where the other side has ended.
-pub(super) fn receive(from: &mut impl Read, most: u32) -> io::Result<Option<(u8, Vec<u8>)>> {
+/// Writes one frame, which may wait for the next flush.
+pub(super) fn put(to: &mut impl Write, tag: u8, payload: &[u8]) -> io::Result<()> {
+    announce(to, tag, payload.len())?;
+    to.write_all(payload)
+}
+
+/// Writes one frame that is a value, without a copy of it.
+pub(super) fn send_value(to: &mut impl Write, tag: u8, value: &Value) -> io::Result<()> {
+    announce(to, tag, length(value))?;
+    write(value, to)?;
+    to.flush()
+}
+
+fn announce(to: &mut impl Write, tag: u8, length: usize) -> io::Result<()> {
+    let length = u32::try_from(length).map_err(|_| io::Error::other("more than 4 GiB at once"))?;
+    to.write_all(&[tag])?;
+    to.write_all(&length.to_le_bytes())
+}
+
+/// Reads the beginning of a frame: its tag, and how many bytes follow, at most so many; `None` where the other side has ended.
+pub(super) fn next(from: &mut impl Read, most: u32) -> io::Result<Option<(u8, u32)>> {
     let mut tag = [0];
     if from.read(&mut tag)? == 0 {
         return Ok(None);
@@ -44,97 +59,166 @@ pub(super) fn receive(from: &mut impl Read, most: u32) -> io::Result<Option<(u8,
     if length > most {
         return Err(io::Error::other(format!("{length} bytes at once, the limit is {most}")));
     }
+    Ok(Some((tag[0], length)))
+}
+
+/// Reads what follows the beginning of a frame.
+pub(super) fn rest(from: &mut impl Read, length: u32) -> io::Result<Vec<u8>> {
     let mut payload = Vec::new();
     from.take(u64::from(length)).read_to_end(&mut payload)?;
-    if payload.len() != length as usize {
-        return Err(io::ErrorKind::UnexpectedEof.into());
+    match payload.len() == length as usize {
+        true => Ok(payload),
+        false => Err(io::ErrorKind::UnexpectedEof.into()),
     }
-    Ok(Some((tag[0], payload)))
+}
+
+/// Reads one frame of at most so many bytes; `None` where the other side has ended.
+pub(super) fn receive(from: &mut impl Read, most: u32) -> io::Result<Option<(u8, Vec<u8>)>> {
+    let Some((tag, length)) = next(from, most)? else {
+        return Ok(None);
+    };
+    Ok(Some((tag, rest(from, length)?)))
 }
 
 /// Appends a value.
 pub(super) fn encode(value: &Value, out: &mut Vec<u8>) {
+    out.reserve(length(value));
+    // A vector takes whatever is written to it.
+    drop(write(value, out));
+}
+
+/// How many bytes a value is.
+pub(super) fn length(value: &Value) -> usize {
     match value {
-        Value::Null => out.push(NULL),
-        Value::Bool(false) => out.push(FALSE),
-        Value::Bool(true) => out.push(TRUE),
+        Value::Null | Value::Bool(_) => 1,
+        Value::Number(_) => 9,
+        Value::String(text) => 9 + text.len(),
+        Value::Array(items) => 9 + items.iter().map(length).sum::<usize>(),
+        Value::Object(fields) => {
+            let each = fields.iter().map(|(key, value)| 9 + key.len() + length(value));
+            9 + each.sum::<usize>()
+        }
+    }
+}
+
+fn write(value: &Value, out: &mut impl Write) -> io::Result<()> {
+    match value {
+        Value::Null => out.write_all(&[NULL]),
+        Value::Bool(false) => out.write_all(&[FALSE]),
+        Value::Bool(true) => out.write_all(&[TRUE]),
         Value::Number(number) => {
             let (tag, bits) = match (number.as_u64(), number.as_i64()) {
                 (Some(number), _) => (UNSIGNED, number.to_le_bytes()),
                 (None, Some(number)) => (SIGNED, number.to_le_bytes()),
                 (None, None) => (FLOAT, number.as_f64().unwrap_or_default().to_le_bytes()),
             };
-            out.push(tag);
-            out.extend(bits);
+            head(tag, bits, out)
         }
         Value::String(text) => string(text, out),
         Value::Array(items) => {
-            out.push(ARRAY);
-            out.extend((items.len() as u64).to_le_bytes());
-            items.iter().for_each(|item| encode(item, out));
+            head(ARRAY, (items.len() as u64).to_le_bytes(), out)?;
+            items.iter().try_for_each(|item| write(item, out))
         }
         Value::Object(fields) => {
-            out.push(OBJECT);
-            out.extend((fields.len() as u64).to_le_bytes());
+            head(OBJECT, (fields.len() as u64).to_le_bytes(), out)?;
             for (key, value) in fields {
-                string(key, out);
-                encode(value, out);
+                string(key, out)?;
+                write(value, out)?;
             }
+            Ok(())
         }
     }
 }
 
-fn string(text: &str, out: &mut Vec<u8>) {
-    out.push(STRING);
-    out.extend((text.len() as u64).to_le_bytes());
-    out.extend(text.as_bytes());
+fn head(tag: u8, number: [u8; 8], out: &mut impl Write) -> io::Result<()> {
+    let [a, b, c, d, e, f, g, h] = number;
+    out.write_all(&[tag, a, b, c, d, e, f, g, h])
+}
+
+fn string(text: &str, out: &mut impl Write) -> io::Result<()> {
+    head(STRING, (text.len() as u64).to_le_bytes(), out)?;
+    out.write_all(text.as_bytes())
 }
 
 /// Reads the one value that these bytes are, as whatever takes JSON values.
-pub(super) fn decode<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, String> {
-    let mut decoder = Decoder { rest: bytes, depth: 0 };
+pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
+    decode_from(&mut &*bytes, bytes.len() as u64)
+}
+
+/// The same for the next so many bytes of what is read, as they arrive. After an error some of them are left.
+pub(super) fn decode_from<T: DeserializeOwned>(from: &mut impl Read, length: u64) -> Result<T, String> {
+    let mut decoder = Decoder {
+        from,
+        left: length,
+        depth: 0,
+        peeked: None,
+        text: Vec::new(),
+    };
     let value = T::deserialize(&mut decoder).map_err(|error| error.to_string())?;
-    match decoder.rest.is_empty() {
-        true => Ok(value),
-        false => Err(format!("{} bytes behind the value", decoder.rest.len())),
+    match decoder.left {
+        0 => Ok(value),
+        left => Err(format!("{left} bytes behind the value")),
     }
 }
 
-struct Decoder<'de> {
-    rest: &'de [u8],
+struct Decoder<'a, R> {
+    from: &'a mut R,
+    left: u64,
     depth: usize,
+    peeked: Option<u8>,
+    text: Vec<u8>,
 }
+
+/// A text of at most so many bytes is taken at once.
+const AT_ONCE: usize = 64 << 10;
 
 fn malformed(what: &str) -> Error {
     de::Error::custom(what)
 }
 
-impl<'de> Decoder<'de> {
-    fn take(&mut self, count: usize) -> Result<&'de [u8], Error> {
-        let (taken, rest) = self
-            .rest
-            .split_at_checked(count)
-            .ok_or_else(|| malformed("the value is cut short"))?;
-        self.rest = rest;
+impl<R: Read> Decoder<'_, R> {
+    fn take<const N: usize>(&mut self) -> Result<[u8; N], Error> {
+        let mut taken = [0; N];
+        self.left = self.left.checked_sub(N as u64).ok_or_else(|| malformed(SHORT))?;
+        self.from.read_exact(&mut taken).map_err(|_| malformed(SHORT))?;
         Ok(taken)
     }
 
-    fn eight(&mut self) -> Result<[u8; 8], Error> {
-        self.take(8)?
-            .try_into()
-            .map_err(|_| malformed("the value is cut short"))
+    fn tag(&mut self) -> Result<u8, Error> {
+        match self.peeked.take() {
+            Some(tag) => Ok(tag),
+            None => self.take::<1>().map(|[tag]| tag),
+        }
     }
 
     /// A number of bytes or of members, each of which is at least one byte.
     fn count(&mut self) -> Result<usize, Error> {
-        let count = u64::from_le_bytes(self.eight()?);
-        usize::try_from(count)
-            .ok()
-            .filter(|count| *count <= self.rest.len())
-            .ok_or_else(|| malformed("the value is cut short"))
+        let count = u64::from_le_bytes(self.take()?);
+        let within = usize::try_from(count).ok().filter(|_| count <= self.left);
+        within.ok_or_else(|| malformed(SHORT))
     }
 
-    fn deeper<T>(&mut self, visit: impl FnOnce(Members<'_, 'de>) -> Result<T, Error>) -> Result<T, Error> {
+    fn text(&mut self) -> Result<&str, Error> {
+        let length = self.count()?;
+        self.left -= length as u64;
+        self.text.clear();
+        let read = match length {
+            0..=AT_ONCE => {
+                self.text.resize(length, 0);
+                self.from.read_exact(&mut self.text)
+            }
+            _ => {
+                let text = (&mut *self.from).take(length as u64).read_to_end(&mut self.text);
+                text.map(|_| ())
+            }
+        };
+        if read.is_err() || self.text.len() != length {
+            return Err(malformed(SHORT));
+        }
+        str::from_utf8(&self.text).map_err(|_| malformed("text that is not UTF-8"))
+    }
+
+    fn deeper<T>(&mut self, visit: impl FnOnce(Members<'_, Self>) -> Result<T, Error>) -> Result<T, Error> {
         let left = self.count()?;
         if self.depth >= MAX_DEPTH {
             return Err(de::Error::custom(format!("more than {MAX_DEPTH} values in each other")));
@@ -146,22 +230,20 @@ impl<'de> Decoder<'de> {
     }
 }
 
-impl<'de> de::Deserializer<'de> for &mut Decoder<'de> {
+const SHORT: &str = "the value is cut short";
+
+impl<'de, R: Read> de::Deserializer<'de> for &mut Decoder<'_, R> {
     type Error = Error;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        match self.take(1)?[0] {
+        match self.tag()? {
             NULL => visitor.visit_unit(),
             FALSE => visitor.visit_bool(false),
             TRUE => visitor.visit_bool(true),
-            UNSIGNED => visitor.visit_u64(u64::from_le_bytes(self.eight()?)),
-            SIGNED => visitor.visit_i64(i64::from_le_bytes(self.eight()?)),
-            FLOAT => visitor.visit_f64(f64::from_le_bytes(self.eight()?)),
-            STRING => {
-                let length = self.count()?;
-                let text = str::from_utf8(self.take(length)?).map_err(|_| malformed("text that is not UTF-8"))?;
-                visitor.visit_borrowed_str(text)
-            }
+            UNSIGNED => visitor.visit_u64(u64::from_le_bytes(self.take()?)),
+            SIGNED => visitor.visit_i64(i64::from_le_bytes(self.take()?)),
+            FLOAT => visitor.visit_f64(f64::from_le_bytes(self.take()?)),
+            STRING => visitor.visit_str(self.text()?),
             ARRAY => self.deeper(|members| visitor.visit_seq(members)),
             OBJECT => self.deeper(|members| visitor.visit_map(members)),
             _ => Err(malformed("a value of no kind")),
@@ -169,8 +251,10 @@ impl<'de> de::Deserializer<'de> for &mut Decoder<'de> {
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        match self.rest.first() {
-            Some(&NULL) => self.deserialize_any(visitor),
+        let tag = self.tag()?;
+        self.peeked = Some(tag);
+        match tag {
+            NULL => self.deserialize_any(visitor),
             _ => visitor.visit_some(self),
         }
     }
@@ -181,12 +265,12 @@ impl<'de> de::Deserializer<'de> for &mut Decoder<'de> {
     }
 }
 
-struct Members<'a, 'de> {
-    decoder: &'a mut Decoder<'de>,
+struct Members<'a, D> {
+    decoder: &'a mut D,
     left: usize,
 }
 
-impl<'de> de::SeqAccess<'de> for Members<'_, 'de> {
+impl<'de, R: Read> de::SeqAccess<'de> for Members<'_, Decoder<'_, R>> {
     type Error = Error;
 
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Error> {
@@ -198,7 +282,7 @@ impl<'de> de::SeqAccess<'de> for Members<'_, 'de> {
     }
 }
 
-impl<'de> de::MapAccess<'de> for Members<'_, 'de> {
+impl<'de, R: Read> de::MapAccess<'de> for Members<'_, Decoder<'_, R>> {
     type Error = Error;
 
     fn next_key_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Error> {
@@ -229,6 +313,13 @@ mod tests {
             "": {"ü\u{0}": "text", "nested": [[], {}]},
         });
         assert_eq!(decode::<Value>(&bytes(&value)).unwrap(), value);
+        assert_eq!(bytes(&value).len(), length(&value));
+        let mut sent = Vec::new();
+        send_value(&mut sent, b'I', &value).unwrap();
+        assert_eq!(
+            receive(&mut sent.as_slice(), u32::MAX).unwrap(),
+            Some((b'I', bytes(&value)))
+        );
         let regorus: regorus::Value = decode(&bytes(&value)).unwrap();
         assert_eq!(regorus, regorus::Value::from(value));
     }
