@@ -32,9 +32,9 @@ const DEFAULT_PROFILE: &str = "dr-baseline";
     after_help = "The bundle is written whatever the verdicts are. By default it lies in the folder `evidence`
 beside the configuration.
 
-A framework is a view onto the same rules: each of its controls stands as the worst verdict of the
-rules that speak for it, and controls that no rule speaks for are listed. With a framework and
-without a profile, all profiles are judged. -v tells what can be shown for each control.
+A framework is a view onto the same rules: each of its controls stands as the worst verdict of
+the rules that speak for it, and controls that no rule speaks for are listed. With a framework
+and without a profile, all profiles are judged. -v tells what can be shown for each control.
 
 Examples:
   muster audit

@@ -18,13 +18,14 @@ use crate::ui::{Table, Tone, Ui, date, printable};
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "The bundle is verified first: what is wrong is exit 7, and nothing of it is shown. Without --key, and
-without the [trust] root of a configuration, nobody says whose it is: it is shown, and exit 12.
-The verdicts in it do not change the exit code. -v shows passes too, and what each control needs.
+    after_help = "The bundle is verified first: what is wrong is exit 7, and nothing of it is shown. Without
+--key, and without the [trust] root of a configuration, nobody says whose it is: it is shown,
+and the exit is 12. The verdicts in it do not change the exit code. -v shows passes too, and what
+each control asks for beyond its rules.
 
 Examples:
   muster evidence show audit.tar --key root.pub
-  muster evidence show audit.tar --json | jq '.frameworks[].controls[] | select(.verdict != \"pass\")'"
+  muster evidence show audit.tar --json | jq '.frameworks[].controls[] | {control, verdict}'"
 )]
 pub(crate) struct Show {
     /// The bundle

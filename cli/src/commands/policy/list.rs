@@ -17,8 +17,8 @@ use crate::ui::Table;
     after_help = "In folders a rule is what Conftest takes for one (deny, violation, warn), what has METADATA of its
 own, and a package that sorts resources as those of profiles do. Controls are shown with -v.
 
-With --framework the controls are listed, each with the rules that speak for it; those that no rule
-speaks for must be shown by other means. -v tells what can be shown for each, and what cannot.
+With --framework the controls are listed, each with the rules that speak for it; those that no
+rule speaks for must be shown by other means. -v tells what can be shown, and what cannot.
 
 Examples:
   muster policy list
