@@ -75,6 +75,12 @@ pub struct Finding {
 }
 
 impl Finding {
+    /// Whether it counts. Against a base only what is new does, and what was never evaluated: a namespace without rules is no better
+    /// for having had none before.
+    pub fn counts(&self) -> bool {
+        self.baseline != Some(UNCHANGED) || self.verdict == Verdict::Error && self.file.is_none()
+    }
+
     /// A finding of a rule about a resource; the rest is filled in by the caller.
     pub(crate) fn new(rule: &Rule, verdict: Verdict, resource: &str, message: String) -> Self {
         Self {
@@ -165,6 +171,9 @@ pub struct Report {
     /// What policies printed, as `file:line: text`; for diagnostics, not part of the document.
     #[serde(skip)]
     pub prints: Vec<String>,
+    /// What is known of the rules that judged, by id; for forms that describe them.
+    #[serde(skip)]
+    pub(crate) rules: BTreeMap<String, Rule>,
 }
 
 impl Report {
@@ -201,17 +210,20 @@ impl Report {
             summary,
             results,
             prints,
+            rules: BTreeMap::new(),
         }
     }
 
-    /// What the findings mean together. Against a base only what is new counts, and what was never evaluated: a namespace without
-    /// rules is no better for having had none before.
+    /// The same, with what its rules say of themselves.
+    pub(crate) fn about(mut self, rules: impl IntoIterator<Item = Rule>) -> Self {
+        self.rules.extend(rules.into_iter().map(|rule| (rule.id.clone(), rule)));
+        self
+    }
+
+    /// What the findings that count mean together.
     pub fn status(&self) -> Status {
-        let counts = |finding: &&Finding| {
-            finding.baseline != Some(UNCHANGED) || finding.verdict == Verdict::Error && finding.file.is_none()
-        };
         let any = |verdict| {
-            let mut counted = self.results.iter().filter(counts);
+            let mut counted = self.results.iter().filter(|finding| finding.counts());
             counted.any(|finding| finding.verdict == verdict)
         };
         if any(Verdict::Fail) {

@@ -242,14 +242,18 @@ pub(crate) fn exit(report: &Report) -> Exit {
 
 /// The verdicts for a human: everything that asks for attention, the worst first, then the count. With `-v` all of them.
 pub(crate) fn show(ui: &Ui, report: &Report) {
-    let mut table = Table::new(&["!verdict", "severity", "~rule", "~at", "~resource", "message"]);
+    let mut table = Table::new(&["!verdict", "!base", "severity", "~rule", "~at", "~resource", "message"]);
     let quiet = [Verdict::Pass, Verdict::NotApplicable];
     let mut findings: Vec<&Finding> = report
         .results
         .iter()
         .filter(|finding| ui.is_verbose() || !quiet.contains(&finding.verdict))
         .collect();
-    findings.sort_by_key(|finding| (rank(finding.verdict), finding.severity.is_none(), finding.severity));
+    let order = |finding: &&Finding| {
+        let worst = (rank(finding.verdict), finding.severity.is_none(), finding.severity);
+        (!finding.counts(), worst)
+    };
+    findings.sort_by_key(order);
     let mut told: BTreeMap<(&str, &str), &str> = BTreeMap::new();
     for finding in findings {
         let at = match (&finding.file, finding.line) {
@@ -275,7 +279,8 @@ pub(crate) fn show(ui: &Ui, report: &Report) {
             .map(|severity| format!("{severity:?}").to_lowercase())
             .unwrap_or_default();
         table.row([
-            (word(finding).to_owned(), Some(tone(finding.verdict))),
+            (word(finding).to_owned(), Some(tone(finding))),
+            (finding.baseline.unwrap_or_default().to_owned(), None),
             (severity, None),
             (printable(finding.rule.as_bytes()), None),
             (printable(at.as_bytes()), None),
@@ -302,7 +307,14 @@ pub(crate) fn show(ui: &Ui, report: &Report) {
         .filter(|(name, count, _)| *count > 0 || *name == "pass" || *name == "fail")
         .map(|(name, count, tone)| ui.paint(if count > 0 { tone } else { Tone::Faint }, &format!("{count} {name}")))
         .collect();
-    ui.say(counts.join(", "));
+    let old = report.results.iter().filter(|finding| !finding.counts());
+    let bad = [Verdict::Fail, Verdict::Error, Verdict::Unknown];
+    let old = old.filter(|finding| bad.contains(&finding.verdict)).count();
+    let before = match old {
+        0 => String::new(),
+        old => format!("; {old} of them stood in the base too and do not count"),
+    };
+    ui.say(format!("{}{before}", counts.join(", ")));
 }
 
 /// What matters first.
@@ -330,9 +342,10 @@ fn word(finding: &Finding) -> &'static str {
     }
 }
 
-fn tone(verdict: Verdict) -> Tone {
-    match verdict {
+fn tone(finding: &Finding) -> Tone {
+    match finding.verdict {
         Verdict::Pass => Tone::Good,
+        _ if !finding.counts() => Tone::Faint,
         Verdict::Fail | Verdict::Error => Tone::Bad,
         Verdict::Warn | Verdict::Unknown => Tone::Doubtful,
         Verdict::NotApplicable | Verdict::Waived => Tone::Faint,

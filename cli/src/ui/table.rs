@@ -24,6 +24,12 @@ struct Column {
     folded: bool,
 }
 
+/// What a name keeps while the last column has less than [`MESSAGE`].
+const NAME: usize = 18;
+const MESSAGE: usize = 40;
+/// What every column keeps.
+const LEAST: usize = 12;
+
 /// A table for a human.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Table {
@@ -157,15 +163,18 @@ impl Table {
     fn widths(&self, shown: &[usize], limit: usize) -> Vec<usize> {
         let mut widths = self.natural(shown);
         while total(&widths) > limit {
-            let widest = shown
-                .iter()
-                .zip(&mut widths)
-                .filter(|(column, _)| !self.columns[**column].whole)
-                .map(|(_, width)| width)
-                .max();
-            match widest {
-                Some(widest) if *widest > 12 => *widest -= 1,
-                _ => break,
+            // What is folded makes room for what is read.
+            let spares = |least: usize, last: usize| {
+                let cut = |(at, column): (usize, &usize)| {
+                    let least = if at + 1 == shown.len() { last } else { least };
+                    (!self.columns[*column].whole && widths[at] > least).then_some(at)
+                };
+                let cut = shown.iter().enumerate().filter_map(cut);
+                cut.max_by_key(|at| widths[*at])
+            };
+            match spares(NAME, MESSAGE).or_else(|| spares(LEAST, LEAST)) {
+                Some(at) => widths[at] -= 1,
+                None => break,
             }
         }
         widths
@@ -183,14 +192,14 @@ fn shorten(text: &str, width: usize) -> String {
     text.chars().take(width.saturating_sub(1)).chain(['…']).collect()
 }
 
-/// Breaks a name or path, behind a separator where one stands in the second half of the line.
+/// Breaks a name or path, behind a separator where one does not stand too far in front.
 fn fold(text: &str, width: usize) -> Vec<String> {
     let mut letters: Vec<char> = text.chars().collect();
     let mut lines = Vec::new();
     while letters.len() > width {
         let separator = |letter: &char| matches!(letter, '/' | '.' | '_' | '-' | ':' | ' ' | '#');
         let behind = letters[..width].iter().rposition(separator).map(|at| at + 1);
-        let end = behind.filter(|end| *end > width / 2).unwrap_or(width.max(1));
+        let end = behind.filter(|end| *end * 3 > width).unwrap_or(width.max(1));
         let rest = letters.split_off(end);
         lines.push(letters.into_iter().collect());
         letters = rest;

@@ -9,10 +9,11 @@ pub(super) fn render(report: &Report) -> String {
 
 fn line(finding: &Finding) -> Option<String> {
     let command = match finding.verdict {
+        Verdict::Pass | Verdict::NotApplicable => return None,
+        _ if !finding.counts() => "notice",
         Verdict::Fail | Verdict::Error => "error",
         Verdict::Warn | Verdict::Unknown => "warning",
         Verdict::Waived => "notice",
-        Verdict::Pass | Verdict::NotApplicable => return None,
     };
     let mut properties = Vec::new();
     if let Some(file) = &finding.file {

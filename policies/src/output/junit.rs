@@ -1,55 +1,82 @@
-//! JUnit's XML: a suite per file, a case per finding. Warnings are cases that pass and say what they found; what is waived or does
-//! not apply is skipped; what could not be evaluated is an error.
+//! JUnit's XML: a suite per file, a case per finding. Warnings are cases that pass, and what they found is the suite's output; what is
+//! waived or does not apply is skipped; what could not be evaluated is an error.
+//!
+//! There are two schemas, Ant's and Jenkins's, and what is written is valid under both. Ant's wants a time for each case (none is measured:
+//! it is zero), a host (`localhost` where it is not known, as the schema says), output at the end of each suite, and no attribute of
+//! `testsuites`.
 
 use std::collections::BTreeMap;
+
+use time::OffsetDateTime;
 
 use super::{message, place};
 use crate::report::{Finding, Report, Verdict};
 
-pub(super) fn render(report: &Report) -> String {
+pub(super) fn render(report: &Report, now: OffsetDateTime) -> String {
     let mut suites: BTreeMap<&str, Vec<&Finding>> = BTreeMap::new();
     for finding in &report.results {
         let suite = finding.file.as_deref().unwrap_or(&finding.resource);
+        let suite = if suite.trim().is_empty() { "muster" } else { suite };
         suites.entry(suite).or_default().push(finding);
     }
-    let all: Vec<&Finding> = report.results.iter().collect();
-    let mut out = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
-    out.push_str(&format!("<testsuites name=\"muster\" {}>\n", counts(&all, false)));
-    for (name, findings) in suites {
+    let mut out = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n");
+    for (id, (name, findings)) in suites.iter().enumerate() {
         out.push_str(&format!(
-            "  <testsuite name=\"{}\" {}>\n",
+            "  <testsuite package=\"muster\" id=\"{id}\" name=\"{}\" hostname=\"localhost\" timestamp=\"{}\" time=\"0\" {}>\n",
             escaped(name),
-            counts(&findings, true)
+            stamp(now),
+            counts(findings)
         ));
+        out.push_str("    <properties/>\n");
         for finding in findings {
             out.push_str(&case(finding));
         }
+        out.push_str(&output(findings));
         out.push_str("  </testsuite>\n");
     }
     out.push_str("</testsuites>\n");
     out
 }
 
-fn counts(findings: &[&Finding], skipped: bool) -> String {
+/// A time of UTC in the form that Ant's schema asks for: without a zone.
+fn stamp(now: OffsetDateTime) -> String {
+    let now = now.to_offset(time::UtcOffset::UTC);
+    let (date, clock) = (now.date(), now.time());
+    format!(
+        "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}",
+        date.year(),
+        u8::from(date.month()),
+        date.day(),
+        clock.hour(),
+        clock.minute(),
+        clock.second()
+    )
+}
+
+fn counts(findings: &[&Finding]) -> String {
     let count = |wanted: &[Verdict]| {
         findings
             .iter()
             .filter(|finding| wanted.contains(&finding.verdict))
             .count()
     };
-    let mut text = format!(
-        "tests=\"{}\" failures=\"{}\" errors=\"{}\"",
+    format!(
+        "tests=\"{}\" failures=\"{}\" errors=\"{}\" skipped=\"{}\"",
         findings.len(),
         count(&[Verdict::Fail]),
         count(&[Verdict::Error, Verdict::Unknown]),
-    );
-    if skipped {
-        text.push_str(&format!(
-            " skipped=\"{}\"",
-            count(&[Verdict::Waived, Verdict::NotApplicable])
-        ));
-    }
-    text
+        count(&[Verdict::Waived, Verdict::NotApplicable])
+    )
+}
+
+/// The warnings of a suite, a line each.
+fn output(findings: &[&Finding]) -> String {
+    let warnings = findings.iter().filter(|finding| finding.verdict == Verdict::Warn);
+    let lines: Vec<String> = warnings
+        .map(|finding| escaped(&format!("warning: {}: {}: {}", finding.rule, place(finding), message(finding))))
+        .collect();
+    let lines = lines.join("\n");
+    format!("    <system-out>{lines}</system-out>\n    <system-err/>\n")
 }
 
 fn case(finding: &Finding) -> String {
@@ -57,6 +84,7 @@ fn case(finding: &Finding) -> String {
     let at = escaped(&place(finding));
     let inner = match finding.verdict {
         Verdict::Pass => None,
+        _ if is_skipped(finding) => Some(format!("<skipped message=\"{said}\"/>")),
         Verdict::Fail => Some(format!(
             "<failure message=\"{said}\" type=\"fail\">{at}: {said}</failure>"
         )),
@@ -64,11 +92,10 @@ fn case(finding: &Finding) -> String {
         Verdict::Unknown => Some(format!(
             "<error message=\"{said}\" type=\"unknown\">{at}: {said}</error>"
         )),
-        Verdict::Waived | Verdict::NotApplicable => Some(format!("<skipped message=\"{said}\"/>")),
-        Verdict::Warn => Some(format!("<system-out>warning: {at}: {said}</system-out>")),
+        _ => Some(format!("<system-out>warning: {at}: {said}</system-out>")),
     };
     let open = format!(
-        "    <testcase classname=\"{}\" name=\"{}\"",
+        "    <testcase classname=\"{}\" name=\"{}\" time=\"0\"",
         escaped(&finding.rule),
         escaped(&finding.resource)
     );

@@ -1,21 +1,20 @@
 //! A comment on a pull request: the count, then what asks for attention, then what is waived, folded away.
 
 use super::{message, place};
-use crate::report::{Finding, Report, Verdict};
+use crate::report::{Finding, Report, Status, Verdict};
 
 /// Rows of a table; a comment has a bounded size.
 const ROWS: usize = 100;
 
 pub(super) fn render(report: &Report) -> String {
     let summary = &report.summary;
-    let verdict = if summary.fail > 0 {
-        "❌ policies do not hold"
-    } else if summary.error > 0 {
-        "⚠️ not everything could be evaluated"
-    } else if summary.unknown > 0 {
-        "❔ something is not known"
-    } else {
-        "✅ policies hold"
+    let old = report.results.iter().any(|finding| !finding.counts());
+    let verdict = match report.status() {
+        Status::Failed => "❌ policies do not hold",
+        Status::Incomplete => "⚠️ not everything could be evaluated",
+        Status::Unknown => "❔ something is not known",
+        Status::Clean if old => "✅ nothing new",
+        Status::Clean => "✅ policies hold",
     };
     let mut out = format!("### muster check: {verdict}\n\n");
     let counts = [
@@ -43,16 +42,18 @@ pub(super) fn render(report: &Report) -> String {
         found
     };
     let open = of(&[Verdict::Fail, Verdict::Error, Verdict::Unknown, Verdict::Warn]);
+    let (open, known): (Vec<_>, Vec<_>) = open.into_iter().partition(|finding| finding.counts());
     if !open.is_empty() {
         out.push_str(&format!("\n{}", table(&open)));
     }
-    let waived = of(&[Verdict::Waived]);
-    if !waived.is_empty() {
-        out.push_str(&format!(
-            "\n<details><summary>{} waived</summary>\n\n{}\n</details>\n",
-            waived.len(),
-            table(&waived)
-        ));
+    for (what, found) in [("in the base too", known), ("waived", of(&[Verdict::Waived]))] {
+        if !found.is_empty() {
+            out.push_str(&format!(
+                "\n<details><summary>{} {what}</summary>\n\n{}\n</details>\n",
+                found.len(),
+                table(&found)
+            ));
+        }
     }
     out
 }

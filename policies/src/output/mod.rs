@@ -9,7 +9,11 @@ mod markdown;
 mod sarif;
 mod tap;
 
+use std::borrow::Cow;
+use std::path::Path;
+
 use sha2::{Digest as _, Sha256};
+use time::OffsetDateTime;
 
 use crate::report::{Finding, Report, Verdict};
 
@@ -28,15 +32,38 @@ pub enum Form {
     Markdown,
 }
 
-/// The report in this form. `version` is muster's, for forms that name their producer.
-pub fn render(report: &Report, form: Form, version: &str) -> String {
+/// What a form says of the run beside its findings.
+#[derive(Debug, Clone, Copy)]
+pub struct Run<'a> {
+    /// The version of muster.
+    pub version: &'a str,
+    /// When it ran.
+    pub now: OffsetDateTime,
+    /// The folder in which it ran: files beneath it are named from there.
+    pub root: &'a Path,
+}
+
+/// The report in this form.
+pub fn render(report: &Report, form: Form, run: Run<'_>) -> String {
+    let report = beneath(report, run.root);
     match form {
-        Form::Tap => tap::render(report),
-        Form::Junit => junit::render(report),
-        Form::Github => github::render(report),
-        Form::Sarif => sarif::render(report, version),
-        Form::Markdown => markdown::render(report),
+        Form::Tap => tap::render(&report),
+        Form::Junit => junit::render(&report, run.now),
+        Form::Github => github::render(&report),
+        Form::Sarif => sarif::render(&report, run.version),
+        Form::Markdown => markdown::render(&report),
     }
+}
+
+/// The report with files named from the folder of the run: readers know a repository's paths, not a machine's.
+fn beneath<'a>(report: &'a Report, root: &Path) -> Cow<'a, Report> {
+    let inside = |finding: &Finding| finding.file.as_ref().is_some_and(|file| Path::new(file).starts_with(root));
+    if root == Path::new("/") || !report.results.iter().any(inside) {
+        return Cow::Borrowed(report);
+    }
+    let mut report = report.clone();
+    report.relocate(root);
+    Cow::Owned(report)
 }
 
 /// What makes two findings of two runs the same one: rule, resource and what the message says, not where it stands.

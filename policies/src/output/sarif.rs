@@ -1,15 +1,20 @@
 //! SARIF 2.1.0 as GitHub code scanning takes it: relative URIs, one rule each, fingerprints that outlive a moved line, suppressions for
 //! what is waived, and a baseline state where the run had one.
 //!
-//! Source of the facts: OASIS SARIF 2.1.0; GitHub, "SARIF support for code scanning" (every result needs a location).
+//! Source of the facts: OASIS SARIF 2.1.0; GitHub, "SARIF support for code scanning": every result needs a location, every rule a short and
+//! a full description and a help text, and of the fingerprints only `primaryLocationLineHash` tells whether two results are the same. So
+//! that name carries muster's fingerprint too, though no line is hashed in it.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
 use super::{fingerprint, message};
-use crate::metadata::Severity;
+use crate::metadata::{Rule, Severity};
 use crate::report::{Finding, Report, Verdict};
+
+/// The longest description that GitHub takes.
+const MAX_TEXT: usize = 1024;
 
 pub(super) fn render(report: &Report, version: &str) -> String {
     let shown: Vec<&Finding> = report
@@ -17,9 +22,13 @@ pub(super) fn render(report: &Report, version: &str) -> String {
         .iter()
         .filter(|finding| !matches!(finding.verdict, Verdict::Pass | Verdict::NotApplicable))
         .collect();
+    // What a rule says at worst is what it says by default.
     let mut rules: BTreeMap<&str, &Finding> = BTreeMap::new();
     for finding in &shown {
-        rules.entry(&finding.rule).or_insert(finding);
+        let known = rules.entry(&finding.rule).or_insert(finding);
+        if finding.verdict < known.verdict {
+            *known = finding;
+        }
     }
     let places: BTreeMap<&str, usize> = rules.keys().enumerate().map(|(at, rule)| (*rule, at)).collect();
     let results: Vec<Value> = shown
@@ -34,7 +43,7 @@ pub(super) fn render(report: &Report, version: &str) -> String {
             "tool": {"driver": {
                 "name": "muster",
                 "version": version,
-                "rules": rules.values().map(|finding| rule(finding)).collect::<Vec<_>>(),
+                "rules": rules.values().map(|finding| rule(finding, report.rules.get(&finding.rule))).collect::<Vec<_>>(),
             }},
             "columnKind": "unicodeCodePoints",
             "originalUriBaseIds": {"SRCROOT": {"description": {"text": "the folder in which muster ran"}}},
@@ -45,15 +54,31 @@ pub(super) fn render(report: &Report, version: &str) -> String {
     format!("{document:#}\n")
 }
 
-fn rule(finding: &Finding) -> Value {
+fn rule(finding: &Finding, about: Option<&Rule>) -> Value {
     let mut tags: Vec<&str> = finding.controls.iter().map(String::as_str).collect();
+    tags.sort_unstable();
+    tags.dedup();
     tags.truncate(20);
+    let said = |texts: &[Option<&String>], otherwise: &str| {
+        let text = texts.iter().flatten().find(|text| !text.is_empty());
+        let text = text.map_or(otherwise, |text| text.as_str());
+        json!({"text": text.chars().take(MAX_TEXT).collect::<String>()})
+    };
+    let (title, why) = (about.map(|rule| &rule.title), about.map(|rule| &rule.description));
+    let remedy = about.map(|rule| &rule.remedy);
+    let explain = format!("muster policy explain {} --verbose", finding.rule);
+    let mut properties = json!({"tags": tags});
+    if let Some(severity) = finding.severity {
+        properties["security-severity"] = json!(score(severity));
+    }
     json!({
         "id": finding.rule,
         "name": finding.rule,
-        "shortDescription": {"text": finding.rule},
+        "shortDescription": said(&[title], &finding.rule),
+        "fullDescription": said(&[why, title], &finding.rule),
+        "help": said(&[remedy, why], &explain),
         "defaultConfiguration": {"level": level(finding.verdict)},
-        "properties": {"tags": tags, "security-severity": score(finding.severity)},
+        "properties": properties,
     })
 }
 
@@ -62,6 +87,7 @@ fn result(finding: &Finding, rule: Option<usize>) -> Value {
     if let Some(column) = finding.column {
         region["startColumn"] = json!(column);
     }
+    let same = fingerprint(finding);
     let mut result = json!({
         "ruleId": finding.rule,
         "ruleIndex": rule,
@@ -74,7 +100,7 @@ fn result(finding: &Finding, rule: Option<usize>) -> Value {
             },
             "logicalLocations": [{"fullyQualifiedName": finding.resource}],
         }],
-        "partialFingerprints": {"musterRuleResourcePath/v1": fingerprint(finding)},
+        "partialFingerprints": {"musterRuleResourcePath/v1": same, "primaryLocationLineHash": same},
     });
     if finding.verdict == Verdict::Waived {
         let text = |name: &str| {
@@ -102,13 +128,13 @@ fn level(verdict: Verdict) -> &'static str {
 }
 
 /// GitHub's number for a severity, as text.
-fn score(severity: Option<Severity>) -> &'static str {
+fn score(severity: Severity) -> &'static str {
     match severity {
-        Some(Severity::Critical) => "9.5",
-        Some(Severity::High) => "8.0",
-        Some(Severity::Medium) | None => "5.5",
-        Some(Severity::Low) => "2.0",
-        Some(Severity::Info) => "0.0",
+        Severity::Critical => "9.5",
+        Severity::High => "8.0",
+        Severity::Medium => "5.5",
+        Severity::Low => "2.0",
+        Severity::Info => "0.0",
     }
 }
 
