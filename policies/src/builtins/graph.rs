@@ -27,17 +27,20 @@ fn paths(call: &mut Call<'_>) -> Outcome {
             found.insert(array([first.clone()]));
         }
         for node in next {
-            follow(graph, node, &mut vec![first], &mut found);
+            let mut seen = BTreeSet::from([first]);
+            follow(graph, node, &mut vec![first], &mut seen, &mut found);
         }
     }
     Ok(set(found))
 }
 
-/// Goes on from a path to a node. A path ends where a node leads nowhere, is none of the graph's, or leads back.
+/// Goes on from a path to a node. A path ends where a node leads nowhere, is none of the graph's, or leads to one that this
+/// walk has gone on from before.
 fn follow<'a>(
     graph: &'a regorus::value::Object,
     node: &'a Value,
     path: &mut Vec<&'a Value>,
+    seen: &mut BTreeSet<&'a Value>,
     found: &mut BTreeSet<Value>,
 ) {
     let whole = |path: &[&Value]| array(path.iter().map(|node| (*node).clone()));
@@ -50,10 +53,12 @@ fn follow<'a>(
     if next.is_empty() {
         found.insert(whole(path));
     }
-    for node in next {
-        match path.contains(&node) {
-            true => _ = found.insert(whole(path)),
-            false => follow(graph, node, path, found),
+    for next in next {
+        if seen.contains(next) {
+            found.insert(whole(path));
+        } else {
+            seen.insert(node);
+            follow(graph, next, path, seen, found);
         }
     }
     path.pop();

@@ -31,6 +31,16 @@ fn rule(rule: &mut Rule) {
     rule.more.iter_mut().for_each(|(_, body)| index.body(body));
 }
 
+/// `data[h].a.b` becomes `[data[h]][0].a.b`: regorus would look for a rule of that whole path and evaluate no other.
+fn whole(expr: &mut Expr) {
+    let Kind::Ref(head, parts) = &mut expr.kind else { return };
+    let mut rest = parts.split_off(1);
+    let document = Kind::Ref(head.clone(), std::mem::take(parts));
+    **head = Expr::made(Kind::Array(vec![Expr::made(document)]));
+    parts.push(Expr::made(Kind::Number("0".to_owned())));
+    parts.append(&mut rest);
+}
+
 struct Index {
     /// Names that some statement of this body assigns.
     bound: BTreeSet<String>,
@@ -88,8 +98,9 @@ impl Rewrite for Index {
             }
             _ => rewrite_expr(self, expr),
         }
-        let Kind::Ref(_, parts) = &mut expr.kind else { return };
-        for part in parts {
+        let Kind::Ref(head, parts) = &mut expr.kind else { return };
+        let mut first = head.as_var() == Some("data") && parts.len() > 1;
+        for part in &mut *parts {
             let known = match &part.kind {
                 Kind::Var(name) if name.starts_with('$') || matches!(name.as_str(), "input" | "data") => false,
                 Kind::Var(name) => self.all || self.bound.contains(name),
@@ -102,6 +113,10 @@ impl Rewrite for Index {
                 part.kind = Kind::Ref(Box::new(Expr::made(Kind::Array(vec![name]))), vec![zero]);
                 part.span = span;
             }
+            if first && known {
+                return whole(expr);
+            }
+            first = false;
         }
     }
 }

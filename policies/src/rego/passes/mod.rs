@@ -6,6 +6,7 @@
 mod arithmetic;
 mod bodies;
 mod builtins;
+mod dynamic;
 mod floats;
 mod heads;
 mod imports;
@@ -78,6 +79,7 @@ pub(crate) enum Pass {
     Imports,
     Metadata,
     Shared,
+    Dynamic,
     Heads,
     Arithmetic,
     Outputs,
@@ -97,8 +99,9 @@ pub(crate) enum Pass {
 /// All passes in their order. The first of them are resolution, after which the checks look at the tree.
 pub(crate) const RESOLUTION: [Pass; 5] = [Pass::Bodies, Pass::Locals, Pass::Names, Pass::Imports, Pass::Metadata];
 /// The passes behind the checks.
-pub(crate) const REWRITING: [Pass; 15] = [
+pub(crate) const REWRITING: [Pass; 16] = [
     Pass::Shared,
+    Pass::Dynamic,
     Pass::Heads,
     Pass::Relations,
     Pass::Values,
@@ -124,6 +127,7 @@ impl Pass {
             Self::Imports => imports::run(module),
             Self::Metadata => metadata::run(module, context),
             Self::Shared => shared::run(module, context),
+            Self::Dynamic => dynamic::run(module, context),
             Self::Heads => heads::run(module, context),
             Self::Arithmetic => arithmetic::run(module),
             Self::Outputs => outputs::run(module, context),
