@@ -71,6 +71,8 @@ pub struct CheckOptions {
     pub ignore: Option<String>,
     /// Folders of the `.proto` files by which text forms of Protocol Buffers are read.
     pub protos: Vec<PathBuf>,
+    /// Rules, by id, that must report; one that does not is an `error`.
+    pub required: Vec<String>,
     /// A file of waivers.
     pub waivers: Option<PathBuf>,
     /// Where the policies are evaluated; none is this process. Profiles always are.
@@ -93,6 +95,7 @@ impl CheckOptions {
             combine: false,
             ignore: None,
             protos: Vec::new(),
+            required: Vec::new(),
             waivers: None,
             sandbox: None,
         }
@@ -127,6 +130,7 @@ pub fn check(paths: &[PathBuf], options: &CheckOptions) -> Result<Report, Policy
         if !options.profiles.is_empty() {
             run.profiles(&documents)?;
         }
+        run.require(&options.required);
         run.locate(&selection);
         let Run {
             mut findings, prints, ..
@@ -226,6 +230,16 @@ impl Run<'_> {
         self.findings.extend(warnings);
         self.prints.extend(notes);
         checks.into_values().collect()
+    }
+
+    /// A rule that was renamed, moved or lost judges nothing, and nobody sees it.
+    fn require(&mut self, rules: &[String]) {
+        for rule in rules {
+            if !self.findings.iter().any(|finding| finding.rule == *rule) {
+                let why = "it is required and did not report: no policy that was selected has this id".to_owned();
+                self.findings.push(Finding::error(rule, rule, why));
+            }
+        }
     }
 
     /// Facts documents among the inputs go to the profiles; none at all is a finding.

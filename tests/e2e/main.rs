@@ -20,6 +20,7 @@ mod ledger;
 mod locks;
 mod policies;
 mod policies_authoring;
+mod policies_truth;
 mod postgres;
 mod recover;
 mod red;

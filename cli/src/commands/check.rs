@@ -79,6 +79,9 @@ pub(crate) struct Check {
     /// Leave out paths in folders that match this regular expression
     #[arg(long, value_name = "REGEX")]
     ignore: Option<String>,
+    /// A rule, by its id, that must report: none is an error, exit 8; may be repeated
+    #[arg(long, value_name = "RULE")]
+    require: Vec<String>,
     /// Folders of .proto files, by which .textproto files are read
     #[arg(long, value_name = "DIR", value_delimiter = ',')]
     proto_file_dirs: Vec<PathBuf>,
@@ -170,6 +173,7 @@ pub(crate) fn run(context: &Context, args: Check) -> Result<Exit, CommandError> 
     options.parser = args.parser;
     options.combine = args.combine;
     options.ignore = args.ignore;
+    options.required = args.require;
     options.protos = args.proto_file_dirs;
     options.waivers = args.waivers;
     if args.paths.iter().any(|path| path.as_os_str() == "-") {
@@ -200,7 +204,15 @@ pub(crate) fn run(context: &Context, args: Check) -> Result<Exit, CommandError> 
 fn print(context: &Context, output: Output, out: Option<&Path>, report: &Report) -> Result<(), CommandError> {
     let json = output == Output::Json || (output == Output::Table && context.ui.is_json());
     let text = match output.form() {
-        Some(form) => muster_policies::render(report, form, env!("CARGO_PKG_VERSION")),
+        Some(form) => {
+            let here = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
+            let run = muster_policies::Run {
+                version: env!("CARGO_PKG_VERSION"),
+                now: edge::now(),
+                root: &here,
+            };
+            muster_policies::render(report, form, run)
+        }
         None if out.is_none() => {
             let ui = if json { context.ui.as_json() } else { context.ui.clone() };
             ui.document(report);

@@ -74,6 +74,19 @@ pub(super) fn combined(mut documents: Vec<Named>) -> (Named, Vec<(String, Origin
     (all, parts)
 }
 
+/// Any text is a scalar in YAML, and holds whatever a rule says of objects.
+fn structured(documents: Vec<Document>) -> Result<Vec<Document>, String> {
+    match documents
+        .iter()
+        .all(|document| document.value.is_object() || document.value.is_array())
+    {
+        true => Ok(documents),
+        false => {
+            Err("its name tells no format, and it holds no object in JSON or YAML; name one with --parser".to_owned())
+        }
+    }
+}
+
 /// What is taken, and as what.
 pub(super) struct Selection {
     parser: Option<Format>,
@@ -111,7 +124,9 @@ impl Run<'_> {
             }
             for input in inputs {
                 let format = selection.parser.or(input.format);
-                match input.bytes.and_then(|bytes| input::parse(&bytes, format, &reading)) {
+                let guessed = format.is_none() && input.name != "-";
+                let parsed = input.bytes.and_then(|bytes| input::parse(&bytes, format, &reading));
+                match parsed.and_then(|parsed| if guessed { structured(parsed) } else { Ok(parsed) }) {
                     Ok(parsed) => {
                         let several = parsed.len() > 1;
                         documents.extend((1..).zip(parsed).map(|(number, document)| Named {
