@@ -112,6 +112,7 @@ pub fn check(paths: &[PathBuf], options: &CheckOptions) -> Result<Report, Policy
             options,
             findings: Vec::new(),
             prints: Vec::new(),
+            rules: Vec::new(),
             parts: Vec::new(),
         };
         let waivers = options.waivers.as_deref().map(Waivers::read).transpose()?;
@@ -133,12 +134,15 @@ pub fn check(paths: &[PathBuf], options: &CheckOptions) -> Result<Report, Policy
         run.require(&options.required);
         run.locate(&selection);
         let Run {
-            mut findings, prints, ..
+            mut findings,
+            prints,
+            rules,
+            ..
         } = run;
         if let Some(waivers) = waivers {
             waivers.apply(&mut findings, options.now);
         }
-        Ok(Report::new(findings, prints))
+        Ok(Report::new(findings, prints).about(rules))
     })?
 }
 
@@ -157,6 +161,7 @@ struct Run<'a> {
     options: &'a CheckOptions,
     findings: Vec<Finding>,
     prints: Vec<String>,
+    rules: Vec<Rule>,
     /// What was combined into one, in its order.
     parts: Vec<(String, Origin)>,
 }
@@ -174,6 +179,7 @@ impl Run<'_> {
         };
         engine.compile_with(strict, &|_| true)?;
         let checks = self.checks(&engine);
+        self.rules.extend(checks.iter().map(|check| check.rule.clone()));
         let judge = Judge {
             engine: &engine,
             documents,
@@ -250,12 +256,13 @@ impl Run<'_> {
             .filter(|named| profile::is_facts(&named.document.value))
         {
             let names: Vec<&str> = self.options.profiles.iter().map(String::as_str).collect();
-            let (findings, prints) = profile::evaluate(&names, &named.document.value, self.options.now)?;
-            self.findings.extend(findings.into_iter().map(|f| Finding {
+            let found = profile::evaluate(&names, &named.document.value, self.options.now)?;
+            self.findings.extend(found.findings.into_iter().map(|f| Finding {
                 file: Some(named.file.clone()),
                 ..f
             }));
-            self.prints.extend(prints);
+            self.prints.extend(found.prints);
+            self.rules.extend(found.rules);
             judged = true;
         }
         if !judged {

@@ -35,7 +35,7 @@ pub use check::{CheckOptions, Namespaces, check};
 pub use coverage::{Coverage, FileCoverage, Lines, RuleCoverage};
 pub use explain::{Document, ExplainOptions, Explained, Holding, Listed, Looked, Outcome, Stage, explain, list};
 pub use metadata::{Rule, Severity};
-pub use output::{Form, fingerprint, render};
+pub use output::{Form, Run, fingerprint, render};
 pub use profile::{FACTS_SCHEMA, evaluate_profile, profiles, rules, sources};
 pub use report::{Finding, Report, Status, Summary, Verdict};
 pub use sources::{PolicyError, RegoVersion};

@@ -160,8 +160,8 @@ pub fn evaluate_profile(names: &[&str], facts: &Value, now: OffsetDateTime) -> R
     if names.is_empty() {
         return Err(PolicyError::NothingSelected);
     }
-    let (findings, prints) = on_deep_stack(|| evaluate(names, facts, now))??;
-    Ok(Report::new(findings, prints))
+    let found = on_deep_stack(|| evaluate(names, facts, now))??;
+    Ok(Report::new(found.findings, found.prints).about(found.rules))
 }
 
 /// Whether a document claims to hold facts.
@@ -169,33 +169,36 @@ pub(crate) fn is_facts(document: &Value) -> bool {
     document.get("schema").and_then(Value::as_str) == Some(FACTS_SCHEMA)
 }
 
-pub(crate) fn evaluate(
-    names: &[&str],
-    facts: &Value,
-    now: OffsetDateTime,
-) -> Result<(Vec<Finding>, Vec<String>), PolicyError> {
-    let mut findings = Vec::new();
-    let mut prints = Vec::new();
+/// What profiles found, what they printed, and the rules that judged.
+#[derive(Default)]
+pub(crate) struct Evaluated {
+    pub(crate) findings: Vec<Finding>,
+    pub(crate) prints: Vec<String>,
+    pub(crate) rules: Vec<Rule>,
+}
+
+pub(crate) fn evaluate(names: &[&str], facts: &Value, now: OffsetDateTime) -> Result<Evaluated, PolicyError> {
+    let mut found = Evaluated::default();
     for name in names.iter().collect::<BTreeSet<_>>() {
         let mut engine = Engine::new(now)?;
         load(&mut engine, exists(name)?.files)?;
         engine.compile()?;
         if !is_facts(facts) {
-            findings.push(Finding::error(
-                name,
-                name,
-                format!("the facts document is not {FACTS_SCHEMA}"),
-            ));
+            let why = format!("the facts document is not {FACTS_SCHEMA}");
+            found.findings.push(Finding::error(name, name, why));
             continue;
         }
         let mut session = engine.session(Some(facts));
         for module in engine.modules() {
             if let Some(rule) = rule_of(module) {
-                findings.extend(judge(&rule, module, &mut session, &mut prints));
+                found
+                    .findings
+                    .extend(judge(&rule, module, &mut session, &mut found.prints));
+                found.rules.push(rule);
             }
         }
     }
-    Ok((findings, prints))
+    Ok(found)
 }
 
 pub(crate) fn exists(name: &str) -> Result<&'static Profile, PolicyError> {

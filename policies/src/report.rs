@@ -239,7 +239,7 @@ impl Report {
 
     /// Takes a folder off the front of all files and resources, so that two runs over copies of one tree can be compared.
     pub fn relocate(&mut self, root: &Path) {
-        let root = format!("{}/", root.display());
+        let root = format!("{}/", root.components().as_path().display());
         for finding in &mut self.results {
             for text in [
                 Some(&mut finding.resource),

@@ -55,25 +55,39 @@ fn stamp(now: OffsetDateTime) -> String {
 
 fn counts(findings: &[&Finding]) -> String {
     let count = |wanted: &[Verdict]| {
-        findings
-            .iter()
-            .filter(|finding| wanted.contains(&finding.verdict))
-            .count()
+        let counted = findings.iter().filter(|finding| !is_skipped(finding));
+        counted.filter(|finding| wanted.contains(&finding.verdict)).count()
     };
     format!(
         "tests=\"{}\" failures=\"{}\" errors=\"{}\" skipped=\"{}\"",
         findings.len(),
         count(&[Verdict::Fail]),
         count(&[Verdict::Error, Verdict::Unknown]),
-        count(&[Verdict::Waived, Verdict::NotApplicable])
+        findings.iter().filter(|finding| is_skipped(finding)).count()
     )
+}
+
+/// What is waived or does not apply, and what is bad and stood in the base too.
+fn is_skipped(finding: &Finding) -> bool {
+    match finding.verdict {
+        Verdict::Waived | Verdict::NotApplicable => true,
+        Verdict::Fail | Verdict::Error | Verdict::Unknown => !finding.counts(),
+        Verdict::Pass | Verdict::Warn => false,
+    }
 }
 
 /// The warnings of a suite, a line each.
 fn output(findings: &[&Finding]) -> String {
     let warnings = findings.iter().filter(|finding| finding.verdict == Verdict::Warn);
     let lines: Vec<String> = warnings
-        .map(|finding| escaped(&format!("warning: {}: {}: {}", finding.rule, place(finding), message(finding))))
+        .map(|finding| {
+            escaped(&format!(
+                "warning: {}: {}: {}",
+                finding.rule,
+                place(finding),
+                message(finding)
+            ))
+        })
         .collect();
     let lines = lines.join("\n");
     format!("    <system-out>{lines}</system-out>\n    <system-err/>\n")
@@ -83,7 +97,7 @@ fn case(finding: &Finding) -> String {
     let said = escaped(&message(finding));
     let at = escaped(&place(finding));
     let inner = match finding.verdict {
-        Verdict::Pass => None,
+        Verdict::Pass | Verdict::Warn => None,
         _ if is_skipped(finding) => Some(format!("<skipped message=\"{said}\"/>")),
         Verdict::Fail => Some(format!(
             "<failure message=\"{said}\" type=\"fail\">{at}: {said}</failure>"
@@ -92,7 +106,7 @@ fn case(finding: &Finding) -> String {
         Verdict::Unknown => Some(format!(
             "<error message=\"{said}\" type=\"unknown\">{at}: {said}</error>"
         )),
-        _ => Some(format!("<system-out>warning: {at}: {said}</system-out>")),
+        Verdict::Waived | Verdict::NotApplicable => None,
     };
     let open = format!(
         "    <testcase classname=\"{}\" name=\"{}\" time=\"0\"",

@@ -57,7 +57,12 @@ pub fn render(report: &Report, form: Form, run: Run<'_>) -> String {
 
 /// The report with files named from the folder of the run: readers know a repository's paths, not a machine's.
 fn beneath<'a>(report: &'a Report, root: &Path) -> Cow<'a, Report> {
-    let inside = |finding: &Finding| finding.file.as_ref().is_some_and(|file| Path::new(file).starts_with(root));
+    let inside = |finding: &Finding| {
+        finding
+            .file
+            .as_ref()
+            .is_some_and(|file| Path::new(file).starts_with(root))
+    };
     if root == Path::new("/") || !report.results.iter().any(inside) {
         return Cow::Borrowed(report);
     }

@@ -26,7 +26,7 @@ pub(super) fn render(report: &Report, version: &str) -> String {
     let mut rules: BTreeMap<&str, &Finding> = BTreeMap::new();
     for finding in &shown {
         let known = rules.entry(&finding.rule).or_insert(finding);
-        if finding.verdict < known.verdict {
+        if level(finding.verdict) == "error" && level(known.verdict) != "error" {
             *known = finding;
         }
     }

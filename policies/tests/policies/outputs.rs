@@ -1,8 +1,8 @@
 //! The forms of a report, the choice of inputs, waivers, and the comparison with a base.
 
-use muster_policies::{CheckOptions, Form, Report, Status, Verdict, check, render};
-use serde_json::Value;
+use muster_policies::{CheckOptions, Form, Report, Status, Verdict, check};
 
+use crate::forms::rendered;
 use crate::{Bench, verdicts};
 
 const POLICY: &str = r#"package main
@@ -42,7 +42,7 @@ fn a_finding_points_at_the_line_and_column_of_the_path_that_it_names() {
 
 #[test]
 fn tap_counts_every_finding_and_a_warning_is_ok() {
-    let text = render(&report().1, Form::Tap, "1");
+    let text = rendered(&report().1, Form::Tap);
     let mut lines = text.lines();
     assert_eq!((lines.next(), lines.next()), (Some("TAP version 13"), Some("1..2")));
     let lines: Vec<&str> = lines.collect();
@@ -52,27 +52,8 @@ fn tap_counts_every_finding_and_a_warning_is_ok() {
 }
 
 #[test]
-fn junit_is_well_formed_and_a_warning_is_no_failure() {
-    let text = render(&report().1, Form::Junit, "1");
-    let mut reader = quick_xml::Reader::from_str(&text);
-    let (mut cases, mut failures) = (0, 0);
-    loop {
-        match reader.read_event().unwrap() {
-            quick_xml::events::Event::Start(start) | quick_xml::events::Event::Empty(start) => {
-                cases += usize::from(start.local_name().as_ref() == "testcase");
-                failures += usize::from(start.local_name().as_ref() == "failure");
-                assert!(start.attributes().all(|attribute| attribute.is_ok()));
-            }
-            quick_xml::events::Event::Eof => break,
-            _ => {}
-        }
-    }
-    assert_eq!((cases, failures), (2, 1));
-}
-
-#[test]
 fn github_commands_are_one_line_each_and_escaped() {
-    let text = render(&report().1, Form::Github, "1");
+    let text = rendered(&report().1, Form::Github);
     let error = text.lines().find(|line| line.starts_with("::error ")).unwrap();
     assert!(error.contains("line=8"), "{error}");
     assert!(error.contains("%25") && error.contains("%0A"), "{error}");
@@ -80,36 +61,8 @@ fn github_commands_are_one_line_each_and_escaped() {
 }
 
 #[test]
-fn sarif_has_what_github_asks_for() {
-    let (bench, _) = report();
-    let mut options = bench.options();
-    bench.write(
-        "waivers.toml",
-        "[[waiver]]\nid = \"W\"\nrule = \"main.warn\"\nresource = \"Pod/a\"\nowner = \"a\"\napprover = \"b\"\nreason = \"known\"\nexpires = \"2026-12-31T00:00:00Z\"\n",
-    );
-    options.waivers = Some(bench.path("waivers.toml"));
-    options.now = time::macros::datetime!(2026-06-01 0:00 UTC);
-    let report = check(&[bench.path("k8s")], &options).unwrap();
-    let sarif: Value = serde_json::from_str(&render(&report, Form::Sarif, "1")).unwrap();
-    assert_eq!(sarif["version"], "2.1.0");
-    let run = &sarif["runs"][0];
-    let results = run["results"].as_array().unwrap();
-    assert_eq!(results.len(), 2);
-    for result in results {
-        let at = &result["locations"][0]["physicalLocation"];
-        assert!(!at["artifactLocation"]["uri"].as_str().unwrap().starts_with('/'));
-        assert!(at["region"]["startLine"].as_u64().unwrap() >= 1);
-        let index = usize::try_from(result["ruleIndex"].as_u64().unwrap()).unwrap();
-        assert_eq!(run["tool"]["driver"]["rules"][index]["id"], result["ruleId"]);
-        assert_eq!(result["partialFingerprints"].as_object().unwrap().len(), 1);
-    }
-    let waived = results.iter().find(|result| result["ruleId"] == "main.warn").unwrap();
-    assert_eq!(waived["suppressions"][0]["justification"], "known");
-}
-
-#[test]
 fn markdown_holds_no_markup_of_the_findings() {
-    let text = render(&report().1, Form::Markdown, "1");
+    let text = rendered(&report().1, Form::Markdown);
     assert!(text.contains("❌") && text.contains("1 fail"));
     let row = text.lines().find(|line| line.starts_with("| fail")).unwrap();
     assert!(!row.contains('<') && row.contains("\\|"), "{row}");
