@@ -14,6 +14,11 @@ pub(super) const FAMILY: Family = &[
     ("urlquery.decode_object", decode_object),
 ];
 
+/// Text whose percent signs have been taken back; a plus sign is one.
+pub(super) fn unescaped(text: &str) -> Result<String, Failure> {
+    decoded(&text.replace('+', "%2B"))
+}
+
 fn encoded(text: &str) -> String {
     let mut out = String::new();
     for byte in text.bytes() {
