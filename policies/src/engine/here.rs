@@ -55,7 +55,7 @@ impl Here {
     /// Evaluates a reference like `data.main.deny`.
     pub(crate) fn evaluate(&mut self, reference: &str) -> Result<Evaluation, String> {
         self.notes.begin(true);
-        let strict = self.run(reference);
+        let strict = self.run(&Asked::Rule(reference));
         let Noted { first, told, bodies } = self.notes.end();
         let (value, suppressed, prints, told, bodies) = match strict {
             Ok((value, prints)) => (value, first, prints, told, bodies),
@@ -64,7 +64,7 @@ impl Here {
             Err(Failure { message, .. }) => {
                 self.inner = Some(self.lenient());
                 self.notes.begin(false);
-                let lenient = self.run(reference);
+                let lenient = self.run(&Asked::Rule(reference));
                 let Noted { told, bodies, .. } = self.notes.end();
                 let (value, prints) = lenient.map_err(|failure| failure.message)?;
                 let reached = self.lines();
@@ -79,6 +79,33 @@ impl Here {
             prints,
             told,
             bodies: bodies.into_iter().collect(),
+        })
+    }
+
+    /// Evaluates these in one go, so that what they share is found out once. None where any of them does more than to have a
+    /// value: it fails, prints, or meets a built-in error; alone it will be known which.
+    pub(crate) fn evaluate_together(&mut self, references: &[String]) -> Option<Vec<Evaluation>> {
+        let each: Vec<String> = references
+            .iter()
+            .map(|reference| format!("[v | v := {reference}]"))
+            .collect();
+        self.notes.begin(true);
+        let found = self.run(&Asked::Query(&format!("[{}]", each.join(", "))));
+        let Noted { first, told, bodies } = self.notes.end();
+        let (value, prints) = found.ok()?;
+        let told_nothing = first.is_none() && told.is_empty() && bodies.is_empty() && prints.is_empty();
+        let values = value.filter(|_| told_nothing)?;
+        let values = values.as_array()?.iter().map(Value::as_array);
+        let values: Vec<&Vec<Value>> = values.collect::<Option<_>>()?;
+        (values.len() == references.len()).then(|| {
+            let evaluation = |value: &Vec<Value>| Evaluation {
+                value: value.first().cloned(),
+                suppressed: None,
+                prints: Vec::new(),
+                told: Vec::new(),
+                bodies: Vec::new(),
+            };
+            values.into_iter().map(evaluation).collect()
         })
     }
 
@@ -123,21 +150,25 @@ impl Here {
         engine
     }
 
-    fn run(&mut self, reference: &str) -> Result<(Option<Value>, Vec<String>), Failure> {
+    /// Evaluates, and begins anew after whatever ended that.
+    fn run(&mut self, asked: &Asked<'_>) -> Result<(Option<Value>, Vec<String>), Failure> {
         let fresh = &self.fresh;
         let inner = self.inner.get_or_insert_with(|| fresh.clone());
+        let query = |inner: &mut regorus::Engine, text: &str| {
+            inner.eval_query(text.to_owned(), false).map(|results| {
+                let first = results.result.into_iter().next();
+                let value = first.and_then(|result| result.expressions.into_iter().next());
+                value.map_or(regorus::Value::Undefined, |expression| expression.value)
+            })
+        };
         let outcome = catch_unwind(AssertUnwindSafe(|| {
-            // A rule is asked for itself: a query makes regorus look at every module first.
-            let value = match inner.eval_rule(reference.to_owned()) {
-                Err(e) if e.to_string().contains(NO_RULE) => {
-                    let results = inner.eval_query(reference.to_owned(), false);
-                    results.map(|results| {
-                        let first = results.result.into_iter().next();
-                        let value = first.and_then(|result| result.expressions.into_iter().next());
-                        value.map_or(regorus::Value::Undefined, |expression| expression.value)
-                    })
-                }
-                value => value,
+            let value = match asked {
+                Asked::Query(text) => query(inner, text),
+                // A rule is asked for itself: a query makes regorus look at every module first.
+                Asked::Rule(reference) => match inner.eval_rule((*reference).to_owned()) {
+                    Err(e) if e.to_string().contains(NO_RULE) => query(inner, reference),
+                    value => value,
+                },
             };
             (value, inner.take_prints().unwrap_or_default())
         }));
@@ -165,6 +196,12 @@ impl Here {
         };
         Ok((value, prints))
     }
+}
+
+enum Asked<'a> {
+    /// A rule by its reference, or what else stands behind that.
+    Rule(&'a str),
+    Query(&'a str),
 }
 
 /// What regorus says when a reference is no rule's whole path.

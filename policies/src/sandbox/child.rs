@@ -1,11 +1,7 @@
 //! The child's side: limits first, then one engine, then question after question until the pipe is closed.
 
-use std::collections::BTreeMap;
 use std::io::{self, BufReader, BufWriter, Read, Write};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::channel;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::time::{ClockId, clock_gettime};
@@ -14,23 +10,19 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
-use super::{tag, wire};
+use super::{several, tag, wire};
 use crate::builtins::World;
-use crate::engine::{Engine, Here, STACK, Text, on_deep_stack};
+use crate::engine::{Engine, Evaluation, Here, STACK, Text, on_deep_stack};
 use crate::input::Question;
 use crate::sources::PolicyError;
 
 /// What the program itself and its standard library need beside the policies.
 const OWN: u64 = 32 << 20;
 /// The most evaluations at a time.
-const MOST: usize = 8;
+pub(super) const MOST: usize = 8;
 /// An input of so many bytes is worth a thread more.
 const LARGE: u32 = 1 << 20;
 const BUFFER: usize = 64 << 10;
-/// How long an answer may wait for the next one.
-const WAITS: Duration = Duration::from_millis(5);
-/// How long what was allowed to compute is enough.
-const ALLOWED: Duration = Duration::from_secs(1);
 
 /// What is evaluated.
 #[derive(Deserialize)]
@@ -79,23 +71,8 @@ fn limit(memory: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// Lets this process have so many more deep stacks, for as long as `work` takes.
-fn with_stacks<T>(more: usize, work: impl FnOnce() -> T) -> T {
-    let before = getrlimit(Resource::Data);
-    let stacks = (more as u64).saturating_mul(STACK as u64);
-    let raised = Rlimit {
-        current: before.current.map(|current| current.saturating_add(stacks)),
-        maximum: before.maximum,
-    };
-    // Where that is not allowed there is no further stack, and its work is done here.
-    let _ = setrlimit(Resource::Data, raised);
-    let done = work();
-    let _ = setrlimit(Resource::Data, before);
-    done
-}
-
 /// Lets this process compute for so much longer: what it does when nobody is left to end it.
-fn compute_for(time: Duration) {
+pub(super) fn compute_for(time: Duration) {
     let used = u64::try_from(clock_gettime(ClockId::ProcessCPUTime).tv_sec).unwrap_or(0);
     let current = used.saturating_add(2 * time.as_secs()).saturating_add(10);
     let maximum = getrlimit(Resource::Cpu).maximum;
@@ -158,7 +135,10 @@ pub(super) fn answer(questions: impl Read, answers: impl Write, time: Duration) 
                 let Ok(references) = wire::decode::<Vec<String>>(&wire::rest(&mut questions, length)?) else {
                     return Err(io::ErrorKind::InvalidData.into());
                 };
-                evaluate_all(&mut session, &references, large, &mut answers, time)?;
+                match large {
+                    true => several::over_large(&session, &references, &mut answers, time)?,
+                    false => several::one_by_one(&mut session, &references, &mut answers, time)?,
+                }
                 continue;
             }
             _ if length > 0 => return Err(io::ErrorKind::InvalidData.into()),
@@ -190,77 +170,6 @@ fn value<T: DeserializeOwned>(questions: &mut impl Read, length: u32) -> io::Res
     Ok(value)
 }
 
-/// Answers each in its order. Over a large input several are evaluated at a time.
-fn evaluate_all(
-    session: &mut Here,
-    references: &[String],
-    large: bool,
-    answers: &mut impl Write,
-    time: Duration,
-) -> io::Result<()> {
-    let workers = match large {
-        true => thread::available_parallelism()
-            .map_or(1, usize::from)
-            .min(references.len())
-            .min(MOST),
-        false => 1,
-    };
-    if workers < 2 {
-        let (mut told, mut allowed) = (Instant::now(), Instant::now());
-        for reference in references {
-            if told.elapsed() > WAITS {
-                answers.flush()?;
-                told = Instant::now();
-            }
-            if allowed.elapsed() > ALLOWED {
-                compute_for(time);
-                allowed = Instant::now();
-            }
-            let (kind, answered) = evaluate(session, reference.as_bytes());
-            wire::put(answers, kind, &answered)?;
-        }
-        return answers.flush();
-    }
-    let next = AtomicUsize::new(0);
-    let twins: Vec<Here> = (0..workers).map(|_| session.twin()).collect();
-    with_stacks(workers, || {
-        thread::scope(|scope| {
-            let (sender, found) = channel();
-            for mut session in twins {
-                let (sender, next) = (sender.clone(), &next);
-                let work = move || {
-                    while let Some((number, reference)) = {
-                        let number = next.fetch_add(1, Ordering::Relaxed);
-                        references.get(number).map(|reference| (number, reference))
-                    } {
-                        let answer = evaluate(&mut session, reference.as_bytes());
-                        if sender.send((number, answer)).is_err() {
-                            return;
-                        }
-                    }
-                };
-                let thread = thread::Builder::new().name("policy".to_owned()).stack_size(STACK);
-                thread.spawn_scoped(scope, work)?;
-            }
-            drop(sender);
-            let mut early = BTreeMap::new();
-            let mut due = 0;
-            for (number, answer) in found {
-                compute_for(time.saturating_mul(u32::try_from(workers).unwrap_or(u32::MAX)));
-                early.insert(number, answer);
-                while let Some((kind, answered)) = early.remove(&due) {
-                    wire::send(answers, kind, &answered)?;
-                    due += 1;
-                }
-            }
-            match due == references.len() {
-                true => Ok(()),
-                false => Err(io::ErrorKind::BrokenPipe.into()),
-            }
-        })
-    })
-}
-
 fn encoded(value: &Value) -> Vec<u8> {
     let mut out = Vec::new();
     wire::encode(value, &mut out);
@@ -283,11 +192,16 @@ fn begin(payload: &[u8], time: Duration) -> Result<Engine, PolicyError> {
     Ok(engine)
 }
 
-fn evaluate(session: &mut Here, reference: &[u8]) -> (u8, Vec<u8>) {
+pub(super) fn evaluate(session: &mut Here, reference: &[u8]) -> (u8, Vec<u8>) {
     let Ok(reference) = str::from_utf8(reference) else {
         return (tag::FAILED, b"a reference that is not UTF-8".to_vec());
     };
-    match session.evaluate(reference) {
+    told(session.evaluate(reference))
+}
+
+/// An evaluation as an answer.
+pub(super) fn told(evaluation: Result<Evaluation, String>) -> (u8, Vec<u8>) {
+    match evaluation {
         Ok(evaluation) => {
             // What may be absent is a list, since null is a value.
             let value: Vec<Value> = evaluation.value.into_iter().collect();
@@ -351,29 +265,42 @@ mod tests {
     }
 
     #[test]
-    fn many_at_once_are_answered_in_their_order_over_small_and_large_inputs() {
-        let rules: String = (0..40).map(|n| format!("r{n} := input.a + {n}\n\n")).collect();
-        let text = format!("package p\n\n{rules}");
+    fn many_at_once_are_answered_in_their_order_and_over_a_large_input_as_over_a_small_one() {
+        let rules: String = (0..40).map(|n| format!("r{n} := input.a + {n} + s\n\n")).collect();
+        let others = "s := count({1, 2})\n\nprinted if print(input.a)\n\nwrong := to_number(\"x\")\n\nleaned := x if x := wrong\n\nleaned := 5\n\nset contains x if some x in [1, 2]\n\ntwo := 1\n\ntwo := 2 if input.a\n";
+        let text = format!("package p\n\n{rules}{others}");
         let mut references: Vec<String> = (0..40).map(|n| format!("data.p.r{n}")).collect();
-        references.push("data.p.none".to_owned());
-        for text_of_input in ["", &"x".repeat(LARGE as usize)] {
-            let answers = asked(&[
+        for (place, name) in [
+            (3, "printed"),
+            (9, "wrong"),
+            (11, "leaned"),
+            (20, "none"),
+            (21, "set"),
+            (33, "two"),
+        ] {
+            references.insert(place, format!("data.p.{name}"));
+        }
+        let answers = |text_of_input: &str| {
+            asked(&[
                 begin(&text, json!({})),
                 (tag::INPUT, encoded(&json!({"a": 100, "text": text_of_input}))),
                 (tag::EVALUATE_ALL, encoded(&json!(references))),
                 (tag::EVALUATE, b"data.p.r1".to_vec()),
             ])
-            .unwrap();
-            let values: Vec<Value> = answers[2..]
-                .iter()
-                .map(|(_, answer)| wire::decode::<Value>(answer).unwrap()[0].clone())
-                .collect();
-            let expected: Vec<Value> = (100..140)
-                .map(|n| json!([n]))
-                .chain([json!([]), json!([101])])
-                .collect();
-            assert_eq!(values, expected);
-        }
+            .unwrap()
+        };
+        let small = answers("");
+        assert_eq!(small.len(), 2 + references.len() + 1);
+        let value = |place: usize| wire::decode::<Value>(&small[2 + place].1).unwrap();
+        assert_eq!(value(0), json!([[102], null, [], [], []]));
+        assert_eq!(value(3)[2].as_array().map(Vec::len), Some(1));
+        assert_eq!(
+            (&value(11)[0], &value(20)[0], &value(21)[0]),
+            (&json!([5]), &json!([]), &json!([[1, 2]]))
+        );
+        assert!(value(11)[1].as_str().unwrap().contains("to_number"));
+        assert_eq!(small[2 + 33].0, tag::FAILED);
+        assert_eq!(answers(&"x".repeat(LARGE as usize)), small);
     }
 
     #[test]

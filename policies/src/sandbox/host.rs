@@ -329,7 +329,9 @@ impl Process {
     fn answer(&mut self, tag: u8) -> Result<(u8, Vec<u8>), String> {
         // An evaluation happens twice where it leaned on a suppressed error.
         let patience = match tag {
-            tag::EVALUATE | tag::EVALUATE_ALL | tag::READ => 2 * self.sandbox.time + Duration::from_secs(1),
+            tag::EVALUATE | tag::READ => 2 * self.sandbox.time + Duration::from_secs(1),
+            // Once with others before.
+            tag::EVALUATE_ALL => 3 * self.sandbox.time + Duration::from_secs(2),
             _ => GRACE + self.sandbox.time,
         };
         match self.answers.recv_timeout(patience) {

@@ -6,6 +6,7 @@
 
 mod child;
 mod host;
+mod several;
 mod wire;
 
 use std::path::PathBuf;
