@@ -4,6 +4,7 @@
 //! Secrets never stand in it: it names files, and a password in a URL is refused.
 
 mod keys;
+mod policy;
 mod values;
 
 use std::collections::BTreeMap;
@@ -11,11 +12,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use muster_archive::object_store::{LockMode, LockPolicy};
+use policy::RawPolicy;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use toml::de::DeTable;
 
 #[cfg(test)]
 pub(crate) use keys::refused as refused_keys;
+pub(crate) use policy::{PolicyLimits, policy_memory, policy_time};
 pub(crate) use values::{duration, duration_text, rate, size};
 
 use crate::error::{CommandError, Kind, config as wrong};
@@ -132,7 +136,16 @@ struct RawConfig {
     #[serde(default)]
     limits: RawLimits,
     #[serde(default)]
+    policy: RawPolicy,
+    #[serde(default)]
     store: BTreeMap<String, RawStore>,
+}
+
+/// What stands for commands that need no repository.
+#[derive(Deserialize)]
+struct RawWithout {
+    #[serde(default)]
+    policy: RawPolicy,
 }
 
 #[derive(Deserialize)]
@@ -219,11 +232,23 @@ impl Config {
                 .hint("muster init   (to begin)")
                 .hint("to restore on another machine: a muster.toml with [repository] url, and [trust] root = \"root.pub\"")
         })?;
+        Self::parse(&Self::text_of(&path)?, &path)
+    }
+
+    /// `[policy]` of the configuration at this path, which need not have anything else.
+    pub(crate) fn policy_of(path: &Path) -> Result<PolicyLimits, CommandError> {
+        let raw: RawWithout = Self::read(&Self::text_of(path)?, path)?;
+        raw.policy
+            .resolve()
+            .map_err(|error| error.context(path.display().to_string()))
+    }
+
+    fn text_of(path: &Path) -> Result<String, CommandError> {
         let attempt = || format!("read the configuration {}", path.display());
-        let length = std::fs::metadata(&path).map(|metadata| metadata.len());
+        let length = std::fs::metadata(path).map(|metadata| metadata.len());
         let text = match length {
             Ok(length) if length > MAX_FILE => Err(wrong(format!("{length} bytes are too many for a configuration"))),
-            _ => std::fs::read_to_string(&path).map_err(|error| {
+            _ => std::fs::read_to_string(path).map_err(|error| {
                 let missing = error.kind() == std::io::ErrorKind::NotFound;
                 let error = CommandError::new(Kind::Config, error);
                 if missing {
@@ -233,12 +258,17 @@ impl Config {
                 }
             }),
         };
-        let text = text.map_err(|error| error.context(attempt()))?;
-        Self::parse(&text, &path)
+        text.map_err(|error| error.context(attempt()))
     }
 
     /// Reads a configuration that stands at `path`.
     pub(crate) fn parse(text: &str, path: &Path) -> Result<Self, CommandError> {
+        let raw: RawConfig = Self::read(text, path)?;
+        resolve(raw, path).map_err(|error| error.context(path.display().to_string()))
+    }
+
+    /// What is asked for of the tables, after every key of the file was looked at.
+    fn read<T: DeserializeOwned>(text: &str, path: &Path) -> Result<T, CommandError> {
         let at = |offset: usize| format!("{}:{}", path.display(), line_of(text, offset));
         let malformed = |error: &toml::de::Error| {
             let place = error
@@ -251,8 +281,7 @@ impl Config {
             let error = wrong(found.message).context(at(found.offset));
             found.hint.into_iter().fold(error, CommandError::hint)
         })?;
-        let raw: RawConfig = toml::from_str(text).map_err(|error| malformed(&error))?;
-        resolve(raw, path).map_err(|error| error.context(path.display().to_string()))
+        toml::from_str(text).map_err(|error| malformed(&error))
     }
 
     /// The store of this name.
@@ -317,6 +346,7 @@ fn resolve(raw: RawConfig, path: &Path) -> Result<Config, CommandError> {
     };
     let limit_read = limit("read", raw.limits.read.as_ref())?;
     let limit_upload = limit("upload", raw.limits.upload.as_ref())?;
+    raw.policy.resolve()?;
     if let Some(recipients) = &raw.repository.recipients {
         check_recipients(recipients)?;
     }

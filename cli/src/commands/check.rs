@@ -8,10 +8,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::ValueEnum;
-use muster_policies::sandbox::Sandbox;
 use muster_policies::{CheckOptions, Finding, Form, Namespaces, RegoVersion, Report, Status, Verdict};
 
-use crate::config::{duration, size};
+use crate::config::{PolicyLimits, policy_memory, policy_time};
 use crate::context::Context;
 use crate::edge;
 use crate::error::{CommandError, Kind, usage};
@@ -94,12 +93,12 @@ pub(crate) struct Check {
     /// Refuse unused locals and imports; a verdict that leaned on a built-in's suppressed error is an error
     #[arg(long)]
     strict: bool,
-    /// How much the process that evaluates the policies may allocate
-    #[arg(long, value_name = "SIZE", value_parser = size, default_value = "1GiB")]
-    memory: u64,
-    /// How long one rule may take on one document
-    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "30s")]
-    time: Duration,
+    /// How much the process that evaluates the policies may allocate [default: policy.memory, else 1GiB]
+    #[arg(long, value_name = "SIZE", value_parser = policy_memory)]
+    memory: Option<u64>,
+    /// How long one rule may take on one document [default: policy.time, else 30s]
+    #[arg(long, value_name = "DURATION", value_parser = policy_time)]
+    time: Option<Duration>,
 }
 
 /// A version of Rego.
@@ -165,11 +164,11 @@ pub(crate) fn run(context: &Context, args: Check) -> Result<Exit, CommandError> 
     };
     options.rego_version = args.rego_version.into();
     options.strict = args.strict;
-    options.sandbox = Some(Sandbox {
+    let limits = PolicyLimits {
         memory: args.memory,
         time: args.time,
-        ..Sandbox::new()
-    });
+    };
+    options.sandbox = Some(limits.or_of(context.named_config())?);
     options.parser = args.parser;
     options.combine = args.combine;
     options.ignore = args.ignore;

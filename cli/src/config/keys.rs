@@ -15,11 +15,8 @@ struct Known {
 const KNOWN: &[Known] = &[
     Known {
         table: "",
-        keys: &["repository", "signing", "trust", "state", "limits", "store"],
-        later: &[
-            ("inventory", "it asks for a comparison with a declared inventory"),
-            ("policy", "it asks for waivers"),
-        ],
+        keys: &["repository", "signing", "trust", "state", "limits", "policy", "store"],
+        later: &[("inventory", "it asks for a comparison with a declared inventory")],
     },
     Known {
         table: "repository",
@@ -57,6 +54,14 @@ const KNOWN: &[Known] = &[
         table: "limits",
         keys: &["memory", "read", "upload"],
         later: &[],
+    },
+    Known {
+        table: "policy",
+        keys: &["memory", "time"],
+        later: &[(
+            "waivers",
+            "it asks for waivers that nobody names (check --waivers does)",
+        )],
     },
     Known {
         table: "store.postgres",

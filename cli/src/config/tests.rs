@@ -195,7 +195,7 @@ fn a_key_that_promises_what_this_version_cannot_do_is_refused() {
             "[repository]\nurl = \"file:///r\"\n[inventory]\nfile = \"i.toml\"\n",
         ),
         (
-            "policy",
+            "waivers",
             "[repository]\nurl = \"file:///r\"\n[policy]\nwaivers = \"w.toml\"\n",
         ),
     ] {

@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use muster_policies::sandbox::Sandbox;
 use muster_policies::{Document, ExplainOptions, Explained, Holding, Looked, Outcome, Stage};
 use serde_json::Value;
 
 use crate::commands::check::Rego;
+use crate::config::PolicyLimits;
 use crate::context::Context;
 use crate::edge;
 use crate::error::CommandError;
@@ -58,7 +58,7 @@ pub(super) fn run(context: &Context, args: Explain) -> Result<Exit, CommandError
         input: args.input,
         rego_version: args.rego_version.into(),
         now: edge::now(),
-        sandbox: Some(Sandbox::new()),
+        sandbox: Some(PolicyLimits::default().or_of(context.named_config())?),
     };
     let explained = muster_policies::explain(&args.rule, &options)?;
     context.ui.document(&explained);

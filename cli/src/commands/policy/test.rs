@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use muster_policies::sandbox::Sandbox;
 use muster_policies::{Coverage, Lines, RuleCoverage, TestOptions, TestOutcome, TestReport};
 
 use crate::commands::check::Rego;
+use crate::config::PolicyLimits;
 use crate::context::Context;
 use crate::edge;
 use crate::error::CommandError;
@@ -60,7 +60,7 @@ pub(super) fn run(context: &Context, args: Test) -> Result<Exit, CommandError> {
     let options = TestOptions {
         data: args.data,
         rego_version: args.rego_version.into(),
-        sandbox: Some(Sandbox::new()),
+        sandbox: Some(PolicyLimits::default().or_of(context.named_config())?),
         run: args.run,
         coverage: args.coverage || args.threshold.is_some(),
         threshold: args.threshold,
