@@ -35,7 +35,6 @@ pub(super) const FAMILY: Family = &[
     }),
     ("opa.runtime", |call| Ok(Value::from(call.world.runtime.clone()))),
     ("time.now_ns", |call| Ok(call.clock_ns.into())),
-    ("time.parse_rfc3339_ns", parse_rfc3339),
     ("uuid.parse", super::decoded::uuid),
 ];
 
@@ -105,19 +104,4 @@ fn range_step(call: &mut Call<'_>) -> Outcome {
             .take_while(|at| if way > 0 { *at <= to } else { *at >= to })
             .map(Value::from),
     ))
-}
-
-fn parse_rfc3339(call: &mut Call<'_>) -> Outcome {
-    use time::OffsetDateTime;
-    use time::format_description::well_known::Rfc3339;
-    let text = call.string(0)?;
-    let parsed = OffsetDateTime::parse(text, &Rfc3339)
-        .ok()
-        // Go's layout wants the letters as they are.
-        .filter(|_| text.as_bytes().get(10) == Some(&b'T') && !text.ends_with('z'));
-    let Some(moment) = parsed else {
-        return Err(format!("parsing time {text:?} as \"2006-01-02T15:04:05Z07:00\": cannot parse").into());
-    };
-    let nanos = i64::try_from(moment.unix_timestamp_nanos()).map_err(|_| "time outside of valid range")?;
-    Ok(nanos.into())
 }

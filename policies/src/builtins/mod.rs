@@ -6,6 +6,7 @@
 
 mod call;
 mod casts;
+mod clock;
 mod config;
 mod decoded;
 mod format;
@@ -43,8 +44,9 @@ pub(crate) const HALT: &str = "cannot be called here";
 type Apply = fn(&mut Call<'_>) -> Outcome;
 type Family = &'static [(&'static str, Apply)];
 
-const FAMILIES: [Family; 18] = [
+const FAMILIES: [Family; 19] = [
     casts::FAMILY,
+    clock::FAMILY,
     config::FAMILY,
     decoded::FAMILY,
     format::FAMILY,

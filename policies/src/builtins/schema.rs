@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use regorus::Value;
 use serde_json::{Map, Value as Json};
 
-use super::call::{Call, Outcome, array, object, wrong};
+use super::call::{Call, Outcome, array, object};
 use super::{Failure, Family};
 use validate::Validator;
 
@@ -45,7 +45,7 @@ fn operand(call: &Call<'_>, place: usize) -> Result<Json, Failure> {
     match call.any(place) {
         Value::String(text) => serde_json::from_str(text).map_err(|e| format!("jsonschema: {e}").into()),
         value @ Value::Object(_) => serde_json::to_value(value).map_err(|e| format!("jsonschema: {e}").into()),
-        other => Err(wrong(place, "string, object", other)),
+        _ => Err("jsonschema: wrong type, expected string or object".into()),
     }
 }
 
