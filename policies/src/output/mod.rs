@@ -55,19 +55,30 @@ pub fn render(report: &Report, form: Form, run: Run<'_>) -> String {
     }
 }
 
-/// The report with files named from the folder of the run: readers know a repository's paths, not a machine's.
+/// The report with files named from the folder of the run, in one way: readers know a repository's paths, not a machine's.
 fn beneath<'a>(report: &'a Report, root: &Path) -> Cow<'a, Report> {
-    let inside = |finding: &Finding| {
-        finding
-            .file
-            .as_ref()
-            .is_some_and(|file| Path::new(file).starts_with(root))
-    };
-    if root == Path::new("/") || !report.results.iter().any(inside) {
+    let inside = |file: &String| file.starts_with("./") || root.parent().is_some() && Path::new(file).starts_with(root);
+    if !report
+        .results
+        .iter()
+        .any(|finding| finding.file.as_ref().is_some_and(inside))
+    {
         return Cow::Borrowed(report);
     }
     let mut report = report.clone();
-    report.relocate(root);
+    if root.parent().is_some() {
+        report.relocate(root);
+    }
+    for finding in &mut report.results {
+        for name in [Some(&mut finding.resource), finding.file.as_mut()]
+            .into_iter()
+            .flatten()
+        {
+            if let Some(rest) = name.strip_prefix("./") {
+                *name = rest.to_owned();
+            }
+        }
+    }
     Cow::Owned(report)
 }
 
