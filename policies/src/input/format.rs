@@ -216,7 +216,7 @@ fn json(text: &str) -> Result<Value, String> {
     serde_json::from_str(text).map_err(|error| error.to_string())
 }
 
-/// TOML; a date becomes text, as in the encoding that Conftest uses.
+/// TOML; a date becomes text, as Go writes it: what has no zone is taken for UTC, what has no day for that of year 0.
 fn toml(text: &str) -> Result<Value, String> {
     let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
         let line = error
@@ -233,10 +233,29 @@ fn plain(value: toml::Value) -> Value {
         toml::Value::Integer(number) => Value::from(number),
         toml::Value::Float(number) => Value::from(number),
         toml::Value::Boolean(truth) => Value::Bool(truth),
-        toml::Value::Datetime(time) => Value::String(time.to_string()),
+        toml::Value::Datetime(time) => Value::String(rfc3339(time)),
         toml::Value::Array(items) => items.into_iter().map(plain).collect(),
         toml::Value::Table(table) => table.into_iter().map(|(key, value)| (key, plain(value))).collect(),
     }
+}
+
+fn rfc3339(time: toml::value::Datetime) -> String {
+    let (year, month, day) = time.date.map_or((0, 1, 1), |date| (date.year, date.month, date.day));
+    let clock = time.time.map(|time| {
+        let fraction = format!(".{:09}", time.nanosecond.unwrap_or(0));
+        let fraction = fraction.trim_end_matches('0').trim_end_matches('.').to_owned();
+        let second = time.second.unwrap_or(0);
+        format!("{:02}:{:02}:{second:02}{fraction}", time.hour, time.minute)
+    });
+    let zone = match time.offset {
+        None | Some(toml::value::Offset::Z | toml::value::Offset::Custom { minutes: 0 }) => "Z".to_owned(),
+        Some(toml::value::Offset::Custom { minutes }) => {
+            let sign = if minutes < 0 { '-' } else { '+' };
+            format!("{sign}{:02}:{:02}", minutes.abs() / 60, minutes.abs() % 60)
+        }
+    };
+    let clock = clock.unwrap_or_else(|| "00:00:00".to_owned());
+    format!("{year:04}-{month:02}-{day:02}T{clock}{zone}")
 }
 
 #[cfg(test)]
@@ -283,7 +302,7 @@ mod tests {
                     &Reading::default()
                 )
                 .unwrap(),
-            json!({"a": 1, "b": [1.5, true], "c": "2026-01-02", "d": {"e": "x"}})
+            json!({"a": 1, "b": [1.5, true], "c": "2026-01-02T00:00:00Z", "d": {"e": "x"}})
         );
         assert!(
             Format::Toml
@@ -296,6 +315,19 @@ mod tests {
                 .document("{/* c */\"a\": [1,],}", &Reading::default())
                 .unwrap(),
             json!({"a": [1]})
+        );
+    }
+
+    #[test]
+    fn dates_of_toml_are_what_go_writes() {
+        let text =
+            "a = 1979-05-27T00:32:00.500-07:00\nb = 1979-05-27T07:32:00\nc = 07:32:00\nd = 1979-05-27 07:32:00+00:00\n";
+        assert_eq!(
+            Format::Toml.document(text, &Reading::default()).unwrap(),
+            json!({
+                "a": "1979-05-27T00:32:00.5-07:00", "b": "1979-05-27T07:32:00Z", "c": "0000-01-01T07:32:00Z",
+                "d": "1979-05-27T07:32:00Z",
+            })
         );
     }
 }

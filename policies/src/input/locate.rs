@@ -11,7 +11,7 @@ use hcl_edit::structure::Body;
 use saphyr_parser::{Event, Parser, Span};
 
 use super::places::Places;
-use super::{Format, jsonc};
+use super::{Format, jsonc, relaxed};
 
 /// A step of a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,7 +44,18 @@ pub(crate) struct Wanted {
 /// Finds the values; of each as much of the path as can be followed. The text is read once, however many there are.
 pub(crate) fn locate(text: &str, format: Format, wanted: &[Wanted]) -> Vec<Option<Place>> {
     match format {
-        Format::Json | Format::Yaml | Format::CycloneDx => yaml(text, wanted),
+        Format::Yaml => match relaxed::relax(text) {
+            None => yaml(text, wanted),
+            Some(relaxed) => {
+                let back = |(line, column): Place| (line, relaxed.column(line as usize, column as usize));
+                let places = yaml(&relaxed.text, wanted).into_iter();
+                let places = places.map(|place| place.map(back));
+                places
+                    .map(|place| place.and_then(|(line, column)| Some((line, u32::try_from(column).ok()?))))
+                    .collect()
+            }
+        },
+        Format::Json | Format::CycloneDx => yaml(text, wanted),
         Format::Jsonc => match jsonc::plain(text) {
             Ok(plain) => yaml(&plain, wanted),
             Err(_) => vec![None; wanted.len()],

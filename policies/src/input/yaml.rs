@@ -5,10 +5,12 @@
 
 use std::collections::HashMap;
 
-use saphyr_parser::{Event, Parser, ScalarStyle, Span, Tag};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span, Tag};
 use serde_json::{Map, Number, Value};
 
-use super::{Document, Origin};
+use super::{Document, Origin, relaxed};
 
 const MAX_DEPTH: usize = 128;
 const MAX_COPIED_NODES: usize = 1_000_000;
@@ -16,15 +18,7 @@ const MAX_COPIED_BYTES: usize = 64 << 20;
 
 /// The documents of a YAML text. Empty ones are left out, unless there is nothing else.
 pub(crate) fn parse(text: &str) -> Result<Vec<Document>, String> {
-    let mut loader = Loader::default();
-    let mut parser = Parser::new_from_str(text);
-    while let Some(event) = parser.next_event() {
-        let (event, span) = event.map_err(|e| format!("line {}: {}", e.marker().line(), e.info()))?;
-        loader
-            .take(event, span)
-            .map_err(|why| format!("line {}: {why}", span.start.line()))?;
-    }
-    let mut documents = loader.documents;
+    let mut documents = loaded(text, usize::MAX, 0)?;
     let empty = |document: &Document| document.value.is_null();
     if documents.iter().all(empty) {
         documents.truncate(1);
@@ -39,6 +33,67 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Document>, String> {
         });
     }
     Ok(documents)
+}
+
+/// The value that Conftest makes of a text: it is cut where a line is `---` and nothing else, and of each part the first document counts,
+/// an empty one too. One part is its document, several are a list. Source: Conftest `parser/yaml`.
+pub(super) fn split(text: &str) -> Result<Value, String> {
+    let separator = if text.contains("\r\n") {
+        "\r\n---\r\n"
+    } else {
+        "\n---\n"
+    };
+    let mut parts: Vec<(usize, &str)> = text
+        .split(separator)
+        .scan(0, |at, part| {
+            let begin = *at;
+            *at += part.len() + separator.len();
+            Some((begin, part))
+        })
+        .collect();
+    if text.starts_with('%') && parts.len() > 1 {
+        // What follows a directive is the document that it is about.
+        let (begin, second) = parts.remove(1);
+        parts[0] = (0, text.get(..begin + second.len()).unwrap_or(text));
+    }
+    let value = |(begin, part): (usize, &str)| {
+        let before = text.get(..begin).unwrap_or_default().matches('\n').count();
+        first(part, before)
+    };
+    match parts.as_slice() {
+        [only] => value(*only),
+        _ => parts.into_iter().map(value).collect(),
+    }
+}
+
+/// The first document of a text that begins behind so many lines.
+fn first(text: &str, before: usize) -> Result<Value, String> {
+    let documents = loaded(text, 1, before)?.into_iter();
+    Ok(documents.map(|document| document.value).next().unwrap_or(Value::Null))
+}
+
+/// So many documents of a text that begins behind so many lines.
+fn loaded(text: &str, most: usize, before: usize) -> Result<Vec<Document>, String> {
+    let told = |line: usize, why: &str| format!("line {}: {why}", before + line);
+    let attempt = |text: &str| -> Result<Vec<Document>, Result<ScanError, String>> {
+        let mut loader = Loader::default();
+        let mut parser = Parser::new_from_str(text);
+        while loader.documents.len() < most {
+            let Some(event) = parser.next_event() else { break };
+            let (event, span) = event.map_err(Ok)?;
+            let taken = loader.take(event, span);
+            taken.map_err(|why| Err(told(span.start.line(), &why)))?;
+        }
+        Ok(loader.documents)
+    };
+    let said = |why: Result<ScanError, String>| why.map_or_else(|why| why, |why| told(why.marker().line(), why.info()));
+    match attempt(text) {
+        Err(Ok(error)) if relaxed::answers(&error) => match relaxed::relax(text) {
+            Some(relaxed) => attempt(&relaxed.text).map_err(said),
+            None => Err(said(Ok(error))),
+        },
+        other => other.map_err(said),
+    }
 }
 
 /// A finished value with what it costs to copy it.
@@ -292,14 +347,21 @@ fn scalar(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Result<Value, St
     match tag {
         Some("str") => return Ok(Value::String(text.to_owned())),
         Some("null") => return Ok(Value::Null),
+        Some("binary") => {
+            let bytes = STANDARD
+                .decode(text.replace(['\n', ' '], ""))
+                .map_err(|_| "!!binary is no base64")?;
+            return Ok(Value::String(String::from_utf8_lossy(&bytes).into_owned()));
+        }
+        // What go-yaml cannot resolve stays the text that it is.
+        Some(tag) if !matches!(tag, "int" | "float" | "bool") => return Ok(Value::String(text.to_owned())),
         None if style != ScalarStyle::Plain => return Ok(Value::String(text.to_owned())),
         _ => {}
     }
     let value = plain(text)?;
     match (tag, &value) {
         (None, _) | (Some("int" | "float"), Value::Number(_)) | (Some("bool"), Value::Bool(_)) => Ok(value),
-        (Some(tag @ ("int" | "float" | "bool")), _) => Err(format!("{text:?} is not a {tag}")),
-        (Some(tag), _) => Err(format!("the tag !!{tag} is not supported")),
+        (Some(tag), _) => Err(format!("{text:?} is not a {tag}")),
     }
 }
 
@@ -444,5 +506,32 @@ mod tests {
         let anchors: String = (0..100).map(|n| format!("&a{n} [")).collect();
         let text = format!("{anchors}{}{}", "x,".repeat(50_000), "]".repeat(100));
         assert!(parse(&text).unwrap_err().contains("too much data"));
+    }
+
+    #[test]
+    fn conftest_cuts_at_lines_of_three_dashes_and_keeps_what_is_empty() {
+        for (text, value) in [
+            ("", json!(null)),
+            ("---\na: 1\n", json!({"a": 1})),
+            ("---\na: 1\n---\nb: 2", json!([{"a": 1}, {"b": 2}])),
+            ("---\r\na: 1\r\n---\r\nb: 2", json!([{"a": 1}, {"b": 2}])),
+            ("# c\n---\na: 1\n---\n", json!([null, {"a": 1}, null])),
+            ("a: 1\n--- # c\nb: 2\n", json!({"a": 1})),
+            ("%YAML 1.1\n---\na: 1", json!({"a": 1})),
+            ("%YAML 1.1\n---\na: 1\n---\nb: 2\n", json!([{"a": 1}, {"b": 2}])),
+        ] {
+            assert_eq!(split(text).unwrap(), value, "{text:?}");
+        }
+        assert!(split("a: 1\n---\nb: [\n---\nc: 1\n").unwrap_err().starts_with("line 4"));
+    }
+
+    #[test]
+    fn tags_that_cannot_be_resolved_leave_their_text() {
+        let text = "a: !!python/name:x.y\nb: !!timestamp 2001-01-01\nc: !!binary aGk=\nd: !Ref e\n";
+        assert_eq!(
+            parse(text).unwrap()[0].value,
+            json!({"a": "", "b": "2001-01-01", "c": "hi", "d": "e"})
+        );
+        assert!(parse("a: !!int x\n").is_err());
     }
 }
