@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::process::Command;
 
 use muster_testkit::env::{Outcome, TestEnv};
+use muster_testkit::postgres::{Options, Server};
 use serde_json::Value;
 
 use crate::env;
@@ -103,6 +104,52 @@ fn a_control_is_red_until_its_rules_hold_and_every_form_of_the_audit_says_the_sa
     assert_eq!(shown["frameworks"], audit["frameworks"]);
     assert_eq!(shown["audit"]["frameworks"][0]["summary"], dora["summary"]);
     assert_eq!(shown["results"], audit["results"]);
+}
+
+#[test]
+fn a_careless_server_turns_the_controls_red_that_its_rules_speak_for_and_no_others() {
+    let server = Server::start(Options {
+        settings: vec!["fsync=off".to_owned()],
+        ..Options::default()
+    });
+    let env = env();
+    let url = server.url("postgres", "postgres");
+    env.configure(&format!("[store.db]\nkind = \"postgres\"\nurl = \"{url}\"\n"));
+    env.ok("init");
+    let audit = env.run("audit --framework eu-dora --json").expect_code(6).json();
+    let failing: BTreeMap<&str, Vec<&str>> = audit["frameworks"][0]["controls"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|control| control["verdict"] == "fail")
+        .map(|control| {
+            let rules = control["rules"].as_array().unwrap().iter();
+            let bad = rules.filter(|rule| rule["verdict"] == "fail");
+            let bad = bad.map(|rule| rule["rule"].as_str().unwrap()).collect();
+            (control["control"].as_str().unwrap(), bad)
+        })
+        .collect();
+    // One setting, asked for by two profiles; connections without TLS; and a store without a recovery point.
+    assert!(
+        ["DR-201", "PG-015"]
+            .iter()
+            .all(|rule| failing["9(3)(b)"].contains(rule)),
+        "{failing:?}"
+    );
+    assert!(failing["9(3)(a)"].contains(&"PG-001"), "{failing:?}");
+    assert!(failing["12(1)(a)"].contains(&"DR-001"), "{failing:?}");
+    let results = audit["results"].as_array().unwrap();
+    let fails = |rule: &str| {
+        results
+            .iter()
+            .any(|result| result["rule"] == rule && result["verdict"] == "fail")
+    };
+    for (control, rules) in failing {
+        assert!(
+            !rules.is_empty() && rules.iter().all(|rule| fails(rule)),
+            "{control}: {rules:?}"
+        );
+    }
 }
 
 #[test]
