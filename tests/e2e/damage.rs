@@ -3,6 +3,7 @@
 mod matrix;
 mod page;
 mod table;
+mod unlogged;
 mod world;
 
 use std::fs;

@@ -17,6 +17,8 @@ use crate::{ArchiveError, layout};
 /// So many bundles a snapshot's entry is looked for behind the head that its writer saw. It stands in the first but when its writer
 /// died in between.
 const BUNDLES_BEHIND: u64 = 8;
+/// So many manifests are looked through for one that holds, where no log says which there are.
+const UNPROVEN: usize = 256;
 
 /// A recovery point: a snapshot that a verified log names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -245,6 +247,70 @@ impl Repository {
 
     fn candidate(&self, object: &str, bytes: &Bytes) -> Result<Verified<Manifest>, ArchiveError> {
         self.open_document(object, bytes, payload::MANIFEST)
+    }
+
+    /// A snapshot by its signed manifest alone, whatever the logs say: for whoever lost a log. Its entry is where its writer meant to put
+    /// it. That it was ever logged, that it was not removed since, and that no newer one is there, nothing proves.
+    ///
+    /// # Errors
+    /// [`ArchiveError::NoPoint`] where no manifest of `store` that holds has an id that begins with `wanted`, [`ArchiveError::Ambiguous`];
+    /// storage errors.
+    pub async fn unproven_point(&self, store: &str, wanted: &str) -> Result<Point, ArchiveError> {
+        let mut found = self.unproven_points(store, wanted, 2).await?;
+        match (found.len(), found.pop()) {
+            (1, Some(point)) => Ok(point),
+            (0, _) => Err(ArchiveError::NoPoint {
+                store: store.to_owned(),
+                wanted: wanted.to_owned(),
+            }),
+            (count, _) => Err(ArchiveError::Ambiguous {
+                store: store.to_owned(),
+                wanted: wanted.to_owned(),
+                count,
+            }),
+        }
+    }
+
+    /// The newest `most` snapshots, by their ids, whose manifests hold: newest first. Lists all manifests of the store.
+    ///
+    /// # Errors
+    /// Storage errors of the listing; what cannot be read or believed is passed over.
+    pub async fn unproven_points(&self, store: &str, wanted: &str, most: usize) -> Result<Vec<Point>, ArchiveError> {
+        let mut found = Vec::new();
+        if !layout::is_store_name(store) || !wanted.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+            return Ok(found);
+        }
+        let prefix = layout::manifest_prefix(store, &wanted.to_ascii_uppercase());
+        let listed = self.store.list(&prefix).await?;
+        for object in listed.iter().rev().take(UNPROVEN) {
+            if found.len() >= most {
+                break;
+            }
+            let bytes = self.get(&object.key, MANIFEST_MAX, "the listing").await;
+            let Ok(manifest) = bytes.and_then(|bytes| self.candidate(&object.key, &bytes)) else {
+                continue;
+            };
+            let named = (manifest.repository.as_str(), manifest.store.as_str());
+            let Some(seen) = manifest.log.clone().filter(|_| named == (self.id(), store)) else {
+                continue;
+            };
+            if !layout::is_ulid(&manifest.snapshot) || layout::manifest(store, &manifest.snapshot) != object.key {
+                continue;
+            }
+            found.push(Point {
+                store: store.to_owned(),
+                snapshot: manifest.snapshot.clone(),
+                sequence: manifest.sequence,
+                manifest: manifest.digest,
+                time: manifest.finished.clone(),
+                entry: EntryRef {
+                    key: seen.key,
+                    incarnation: seen.incarnation,
+                    index: seen.size,
+                },
+            });
+        }
+        Ok(found)
     }
 
     /// The newest rehearsal of every store. Several hosts may rehearse it, each with a log of its own: the ids sort by their time.

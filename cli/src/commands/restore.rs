@@ -20,6 +20,8 @@ use crate::ui::{Progress, Table, Tone, bytes, count, date, printable, rate, seco
 
 /// So many losses are shown one by one.
 const SHOWN: usize = 50;
+/// So many points are named where no log says which there are.
+const SUGGESTED: usize = 3;
 
 /// Restore a recovery point into a directory
 #[derive(Debug, clap::Args)]
@@ -60,11 +62,20 @@ pub(crate) struct Restore {
     /// Restore although nobody says whose repository this is; every hash is still checked
     #[arg(long)]
     accept_unknown_signer: bool,
+    /// Restore the named point by its signed manifest alone where no log that can be read names it
+    #[arg(long)]
+    accept_unlogged: bool,
 }
 
 pub(crate) fn run(context: &Context, args: Restore) -> Result<Exit, CommandError> {
     let mut target = Target::parse(&args.target)?;
     let to = directory(&args.to)?;
+    if args.accept_unlogged && target.point.is_none() {
+        return Err(
+            usage("--accept-unlogged: without the log nothing says which point is the latest")
+                .hint("name one: muster restore STORE@POINT --to DIR --accept-unlogged"),
+        );
+    }
     if args.resume
         && target.point.is_none()
         && let Some(journal) = muster_restore::unfinished(&to)?.filter(|journal| journal.store == target.store)
@@ -88,8 +99,21 @@ pub(crate) fn run(context: &Context, args: Restore) -> Result<Exit, CommandError
     let repository = context
         .repository_at(&config, root, config.limit_read)
         .map_err(anyway)?;
-    known(context, &config, &repository, &target.store)?;
-    let (point, manifest) = open_point(context, &repository, &target, |point| {
+    let found = match known(context, &config, &repository, &target.store) {
+        Ok(()) => {
+            let point = repository.point(&target.store, target.point.as_deref());
+            match context.wait(async { Ok::<_, ArchiveError>(point.await) })? {
+                Err(error @ ArchiveError::Ambiguous { .. }) => return Err(error.into()),
+                found => found.map_err(CommandError::from),
+            }
+        }
+        Err(error) => Err(error),
+    };
+    let (point, logged) = match found {
+        Ok(point) => (point, true),
+        Err(error) => (unlogged(context, &repository, &target, &args, error)?, false),
+    };
+    let manifest = open_manifest(context, &repository, &point, |point| {
         format!(
             "muster restore {}@{} --to {}",
             point.store,
@@ -140,7 +164,7 @@ pub(crate) fn run(context: &Context, args: Restore) -> Result<Exit, CommandError
             &estimate,
             &prediction,
             &to,
-            repository.is_anchored(),
+            (repository.is_anchored(), logged),
         ));
     }
     let report = muster_restore::execute(&session, &plan, &to).map_err(|error| match error {
@@ -163,7 +187,7 @@ pub(crate) fn run(context: &Context, args: Restore) -> Result<Exit, CommandError
         context,
         &report,
         &manifest,
-        &repository,
+        (&repository, logged),
         args.allow_loss,
         loss_file.as_ref(),
     );
@@ -172,7 +196,7 @@ pub(crate) fn run(context: &Context, args: Restore) -> Result<Exit, CommandError
             "muster verify --repository {} --read-data   (says which recovery points are whole)",
             point.store
         ));
-        if let Some(older) = context.wait(repository.older(&point))? {
+        if let Some(older) = context.wait(repository.older(&point)).ok().flatten() {
             context.ui.advise(&format!(
                 "muster restore {}@{} --to {}-older",
                 older.store,
@@ -192,17 +216,59 @@ pub(crate) fn open_point(
     command: impl Fn(&Point) -> String,
 ) -> Result<(Point, Verified<Manifest>), CommandError> {
     let point = context.wait(repository.point(&target.store, target.point.as_deref()))?;
-    match context.wait(async { Ok::<_, ArchiveError>(repository.manifest(&point).await) })? {
-        Ok((manifest, _)) => Ok((point, manifest)),
+    let manifest = open_manifest(context, repository, &point, command)?;
+    Ok((point, manifest))
+}
+
+/// The verified manifest of a point; where it is damaged, the command for the next older point.
+fn open_manifest(
+    context: &Context,
+    repository: &Repository,
+    point: &Point,
+    command: impl Fn(&Point) -> String,
+) -> Result<Verified<Manifest>, CommandError> {
+    match context.wait(async { Ok::<_, ArchiveError>(repository.manifest(point).await) })? {
+        Ok((manifest, _)) => Ok(manifest),
         Err(error) => {
             let error =
                 CommandError::from(error).context(format!("read recovery point {}@{}", point.store, point.snapshot));
-            Err(match context.wait(repository.older(&point))? {
+            Err(match context.wait(repository.older(point)).ok().flatten() {
                 Some(older) => error.hint(command(&older)),
                 None => error,
             })
         }
     }
+}
+
+/// What remains where no log that can be read names the point: a snapshot that the user names and accepts by its signed manifest alone.
+/// Whoever does not is told which there are.
+fn unlogged(
+    context: &Context,
+    repository: &Repository,
+    target: &Target,
+    args: &Restore,
+    error: CommandError,
+) -> Result<Point, CommandError> {
+    // Where no log can be read, a store that no configuration names looks like one that never was.
+    if !matches!(error.kind(), Kind::Damaged | Kind::NothingEligible | Kind::Usage) {
+        return Err(error);
+    }
+    let wanted = target.point.as_deref();
+    if let Some(wanted) = wanted.filter(|_| args.accept_unlogged) {
+        context.ui.warn(printable(error.message().as_bytes()));
+        return context.wait(repository.unproven_point(&target.store, wanted));
+    }
+    let there = repository.unproven_points(&target.store, wanted.unwrap_or_default(), SUGGESTED);
+    let there = context.wait(there).unwrap_or_default();
+    Err(there.iter().fold(error, |error, point| {
+        error.hint(format!(
+            "muster restore {}@{} --to {} --accept-unlogged   (signed, of {}; whether it is the latest is not proven)",
+            point.store,
+            point.snapshot,
+            args.to.display(),
+            date(&point.time)
+        ))
+    }))
 }
 
 /// A store that is neither configured nor in the repository is a slip of the pen, and says what there is.
@@ -304,7 +370,7 @@ fn show_plan(
     estimate: &RestoreEstimate,
     prediction: &Prediction,
     to: &Path,
-    anchored: bool,
+    (anchored, logged): (bool, bool),
 ) -> Exit {
     let exit = plan.lost.iter().fold(Exit::Done, |exit, lost| {
         exit.worst(if lost.kind.is_damage() {
@@ -333,6 +399,7 @@ fn show_plan(
         fields.insert("free_bytes".into(), json!(free));
         fields.insert("to".into(), json!(to));
         fields.insert("signer_known".into(), json!(anchored));
+        fields.insert("logged".into(), json!(logged));
     }
     context.ui.document(&document);
     context.ui.say(format!(
@@ -391,7 +458,7 @@ fn show(
     context: &Context,
     report: &RestoreReport,
     manifest: &Manifest,
-    repository: &Repository,
+    (repository, logged): (&Repository, bool),
     allow_loss: bool,
     loss_file: Option<&Result<LossFile, CommandError>>,
 ) -> Exit {
@@ -402,6 +469,7 @@ fn show(
         fields.insert("kind".into(), json!(manifest.kind));
         fields.insert("consistency_point".into(), manifest.consistency_point.clone());
         fields.insert("signer_known".into(), json!(anchored));
+        fields.insert("logged".into(), json!(logged));
         let recovered = recovered
             .iter()
             .map(|name| json!({"object": name.object, "version": name.version}));
@@ -431,6 +499,11 @@ fn show(
     ));
     if !anchored {
         ui.warn("intact, signer unknown: every hash was checked, and nobody says whose repository this is");
+    }
+    if !logged {
+        ui.warn(
+            "by its signed manifest alone: no log that can be read names it, so nothing proves that it is the latest, or that it was not removed",
+        );
     }
     if !recovered.is_empty() {
         ui.warn(format!(
