@@ -147,6 +147,21 @@ fn strict_refuses_what_is_not_used_and_makes_a_suppressed_error_the_verdict() {
         passed.stdout.contains("to_number"),
         "a verdict that leaned on it says so: {passed:?}"
     );
+    assert!(
+        check(&env, "a.yaml")
+            .expect_code(0)
+            .stdout
+            .contains("1 of them leaned on")
+    );
+    for form in ["tap", "junit"] {
+        env.write(
+            "policy/w.rego",
+            "package main\n\nimport rego.v1\n\nwarn contains \"w\" if not to_number(input.port)\n",
+        );
+        let told = check(&env, &format!("a.yaml --output {form}")).expect_code(0);
+        assert!(told.stdout.contains("leaned on a suppressed error"), "{form}: {told:?}");
+        std::fs::remove_file(env.path("policy/w.rego")).unwrap();
+    }
     let strict = check(&env, "a.yaml --strict --json").expect_code(8);
     assert_eq!(strict.json()["summary"]["error"], 1);
     env.write(

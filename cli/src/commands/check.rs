@@ -283,7 +283,10 @@ pub(crate) fn show(ui: &Ui, report: &Report) {
         let message = if first != finding.rule && finding.message.len() > 60 {
             format!("the same as {first}")
         } else {
-            finding.message.clone()
+            match &finding.suppressed {
+                Some(why) => format!("{} (leaned on a suppressed error: {why})", finding.message),
+                None => finding.message.clone(),
+            }
         };
         let severity = finding
             .severity
@@ -326,6 +329,16 @@ pub(crate) fn show(ui: &Ui, report: &Report) {
         old => format!("; {old} of them stood in the base too and do not count"),
     };
     ui.say(format!("{}{before}", counts.join(", ")));
+    let leaned = report
+        .results
+        .iter()
+        .filter(|finding| finding.suppressed.is_some())
+        .count();
+    if leaned > 0 {
+        ui.say(format!(
+            "{leaned} of them leaned on an error of a built-in function that was suppressed: -v names them, --strict makes them errors"
+        ));
+    }
 }
 
 /// What matters first.

@@ -16,7 +16,12 @@ fn line(finding: &Finding) -> Option<String> {
         Verdict::Waived => "notice",
     };
     let mut properties = Vec::new();
-    if let Some(file) = &finding.file {
+    // Standard input and all files together are no files of the repository.
+    if let Some(file) = finding
+        .file
+        .as_ref()
+        .filter(|file| !matches!(file.as_str(), "-" | "Combined"))
+    {
         properties.push(format!("file={}", property(file)));
         if let Some(line) = finding.line {
             properties.push(format!("line={line}"));

@@ -93,15 +93,20 @@ pub fn fingerprint(finding: &Finding) -> String {
     hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// What is said of a verdict that another might have been, had the evaluation not gone on.
+const LEANED: &str = "leaned on a suppressed error";
+
 /// What a verdict says where nothing else does.
 fn message(finding: &Finding) -> String {
-    if !finding.message.is_empty() {
-        return finding.message.clone();
-    }
-    match finding.verdict {
-        Verdict::Pass => "holds".to_owned(),
-        Verdict::NotApplicable => "does not apply".to_owned(),
-        _ => "no message".to_owned(),
+    let said = match finding.verdict {
+        _ if !finding.message.is_empty() => finding.message.as_str(),
+        Verdict::Pass => "holds",
+        Verdict::NotApplicable => "does not apply",
+        _ => "no message",
+    };
+    match &finding.suppressed {
+        Some(why) => format!("{said} ({LEANED}: {why})"),
+        None => said.to_owned(),
     }
 }
 

@@ -15,7 +15,7 @@ pub(super) fn render(report: &Report) -> String {
             _ => "",
         };
         let said = match finding.verdict {
-            Verdict::Pass => String::new(),
+            Verdict::Pass if finding.suppressed.is_none() => String::new(),
             Verdict::Warn => format!(" (warning: {})", message(finding)),
             Verdict::Error => format!(" (error: {})", message(finding)),
             Verdict::Unknown => format!(" (unknown: {})", message(finding)),
