@@ -19,6 +19,7 @@ mod locate;
 mod nginx;
 mod places;
 mod properties;
+mod relaxed;
 mod settings;
 mod spdx;
 mod textproto;
@@ -71,17 +72,11 @@ pub(crate) fn parse(bytes: &[u8], format: Option<Format>, reading: &Reading<'_>)
     Ok(split_arrays(documents))
 }
 
-/// Parses a file to one value: a list, where it holds several documents.
+/// Parses a file to one value, as Conftest does: a list, where it holds several documents.
 pub(crate) fn whole(bytes: &[u8], format: Format, reading: &Reading<'_>) -> Result<Value, String> {
     let text = decode(bytes)?;
     match format {
-        Format::Yaml => {
-            let mut documents = parse_yaml(text)?;
-            Ok(match documents.len() {
-                1 => documents.remove(0).value,
-                _ => documents.into_iter().map(|document| document.value).collect(),
-            })
-        }
+        Format::Yaml => yaml::split(text),
         format => format.document(text, reading),
     }
 }

@@ -336,7 +336,7 @@ pub(crate) fn show(ui: &Ui, report: &Report) {
         .count();
     if leaned > 0 {
         ui.say(format!(
-            "{leaned} of them leaned on an error of a built-in function that was suppressed: -v names them, --strict makes them errors"
+            "{leaned} of them leaned on a suppressed error (-v names them, --strict makes them errors)"
         ));
     }
 }
