@@ -2,7 +2,7 @@
 //!
 //! As strict as Go: `01` wants two digits where `1` takes one or two, and nothing may be left over.
 
-use super::call::{Call, Outcome};
+use super::call::Outcome;
 use super::{Failure, Family};
 
 pub(super) const FAMILY: Family = &[
