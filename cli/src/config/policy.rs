@@ -51,6 +51,8 @@ impl PolicyLimits {
         let configured = match Config::locate(named) {
             // One that is not for this user is not meant either, unless it was named.
             Some(path) if named.is_none() && is_closed(&path) => Self::default(),
+            // These commands need none: `MUSTER_CONFIG` may be set before `muster init`.
+            Some(path) if !path.exists() => Self::default(),
             Some(path) => Config::policy_of(&path)?,
             None => Self::default(),
         };
