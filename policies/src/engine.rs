@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use regorus::utils::limits::ExecutionTimerConfig;
 use regorus::{Extension, PolicyLengthConfig};
@@ -57,6 +57,7 @@ pub(crate) struct Engine {
     probes: Vec<Probe>,
     steps: Vec<Steps>,
     apart: Option<Apart>,
+    front: Duration,
 }
 
 /// A module as regorus reads it.
@@ -154,6 +155,7 @@ impl Engine {
             probes: Vec::new(),
             steps: Vec::new(),
             apart: None,
+            front: Duration::ZERO,
         };
         engine.limit(DEADLINE);
         let now = i64::try_from(now.unix_timestamp_nanos()).map_err(|_| PolicyError::Clock)?;
@@ -177,7 +179,9 @@ impl Engine {
 
     /// Parses one policy file and takes it in.
     pub(crate) fn add_module(&mut self, path: &str, text: &str, version: RegoVersion) -> Result<(), PolicyError> {
+        let begun = Instant::now();
         self.modules.push(Module::parse(path, text, version)?);
+        self.front += begun.elapsed();
         Ok(())
     }
 
@@ -233,10 +237,12 @@ impl Engine {
     /// # Errors
     /// At least one: all that one step of the compiler finds.
     pub(crate) fn build(&mut self, options: Options, passes: &dyn Fn(Pass) -> bool) -> Result<(), Vec<PolicyError>> {
-        let sources: Vec<rego::Source> = self.modules.iter().map(|module| module.source.clone()).collect();
+        let begun = Instant::now();
+        let sources: Vec<&rego::Source> = self.modules.iter().map(|module| &module.source).collect();
         let refuse = |(place, fault): &(usize, rego::Fault)| self.modules[*place].refuse(fault);
         let compiled =
             rego::compile(&sources, options, passes).map_err(|faults| faults.iter().map(refuse).collect::<Vec<_>>())?;
+        self.front += begun.elapsed();
         self.resolved = Arc::new(compiled.resolved);
         self.probes = compiled.probes;
         self.steps = compiled.steps;
@@ -350,6 +356,11 @@ impl Engine {
         let path = std::iter::once("data").chain(package.split('.')).chain(name.split('.'));
         let path: Vec<String> = path.map(str::to_owned).collect();
         rego::reads(&self.resolved, &path)
+    }
+
+    /// How long it took to parse, check and rewrite the modules.
+    pub(crate) fn front(&self) -> Duration {
+        self.front
     }
 
     /// The modules that were loaded, in the order of loading.

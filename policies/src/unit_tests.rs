@@ -106,6 +106,8 @@ pub struct TestReport {
     pub summary: TestSummary,
     /// Every test, in the order of files and lines.
     pub results: Vec<TestResult>,
+    /// How long it took to parse, check and rewrite the policies and their tests.
+    pub front_seconds: f64,
     /// JSON and YAML files beside the policies that did not become data.
     pub left_out: Vec<String>,
     /// What the tests reached, if that was asked.
@@ -190,6 +192,7 @@ fn run(engine: &Engine, options: &TestOptions, wanted: &dyn Fn(&str) -> bool) ->
         schema: "muster.policy-test/1",
         summary,
         results,
+        front_seconds: engine.front().as_secs_f64(),
         left_out: Vec::new(),
         coverage,
     }

@@ -102,13 +102,13 @@ pub(crate) struct Compiled {
 /// # Errors
 /// At least one, each with the place of the source that it is in: all that one step of the compiler finds.
 pub(crate) fn compile(
-    sources: &[Source],
+    sources: &[&Source],
     options: Options,
     passes: &dyn Fn(Pass) -> bool,
 ) -> Result<Compiled, Vec<(usize, Fault)>> {
     let symbols = Symbols::of(sources.iter().map(|source| &source.module));
     let replaced = replaced(sources);
-    let mut work = sources.to_vec();
+    let mut work: Vec<Source> = sources.iter().map(|source| (*source).clone()).collect();
     share_annotations(&mut work);
     let mut contexts: Vec<passes::Context<'_>> = Vec::new();
     let annotations: Vec<Annotations> = work.iter().map(|source| source.annotations.clone()).collect();
@@ -231,7 +231,7 @@ fn share_annotations(sources: &mut [Source]) {
 }
 
 /// Built-in functions that stand on either side of a `with`.
-fn replaced(sources: &[Source]) -> BTreeSet<String> {
+fn replaced(sources: &[&Source]) -> BTreeSet<String> {
     #[derive(Default)]
     struct Replaced(BTreeSet<String>);
     impl<'a> Look<'a> for Replaced {

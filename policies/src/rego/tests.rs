@@ -213,7 +213,7 @@ fn strict_mode_refuses_what_is_assigned_or_imported_and_not_used() {
             strict,
             ..Options::default()
         };
-        super::compile(&[source], options, &|_| true).err().map(|faults| {
+        super::compile(&[&source], options, &|_| true).err().map(|faults| {
             faults
                 .into_iter()
                 .map(|(_, fault)| fault.what)
@@ -247,7 +247,7 @@ fn strict_mode_refuses_what_is_assigned_or_imported_and_not_used() {
 fn a_comprehension_may_use_an_outer_variable_above_its_own_of_that_name() {
     let refusal = |text: &str| {
         let source = Source::parse(text, Dialect::V1).unwrap();
-        super::compile(&[source], Options::default(), &|_| true)
+        super::compile(&[&source], Options::default(), &|_| true)
             .err()
             .map(|faults| faults[0].1.what.clone())
     };
