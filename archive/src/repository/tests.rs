@@ -1,8 +1,10 @@
 //! What a repository promises, over an in-memory place.
 
 mod hostile;
+mod lies;
 mod log;
 mod orphans;
+mod together;
 
 use std::path::Path;
 use std::sync::Arc;

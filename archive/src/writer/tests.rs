@@ -3,6 +3,7 @@
 
 mod failures;
 mod huge;
+mod interrupted;
 mod memory;
 mod pages;
 

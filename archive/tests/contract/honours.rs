@@ -383,3 +383,30 @@ async fn a_server_that_ignores_lock_headers_is_found_out_at_init_and_at_each_wri
         other => panic!("{other:?}"),
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lock_that_another_run_extends_further_at_the_same_time_is_long_enough() {
+    let ceph = Ceph::server();
+    let url = ceph.fresh_url();
+    let direct = open(&url, &ceph.options()).await.unwrap();
+    direct.prepare_held().await.unwrap();
+    let now = i64::try_from(Plain::default().now_ms() / 1000).unwrap();
+    let now = time::OffsetDateTime::from_unix_timestamp(now).unwrap();
+    let days = move |days| Retention {
+        mode: LockMode::Governance,
+        until: now + time::Duration::days(days),
+    };
+    let key = "packs/00/shared";
+    let put = direct.put(key, Bytes::from("x"), PutOptions::CREATE.held(Some(days(1))));
+    put.await.unwrap();
+    let (other, runtime) = (Arc::clone(&direct), tokio::runtime::Handle::current());
+    let proxy = Proxy::before(ceph.address(), move |head| {
+        if head.starts_with("PUT ") && head.contains("retention") {
+            runtime.block_on(other.hold(key, days(9))).unwrap();
+        }
+        Deed::Pass
+    });
+    let late = open(&url, &ceph::options(&proxy.url())).await.unwrap();
+    assert_eq!(late.hold(key, days(3)).await.unwrap(), days(9));
+    assert_eq!(direct.head(key).await.unwrap().retention, Some(days(9)));
+}

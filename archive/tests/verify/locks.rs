@@ -95,3 +95,19 @@ fn a_weaker_mode_and_no_lock_at_all_are_not_what_the_configuration_says() {
     assert!(none.lacking >= 4, "{none:?}");
     assert!(reports.iter().any(|report| report.held == Held::Free));
 }
+
+#[test]
+fn what_a_manifest_promises_is_demanded_whatever_this_host_configures() {
+    let world = World::new(Sim::new(7, Bucket::LOCKED, NOW).store());
+    let mut manifest = world.written(&[("a", vec![1; 100_000])]);
+    manifest.retain_until = Some("2027-02-01T00:00:00Z".to_owned());
+    world.commit(&manifest);
+    let options = VerifyOptions {
+        now: Some(at(60)),
+        heads: Some(true),
+        ..VerifyOptions::new(VerifyDepth::Inventory)
+    };
+    let verified = world.repository.verify_with(None, &options, &|_| {});
+    let locks = world.runtime.block_on(verified).unwrap().locks.unwrap();
+    assert!(locks.lacking >= 4, "{locks:?}");
+}

@@ -2,10 +2,11 @@
 
 use std::fs;
 
-use muster_archive::ArchiveError;
 use muster_archive::object_store::ErrorKind;
 use muster_archive::tree::{Content, NodeKind, TreeEntry};
+use muster_archive::{ArchiveError, TreeRef, layout};
 use muster_restore::{LossKind, RestoreError, RestoreOptions};
+use muster_signing::Digest;
 use muster_testkit::faulty::{Fault, When};
 use muster_testkit::recording::Call;
 use muster_testkit::trees::{assert_same, noise};
@@ -82,6 +83,31 @@ fn each_object_that_a_snapshot_needs_is_missed_when_it_is_damaged_and_is_named()
             bench.faults.clear();
             let _ = fs::remove_dir_all(&back);
         }
+    }
+}
+
+#[test]
+fn a_listing_that_does_not_add_up_to_the_tree_that_was_signed_is_refused_and_named() {
+    let lies: [fn(&mut TreeRef); 4] = [
+        |tree| tree.digest = Digest::of(b"another tree"),
+        |tree| tree.entries += 1,
+        |tree| tree.files -= 1,
+        |tree| tree.logical_bytes += 1,
+    ];
+    for (number, lie) in lies.into_iter().enumerate() {
+        let bench = Bench::new();
+        let right = bench.backup_files(&tree(&bench));
+        let mut named = right.tree.clone();
+        lie(&mut named);
+        let wrong = bench.sign("files", named, right.list.clone());
+        let back = bench.path("back");
+        let refused = bench.restore(&wrong, &RestoreOptions::default(), &back).unwrap_err();
+        let RestoreError::Archive(error) = &refused else {
+            panic!("{number}: {refused}")
+        };
+        let named = error.to_string().contains(&layout::tree(&right.tree.root));
+        assert!(error.is_damage() && named, "{number}: {error}");
+        assert!(!back.exists(), "{number}: nothing is written");
     }
 }
 

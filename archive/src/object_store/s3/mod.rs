@@ -324,9 +324,15 @@ impl ObjectStore for S3Store {
                 error.hint("the bucket keeps no versions: `object_lock` needs one that was made with object lock")
             );
         };
-        self.retry(key, &attempt, &mut 0, || self.retain_once(key, &version, retention))
-            .await?;
-        self.read_back(key, Some(version), retention).await
+        let extended = self
+            .retry(key, &attempt, &mut 0, || self.retain_once(key, &version, retention))
+            .await;
+        match (extended, self.read_back(key, Some(version), retention).await) {
+            (Ok(()), held) => held,
+            // No server shortens a lock: another run extended it further meanwhile.
+            (Err(_), Ok(held)) => Ok(held),
+            (Err(error), Err(_)) => Err(error),
+        }
     }
 
     fn url(&self) -> String {

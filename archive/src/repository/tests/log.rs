@@ -14,7 +14,7 @@ use crate::ledger::{self, Appended, Log, LogEvent, Place};
 use crate::object_store::{ListPage, ListQuery, MemoryStore, ObjectHead, ObjectStore, PutOptions, StorageError};
 use crate::{ArchiveError, LocalState, Repository, layout};
 
-fn snapshot(sequence: u64) -> LogEvent {
+pub(super) fn snapshot(sequence: u64) -> LogEvent {
     LogEvent::Snapshot {
         store: "db".to_owned(),
         snapshot: format!("01K{sequence:023}"),
@@ -24,7 +24,7 @@ fn snapshot(sequence: u64) -> LogEvent {
 }
 
 /// A host with its own memory: a process, a container or a clone.
-struct Host<'a> {
+pub(super) struct Host<'a> {
     world: &'a World,
     objects: Arc<dyn ObjectStore>,
     repository: &'a Repository,
@@ -33,7 +33,7 @@ struct Host<'a> {
 }
 
 impl<'a> Host<'a> {
-    fn new(world: &'a World, repository: &'a Repository, conditional_create: bool) -> Self {
+    pub(super) fn new(world: &'a World, repository: &'a Repository, conditional_create: bool) -> Self {
         Self {
             world,
             objects: Arc::clone(&world.objects),
@@ -41,6 +41,11 @@ impl<'a> Host<'a> {
             state: tempfile::tempdir().unwrap(),
             conditional_create,
         }
+    }
+
+    /// The same host, with this place before the objects.
+    pub(super) fn through(self, objects: Arc<dyn ObjectStore>) -> Self {
+        Self { objects, ..self }
     }
 
     /// Another machine with the same disk image.
@@ -58,7 +63,7 @@ impl<'a> Host<'a> {
         LocalState::new(self.state.path(), self.repository.id())
     }
 
-    async fn log(&self, events: &[LogEvent]) -> Result<Appended, ArchiveError> {
+    pub(super) async fn log(&self, events: &[LogEvent]) -> Result<Appended, ArchiveError> {
         let cited: [PublicKey; 1] = [self.world.writer.public()];
         let state = self.local();
         let place = Place {
@@ -71,13 +76,13 @@ impl<'a> Host<'a> {
         ledger::append(&place, &self.world.writer, None, events, &*self.world.edge).await
     }
 
-    fn wait(&self, events: &[LogEvent]) -> Appended {
+    pub(super) fn wait(&self, events: &[LogEvent]) -> Appended {
         self.world.runtime.block_on(self.log(events)).unwrap()
     }
 }
 
 /// The sequences that the logs hold, all incarnations, and the newest one's.
-fn logged(world: &World, repository: &Repository) -> (Vec<u64>, Option<u64>) {
+pub(super) fn logged(world: &World, repository: &Repository) -> (Vec<u64>, Option<u64>) {
     let fresh = tempfile::tempdir().unwrap();
     let stranger = world.open(Some(&world.root.public()), fresh.path()).unwrap();
     assert_eq!(stranger.id(), repository.id());
@@ -427,7 +432,7 @@ fn copy_of(world: &World) -> Arc<dyn ObjectStore> {
 /// A place that lets others go first at each request, and where a process stalls before it moves a checkpoint, so long that another
 /// takes it for dead.
 #[derive(Debug)]
-struct Stalled {
+pub(super) struct Stalled {
     inner: Arc<dyn ObjectStore>,
     meanwhile: std::path::PathBuf,
     repository: String,
@@ -436,7 +441,7 @@ struct Stalled {
 }
 
 impl Stalled {
-    fn before(world: &World, repository: &Repository, stalls: bool) -> Arc<dyn ObjectStore> {
+    pub(super) fn before(world: &World, repository: &Repository, stalls: bool) -> Arc<dyn ObjectStore> {
         Arc::new(Self {
             inner: Arc::clone(&world.objects),
             meanwhile: Host::new(world, repository, true).state.keep(),

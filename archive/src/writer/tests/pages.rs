@@ -13,14 +13,14 @@ use crate::{Identities, layout};
 
 const PAGE: u64 = 8192;
 
-fn remembering() -> World {
+pub(super) fn remembering() -> World {
     World {
         index: Some(IndexKey::new([5; 32])),
         ..World::new()
     }
 }
 
-fn one(path: &str, pieces: Vec<Piece>) -> Tree {
+pub(super) fn one(path: &str, pieces: Vec<Piece>) -> Tree {
     Tree::from([(path.to_owned(), pieces)])
 }
 
@@ -333,49 +333,6 @@ fn a_time_close_to_the_parents_beginning_is_not_believed() {
 }
 
 #[test]
-fn an_interrupted_run_is_gone_on_with_and_its_packs_are_not_put_again() {
-    let folder = tempfile::tempdir().unwrap();
-    for remembers in [true, false] {
-        let mut world = World::new();
-        world.index = remembers.then(|| IndexKey::new([5; 32]));
-        let journal = folder.path().join(format!("journal-{remembers}"));
-        let tree = one("big", (0..30).map(|seed| Piece::Noise(seed, 4 << 20)).collect());
-        let options = WriterOptions {
-            journal: Some(journal.clone()),
-            ..world.options()
-        };
-        let start = |world: &World, parent| {
-            let edge: Arc<dyn Edge> = Arc::<Counting>::clone(&world.edge);
-            let handle = world.runtime.handle().clone();
-            SnapshotWriter::start(world.repository.clone(), parent, &options, edge, handle, Arc::default())
-        };
-        let handle = world.runtime.handle().clone();
-        let lean = |world: &World| world.repository.lean_on_nothing(&options, &handle).unwrap();
-        let mut writer = start(&world, lean(&world));
-        write_file(&mut writer, "big", &tree["big"][..25]).unwrap();
-        drop(writer);
-        let left = world.packs().len();
-        assert!(left >= 1, "nothing was put before the run ended");
-        // One of them is lost meanwhile.
-        let gone = world.packs()[0].key.clone();
-        if remembers {
-            world.wait(async { world.repository.objects().delete(&gone).await.map_err(Into::into) });
-        }
-        let mut writer = start(&world, lean(&world));
-        write_file(&mut writer, "big", &tree["big"]).unwrap();
-        let manifest = world.commit(writer);
-        world.assert_reads_back(&manifest, &tree);
-        world.assert_verifies();
-        let kept = (left - usize::from(remembers)) as u64 * (32 << 20);
-        assert!(
-            manifest.added_bytes + kept <= (120 << 20) + (4 << 20),
-            "{} added although {kept} were there",
-            manifest.added_bytes
-        );
-    }
-}
-
-#[test]
 fn a_pack_that_is_suspected_is_not_leaned_on_again() {
     let mut world = remembering();
     let tree = one("a", pages(0..32));
@@ -387,6 +344,28 @@ fn a_pack_that_is_suspected_is_not_leaned_on_again() {
     assert!(after.added_bytes > 30 * PAGE);
     let again = world.snapshot(&tree);
     assert!(again.added_bytes < PAGE, "{} bytes", again.added_bytes);
+}
+
+#[test]
+fn a_file_whose_pack_is_suspected_is_not_passed_over() {
+    let mut world = remembering();
+    let times = FileTimes {
+        size: 3 * PAGE,
+        mtime: (1_700_000_000, 5),
+        ctime: (1_700_000_000, 6),
+    };
+    let mut writer = world.start(world.parent(), &Arc::default());
+    writer.is_unchanged(b"a", &times);
+    write_timed(&mut writer, "a", &times, &[Piece::Noise(1, 3 * PAGE)], false);
+    let first = world.commit(writer);
+    let ask = |world: &World| {
+        let mut writer = world.start(world.parent(), &Arc::default());
+        writer.is_unchanged(b"a", &times)
+    };
+    assert!(ask(&world));
+    let pack = locations(&extents(&world, &first)).next().unwrap().pack;
+    world.repository.suspect([pack]).unwrap();
+    assert!(!ask(&world), "its bytes are stored again");
 }
 
 #[test]
@@ -518,7 +497,7 @@ fn write_timed(writer: &mut SnapshotWriter, path: &str, times: &FileTimes, piece
 
 impl World {
     /// The root demands encryption to these recipients from now on.
-    fn demand_encryption(&mut self, recipients: Vec<String>) {
+    pub(super) fn demand_encryption(&mut self, recipients: Vec<String>) {
         let root = SecretKey::generate([1; 32]);
         let documents = self.repository.trust_documents();
         let last = documents.last().unwrap();

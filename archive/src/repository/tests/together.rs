@@ -1,0 +1,29 @@
+//! Processes of one host, which share its state folder.
+
+use muster_signing::Role;
+
+use super::World;
+use super::log::{Host, Stalled, logged, snapshot};
+
+#[test]
+fn processes_of_one_host_append_one_after_the_other_where_nothing_but_their_lock_keeps_them_apart() {
+    let world = World::new();
+    let (repository, _) = world.init().unwrap();
+    let host = Host::new(&world, &repository, false).through(Stalled::before(&world, &repository, false));
+    let origin = host.wait(&[snapshot(1)]);
+    world.runtime.block_on(async {
+        let process = |at: u64| {
+            let host = &host;
+            async move {
+                for number in [2 + at * 2, 3 + at * 2] {
+                    host.log(&[snapshot(number)]).await.unwrap();
+                }
+            }
+        };
+        futures_util::future::join_all((0..6).map(process)).await;
+    });
+    assert_eq!(logged(&world, &repository), ((1..=13).collect(), Some(13)));
+    let logs = world.runtime.block_on(repository.logs(Role::Writer)).unwrap();
+    let incarnations: Vec<&str> = logs.iter().map(|log| &*log.incarnation).collect();
+    assert_eq!(incarnations, [&*origin.incarnation], "one line, as of one process");
+}
