@@ -17,13 +17,16 @@ pub(crate) fn now() -> OffsetDateTime {
     OffsetDateTime::now_utc()
 }
 
+/// A time as exactly as documents carry it: UTC, whole milliseconds.
+pub(crate) fn to_the_millisecond(time: OffsetDateTime) -> OffsetDateTime {
+    let utc = time.to_offset(time::UtcOffset::UTC);
+    utc.replace_nanosecond(utc.nanosecond() / 1_000_000 * 1_000_000)
+        .unwrap_or(utc)
+}
+
 /// A time as muster writes it everywhere: RFC 3339, UTC, whole milliseconds.
 pub(crate) fn rfc3339(time: OffsetDateTime) -> String {
-    let utc = time.to_offset(time::UtcOffset::UTC);
-    let rounded = utc
-        .replace_nanosecond(utc.nanosecond() / 1_000_000 * 1_000_000)
-        .unwrap_or(utc);
-    rounded
+    to_the_millisecond(time)
         .format(&Rfc3339)
         .unwrap_or_else(|_| "0000-01-01T00:00:00Z".to_owned())
 }

@@ -36,7 +36,7 @@ pub use coverage::{Coverage, FileCoverage, Lines, RuleCoverage};
 pub use explain::{Document, ExplainOptions, Explained, Holding, Listed, Looked, Outcome, Stage, explain, list};
 pub use metadata::{Rule, Severity};
 pub use output::{Form, Run, fingerprint, render};
-pub use profile::{FACTS_SCHEMA, evaluate_profile, profiles, rules, sources};
+pub use profile::{FACTS_SCHEMA, evaluate_profile, profiles, replay_profile, rules, sources};
 pub use report::{Finding, Report, Status, Summary, Verdict};
 pub use sources::{PolicyError, RegoVersion};
 pub use unit_tests::{TestOptions, TestOutcome, TestReport, TestResult, TestSummary, test_policies};

@@ -9,10 +9,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 use time::OffsetDateTime;
 
+use crate::builtins::World;
 use crate::check::reference;
 use crate::engine::{Engine, Module, Session, on_deep_stack};
 use crate::metadata::{self, Rule};
 use crate::report::{Finding, Report, Verdict};
+use crate::sandbox::Sandbox;
 use crate::sources::{PolicyError, RegoVersion};
 
 /// The schema name of the facts document.
@@ -182,23 +184,65 @@ pub(crate) fn evaluate(names: &[&str], facts: &Value, now: OffsetDateTime) -> Re
     for name in names.iter().collect::<BTreeSet<_>>() {
         let mut engine = Engine::new(now)?;
         load(&mut engine, exists(name)?.files)?;
+        found.add(name, engine, facts)?;
+    }
+    Ok(found)
+}
+
+impl Evaluated {
+    /// Judges by the profile that the engine has loaded.
+    fn add(&mut self, name: &str, mut engine: Engine, facts: &Value) -> Result<(), PolicyError> {
         engine.compile()?;
         if !is_facts(facts) {
             let why = format!("the facts document is not {FACTS_SCHEMA}");
-            found.findings.push(Finding::error(name, name, why));
-            continue;
+            self.findings.push(Finding::error(name, name, why));
+            return Ok(());
         }
         let mut session = engine.session(Some(facts));
         for module in engine.modules() {
             if let Some(rule) = rule_of(module) {
-                found
-                    .findings
-                    .extend(judge(&rule, module, &mut session, &mut found.prints));
-                found.rules.push(rule);
+                let findings = judge(&rule, module, &mut session, &mut self.prints);
+                self.findings.extend(findings);
+                self.rules.push(rule);
             }
         }
+        Ok(())
     }
-    Ok(found)
+}
+
+/// Judges a facts document once more, by the texts of profiles as a bundle carries them: `files` by path, `<profile>/<rule>.rego`.
+///
+/// These texts came from elsewhere: they are evaluated in the sandbox.
+///
+/// # Errors
+/// A profile of which there is no file, or files that do not load.
+pub fn replay_profile(
+    files: &BTreeMap<String, String>,
+    names: &[&str],
+    facts: &Value,
+    now: OffsetDateTime,
+    sandbox: &Sandbox,
+) -> Result<Report, PolicyError> {
+    if names.is_empty() {
+        return Err(PolicyError::NothingSelected);
+    }
+    let replay = || -> Result<Evaluated, PolicyError> {
+        let mut found = Evaluated::default();
+        for name in names.iter().collect::<BTreeSet<_>>() {
+            let beneath = format!("{name}/");
+            let of_profile = files.iter().filter(|(path, _)| path.starts_with(&beneath));
+            let of_profile: Vec<(&str, &str)> = of_profile.map(|(path, text)| (path.as_str(), text.as_str())).collect();
+            if of_profile.is_empty() {
+                return Err(PolicyError::NoPolicy(beneath));
+            }
+            let mut engine = Engine::apart(World::default(), now, Some(sandbox))?;
+            load(&mut engine, &of_profile)?;
+            found.add(name, engine, facts)?;
+        }
+        Ok(found)
+    };
+    let found = on_deep_stack(replay)??;
+    Ok(Report::new(found.findings, found.prints).about(found.rules))
 }
 
 pub(crate) fn exists(name: &str) -> Result<&'static Profile, PolicyError> {

@@ -25,6 +25,7 @@ mod postgres;
 mod recover;
 mod red;
 mod rehearsal;
+mod replay;
 mod reports;
 mod restore;
 mod resume;

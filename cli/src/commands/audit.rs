@@ -127,7 +127,8 @@ pub(crate) fn audit(
     let policies = policies(&names, &by)?;
 
     let started = edge::rfc3339(edge::now());
-    let now = edge::now();
+    // The clock that a replay will have is the one that the bundle names.
+    let now = edge::to_the_millisecond(edge::now());
     let collected = facts::collect(context, config, repository, now)?;
     let report = muster_policies::evaluate_profile(&names, &collected.facts, now)?;
     let frameworks = muster_policies::framework_report(&by, &names, &report)?;

@@ -2,15 +2,13 @@
 //!
 //! Invariant: nothing of a bundle is shown before all of it verified; where nobody named a root, that stands beside what is shown.
 
-use std::path::PathBuf;
-
 use muster_evidence::{Audit, Failure, Opened, Store};
 use muster_policies::FrameworkView;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::{Named, Read, read};
 use crate::commands::audit::frameworks;
-use crate::commands::verify;
 use crate::context::Context;
 use crate::error::{CommandError, Kind};
 use crate::exit::Exit;
@@ -28,33 +26,17 @@ Examples:
   muster evidence show audit.tar --json | jq '.frameworks[].controls[] | {control, verdict}'"
 )]
 pub(crate) struct Show {
-    /// The bundle
-    #[arg(value_name = "BUNDLE")]
-    bundle: PathBuf,
-    /// The public root key to believe [default: the configuration's trust root]
-    #[arg(long, value_name = "ROOT_PUB")]
-    key: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) named: Named,
 }
 
-pub(super) fn run(context: &Context, args: &Show) -> Result<Exit, CommandError> {
-    let named = args.key.as_deref().map(verify::named_root).transpose()?;
-    let root = verify::root_of(context, named)?;
-    let bytes = verify::read_bundle(&args.bundle)?;
-    let (found, opened) = muster_evidence::open_bundle(&bytes, root.as_ref());
-    let attempt = || format!("show the bundle {}", args.bundle.display());
-    let Some(Opened { audit, results }) = opened else {
-        let failed = found.checks.iter().find(|check| !check.passed);
-        let why = failed.map_or_else(
-            || "it does not verify".to_owned(),
-            |check| format!("{}: {}", check.name, check.detail),
-        );
-        let hint = format!("muster verify {}", args.bundle.display());
-        return Err(CommandError::new(Kind::Damaged, why).context(attempt()).hint(hint));
-    };
+pub(super) fn run(context: &Context, named: &Named) -> Result<Exit, CommandError> {
+    let Read { found, opened, .. } = read(context, named, "show")?;
+    let Opened { audit, results } = opened;
     // Another version of muster may sort controls in a way that this one cannot show.
     let views: Vec<FrameworkView> = match results.get("frameworks") {
         Some(frameworks) => Vec::deserialize(frameworks)
-            .map_err(|error| CommandError::new(Kind::Failed, error).context(format!("{}: frameworks", attempt())))?,
+            .map_err(|error| CommandError::new(Kind::Failed, error).context("read the frameworks of the bundle"))?,
         None => Vec::new(),
     };
     let ui = &context.ui;
