@@ -4,6 +4,7 @@
 //! is told beside the document. Blocks of HCL 2 nest by their labels and end in a list; in HCL 1 every step is a list. Source of the
 //! facts: hcl2json `convert/convert.go`, HashiCorp's HCL specification.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use hcl_edit::Span;
@@ -27,6 +28,17 @@ fn read(text: &str) -> Result<Body, String> {
         let at = error.location();
         format!("line {}, column {}: {}", at.line(), at.column(), error.message())
     })
+}
+
+/// Where a template stands.
+#[derive(Clone, Copy, PartialEq)]
+enum Within {
+    /// Between quotes; its escapes have been read.
+    Quotes,
+    /// In a directive between quotes; they have not.
+    Directive,
+    /// In a heredoc, where there are none.
+    Heredoc,
 }
 
 struct Converter<'a> {
@@ -114,13 +126,13 @@ impl Converter<'_> {
                 }
                 Value::Object(out)
             }
-            Expression::StringTemplate(template) => self.template(template)?,
+            Expression::StringTemplate(template) => self.template(template, Within::Quotes)?,
             Expression::HeredocTemplate(heredoc) => {
                 let mut heredoc = heredoc.clone();
                 if heredoc.indent().is_some() || self.source(&span_of(expression)).starts_with("<<-") {
                     heredoc.dedent();
                 }
-                match self.template(&heredoc.template)? {
+                match self.template(&heredoc.template, Within::Heredoc)? {
                     Value::String(text) if !text.ends_with('\n') && !text.is_empty() => Value::String(text + "\n"),
                     value => value,
                 }
@@ -156,26 +168,34 @@ impl Converter<'_> {
             Expression::Bool(value) => value.value().to_string(),
             Expression::Number(_) => self.source(&span_of(expression)).to_owned(),
             Expression::String(value) => escaped(value),
-            Expression::StringTemplate(template) => self.text_of(template)?,
+            Expression::StringTemplate(template) => self.text_of(template, Within::Quotes)?,
             _ => format!("${{{}}}", self.source(&span_of(expression))),
         })
     }
 
     /// `"${x}"` alone is x itself; anything else is text.
-    fn template(&self, template: &Template) -> Result<Value, String> {
+    fn template(&self, template: &Template, within: Within) -> Result<Value, String> {
         match template.as_single_element() {
             Some(Element::Interpolation(interpolation)) => self.expression(&interpolation.expr),
-            _ => self.text_of(template).map(Value::String),
+            _ => self.text_of(template, within).map(Value::String),
         }
     }
 
-    fn text_of(&self, template: &Template) -> Result<String, String> {
+    fn text_of(&self, template: &Template, within: Within) -> Result<String, String> {
+        let inner = match within {
+            Within::Quotes => Within::Directive,
+            other => other,
+        };
         let mut out = String::new();
         let mut strip_next = false;
         for element in template {
             match element {
                 Element::Literal(text) => {
-                    let text = if strip_next { text.trim_start() } else { text.as_str() };
+                    let text = match within {
+                        Within::Directive => Cow::Owned(meant(text)),
+                        Within::Quotes | Within::Heredoc => Cow::Borrowed(text.as_str()),
+                    };
+                    let text = if strip_next { text.trim_start() } else { &text };
                     out.push_str(&escaped(text));
                     strip_next = false;
                 }
@@ -189,10 +209,10 @@ impl Converter<'_> {
                         let condition = self.source(&span_of(&branches.if_expr.cond_expr));
                         out.push_str(&format!(
                             "%{{if {condition}}}{}",
-                            self.text_of(&branches.if_expr.template)?
+                            self.text_of(&branches.if_expr.template, inner)?
                         ));
                         if let Some(other) = &branches.else_expr {
-                            let other = self.text_of(&other.template)?;
+                            let other = self.text_of(&other.template, inner)?;
                             if !other.is_empty() {
                                 out.push_str(&format!("%{{else}}{other}"));
                             }
@@ -211,7 +231,7 @@ impl Converter<'_> {
                         let value = each.for_expr.value_var.as_str();
                         out.push_str(&format!(
                             "%{{for {key}{value} in {from}}}{}%{{endfor}}",
-                            self.text_of(&each.for_expr.template)?
+                            self.text_of(&each.for_expr.template, inner)?
                         ));
                         strip_next = ends_strip(each.endfor_expr.strip);
                     }
@@ -237,6 +257,32 @@ fn span_of(expression: &Expression) -> Range<usize> {
 /// What a literal would mean in a template is written so that it means itself.
 fn escaped(text: &str) -> String {
     text.replace("${", "$${").replace("%{", "%%{")
+}
+
+/// A text with its escapes read.
+fn meant(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text.chars();
+    while let Some(letter) = rest.next() {
+        let escape = (letter == '\\').then(|| rest.next()).flatten();
+        let code = |rest: &mut std::str::Chars<'_>, digits: usize| {
+            let hex: String = rest.by_ref().take(digits).collect();
+            u32::from_str_radix(&hex, 16)
+                .ok()
+                .and_then(char::from_u32)
+                .unwrap_or(char::REPLACEMENT_CHARACTER)
+        };
+        out.push(match escape {
+            None => letter,
+            Some('n') => '\n',
+            Some('r') => '\r',
+            Some('t') => '\t',
+            Some('u') => code(&mut rest, 4),
+            Some('U') => code(&mut rest, 8),
+            Some(other) => other,
+        });
+    }
+    out
 }
 
 fn stripped(out: &mut String, strip: Strip) -> bool {
@@ -269,6 +315,7 @@ resource "aws_x" "a" {
   plain = "$${literal}"
   tags  = { Name = "x", "quoted" = true, (k) = null }
   loop  = "for: %{for x in local.arr}x,%{endfor}"
+  quote = "%{if local.a}\"4\n\u00e9${"\"b\""}%{endif}\\"
   setting {
     a = 1
   }
@@ -292,6 +339,7 @@ locals {
                 "name": "n-${var.n}", "count": 3, "size": -1.5, "all": "${[for x in y : x]}", "cond": "${test > 2 ? 1: 0}",
                 "whole": "${4 - 2}", "call": "${upper(\"a\")}", "plain": "$${literal}",
                 "tags": {"Name": "x", "quoted": true, "${(k)}": null}, "loop": "for: %{for x in local.arr}x,%{endfor}",
+                "quote": "%{if local.a}\"4\né\"b\"%{endif}\\",
                 "setting": [{"a": 1}, {"a": 2}],
             })
         );
