@@ -335,7 +335,7 @@ fn shortest(value: f64) -> String {
 }
 
 /// The same with exponents from `large` digits only.
-pub(super) fn decimal(value: f64, large: i32) -> String {
+pub(crate) fn decimal(value: f64, large: i32) -> String {
     let text = format!("{value:e}");
     let power: i32 = text
         .split_once('e')

@@ -33,6 +33,7 @@ use regorus::Value;
 
 use crate::sources::PolicyError;
 pub(crate) use call::Failure;
+pub(crate) use format::decimal;
 use call::{Call, Memory, Outcome};
 pub(crate) use notes::{Noted, Notes, Seen};
 pub(crate) use signature::{Trait, Type, signature};
