@@ -110,7 +110,7 @@ fn a_file_that_cannot_be_parsed_is_an_error_and_the_others_are_judged() {
         ("in/e.tf", "resource \"a\" {\n"),
         ("in/f.ini", "no section and no key\n"),
         ("in/g.xml", "<a><b></a>"),
-        ("in/Dockerfile", "RUN before any stage\n"),
+        ("in/Dockerfile", "FROM a\nFRUM b\n"),
         ("in/h.jsonnet", "{ a: import 'b.libsonnet' }"),
         ("in/i.textproto", "a: 1\n"),
         ("in/j.cyclonedx", "<sbom/>"),

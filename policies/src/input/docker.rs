@@ -55,22 +55,19 @@ pub(super) fn read(text: &str, met: &mut Met<'_>) -> Result<Value, String> {
     let mut comments: Vec<(usize, String)> = Vec::new();
     let mut stages = 0usize;
     while let Some((number, line)) = lines.instruction(&mut comments)? {
+        let escape = lines.escape;
         let at = |reason: &str| format!("line {number}: {reason}");
         let (name, rest) = split_name(&line);
         let lower = name.to_ascii_lowercase();
         let kind = arguments_of(&lower).ok_or_else(|| at(&format!("unknown instruction: {name}")))?;
-        if lower == "from" {
-            stages += 1;
-        } else if stages == 0 && lower != "arg" {
-            return Err(at("no build stage in current context"));
-        }
+        stages += usize::from(lower == "from");
         let stage = stages.saturating_sub(1);
         for (line, comment) in comments.drain(..) {
             met(&["0", &commands.len().to_string()], line);
             commands.push(json!({"Cmd": "comment", "SubCmd": "", "JSON": false, "Flags": null, "Value": [comment], "Stage": stage}));
         }
-        let parsed = command(kind, rest, 0).map_err(|reason| at(&reason))?;
-        if parsed.value.is_empty() && parsed.sub.is_empty() {
+        let parsed = command(kind, rest, escape).map_err(|reason| at(&reason))?;
+        if parsed.value.is_empty() && parsed.sub.is_empty() && !parsed.json {
             return Err(at(&format!(
                 "{} requires at least one argument",
                 name.to_ascii_uppercase()
@@ -83,11 +80,11 @@ pub(super) fn read(text: &str, met: &mut Met<'_>) -> Result<Value, String> {
             "SubCmd": parsed.sub,
             "JSON": parsed.json,
             "Flags": parsed.flags,
-            "Value": parsed.value,
+            "Value": Some(parsed.value).filter(|value| !value.is_empty()),
             "Stage": stage,
         }));
     }
-    if stages == 0 {
+    if commands.is_empty() {
         return Err("file with no instructions".to_owned());
     }
     Ok(json!([commands]))
@@ -100,14 +97,8 @@ struct Parsed {
     value: Vec<String>,
 }
 
-/// Instructions in each other that are followed: `ONBUILD ONBUILD …`.
-const DEPTH: usize = 64;
-
-fn command(kind: Arguments, rest: &str, depth: usize) -> Result<Parsed, String> {
-    if depth > DEPTH {
-        return Err(format!("more than {DEPTH} instructions in each other"));
-    }
-    let (flags, rest) = flags(rest);
+fn command(kind: Arguments, rest: &str, escape: char) -> Result<Parsed, String> {
+    let (flags, rest) = flags(rest, escape);
     let mut parsed = Parsed {
         sub: String::new(),
         json: false,
@@ -116,7 +107,7 @@ fn command(kind: Arguments, rest: &str, depth: usize) -> Result<Parsed, String> 
     };
     match kind {
         Arguments::MaybeJson | Arguments::MaybeJsonList => {
-            if let Some(list) = json_list(rest) {
+            if let Some(list) = json_list(rest)? {
                 parsed.json = true;
                 parsed.value = list;
             } else if kind == Arguments::MaybeJson {
@@ -127,23 +118,28 @@ fn command(kind: Arguments, rest: &str, depth: usize) -> Result<Parsed, String> 
         }
         Arguments::Words => parsed.value = words(rest),
         Arguments::Text => parsed.value = text(rest),
-        Arguments::Pairs => parsed.value = pairs(rest)?,
-        Arguments::NamesOrPairs => parsed.value = split_words(rest),
+        Arguments::Pairs => parsed.value = pairs(rest, escape)?,
+        Arguments::NamesOrPairs => parsed.value = split_words(rest, escape),
         Arguments::Instruction => {
             let (name, rest) = split_name(rest);
             let lower = name.to_ascii_lowercase();
             let kind = arguments_of(&lower).ok_or_else(|| format!("unknown instruction: {name}"))?;
-            let inner = command(kind, rest, depth + 1)?;
-            parsed.sub = lower;
+            match lower.as_str() {
+                "onbuild" => return Err("chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed".to_owned()),
+                "maintainer" | "from" => return Err(format!("{name} isn't allowed as an ONBUILD trigger")),
+                _ => {}
+            }
+            let inner = command(kind, rest, escape)?;
+            parsed.sub = name.to_owned();
             parsed.json = inner.json;
             parsed.value = inner.value;
         }
         Arguments::Health => {
             let (what, rest) = split_name(rest);
             if !what.is_empty() {
-                parsed.value.push(what.to_ascii_uppercase());
+                parsed.value.push(what.to_owned());
             }
-            if let Some(list) = json_list(rest) {
+            if let Some(list) = json_list(rest)? {
                 parsed.json = true;
                 parsed.value.extend(list);
             } else {
@@ -172,17 +168,27 @@ fn words(rest: &str) -> Vec<String> {
     rest.split_whitespace().map(str::to_owned).collect()
 }
 
-fn json_list(rest: &str) -> Option<Vec<String>> {
-    rest.starts_with('[').then(|| serde_json::from_str(rest).ok()).flatten()
+fn json_list(rest: &str) -> Result<Option<Vec<String>>, String> {
+    if !rest.starts_with('[') {
+        return Ok(None);
+    }
+    let Ok(Value::Array(items)) = serde_json::from_str(rest) else {
+        return Ok(None);
+    };
+    let text = |item| match item {
+        Value::String(text) => Ok(text),
+        _ => Err("when using JSON array syntax, arrays must be comprised of strings only".to_owned()),
+    };
+    items.into_iter().map(text).collect::<Result<_, _>>().map(Some)
 }
 
 /// Leading `--name` words.
-fn flags(rest: &str) -> (Vec<String>, &str) {
+fn flags(rest: &str, escape: char) -> (Vec<String>, &str) {
     let mut flags = Vec::new();
     let mut rest = rest.trim_start();
     while rest.starts_with("--") {
-        let end = word_end(rest);
-        let word = unquoted(&rest[..end]);
+        let end = flag_end(rest, escape);
+        let word = unquoted(&rest[..end], escape);
         rest = rest[end..].trim_start();
         if word == "--" {
             break;
@@ -192,14 +198,24 @@ fn flags(rest: &str) -> (Vec<String>, &str) {
     (flags, rest)
 }
 
+/// Where the first flag ends: there an escape holds within either quotes.
+fn flag_end(text: &str, escape: char) -> usize {
+    end(text, escape, true)
+}
+
 /// Where the first word ends: at white space outside quotes.
-fn word_end(text: &str) -> usize {
+fn word_end(text: &str, escape: char) -> usize {
+    end(text, escape, false)
+}
+
+fn end(text: &str, escape: char, in_both: bool) -> usize {
     let mut quote = None;
     let mut escaped = false;
     for (at, c) in text.char_indices() {
         match (quote, c) {
             _ if escaped => escaped = false,
-            (None | Some('"'), '\\') => escaped = true,
+            (None | Some('"'), c) if c == escape => escaped = true,
+            (Some(_), c) if c == escape && in_both => escaped = true,
             (Some(open), c) if open == c => quote = None,
             (None, '"' | '\'') => quote = Some(c),
             (None, c) if c.is_whitespace() => return at,
@@ -209,16 +225,28 @@ fn word_end(text: &str) -> usize {
     text.len()
 }
 
-fn unquoted(word: &str) -> String {
-    word.chars().filter(|c| !matches!(c, '"' | '\'')).collect()
+/// A flag without its quotes and escapes.
+fn unquoted(word: &str, escape: char) -> String {
+    let mut out = String::with_capacity(word.len());
+    let mut quote = None;
+    let mut letters = word.chars();
+    while let Some(c) = letters.next() {
+        match (quote, c) {
+            (_, c) if c == escape => out.extend(letters.next()),
+            (Some(open), c) if open == c => quote = None,
+            (None, '"' | '\'') => quote = Some(c),
+            (_, c) => out.push(c),
+        }
+    }
+    out
 }
 
 /// Words that keep their quotes.
-fn split_words(rest: &str) -> Vec<String> {
+fn split_words(rest: &str, escape: char) -> Vec<String> {
     let mut words = Vec::new();
     let mut rest = rest.trim_start();
     while !rest.is_empty() {
-        let end = word_end(rest);
+        let end = word_end(rest, escape);
         words.push(rest[..end].to_owned());
         rest = rest[end..].trim_start();
     }
@@ -226,8 +254,8 @@ fn split_words(rest: &str) -> Vec<String> {
 }
 
 /// `a=b c=d` gives name, value and separator of each; `a b c` one name and the rest.
-fn pairs(rest: &str) -> Result<Vec<String>, String> {
-    let words = split_words(rest);
+fn pairs(rest: &str, escape: char) -> Result<Vec<String>, String> {
+    let words = split_words(rest, escape);
     let Some(first) = words.first() else {
         return Ok(Vec::new());
     };
@@ -252,49 +280,48 @@ fn pairs(rest: &str) -> Result<Vec<String>, String> {
 struct Lines<'a> {
     lines: std::iter::Enumerate<std::str::Lines<'a>>,
     escape: char,
+    /// The directives so far, while there may be one more: lines `# name=value` before everything else.
+    directives: Option<Vec<String>>,
 }
 
 impl<'a> Lines<'a> {
     fn new(text: &'a str) -> Self {
-        let mut escape = '\\';
-        for line in text.lines() {
-            let Some((name, value)) = line.trim().strip_prefix('#').and_then(|rest| rest.split_once('=')) else {
-                break;
-            };
-            if name.trim().eq_ignore_ascii_case("escape") && value.trim() == "`" {
-                escape = '`';
-            }
-        }
         Self {
             lines: text.lines().enumerate(),
-            escape,
+            escape: '\\',
+            directives: Some(Vec::new()),
         }
     }
 
-    /// The next instruction and the line on which it begins; comments on the way are gathered.
+    /// The next instruction and the line on which it begins; comments on the way are gathered, and begin anew behind an empty one.
     fn instruction(&mut self, comments: &mut Vec<(usize, String)>) -> Result<Option<(usize, String)>, String> {
         let mut began: Option<usize> = None;
         let mut joined = String::new();
-        for (index, line) in self.lines.by_ref() {
-            let line = if began.is_none() { line.trim_start() } else { line };
-            if let Some(comment) = line.trim_start().strip_prefix('#') {
-                if began.is_none() {
-                    comments.push((index + 1, comment.trim().to_owned()));
+        while let Some((index, raw)) = self.lines.next() {
+            let line = if began.is_none() { raw.trim_start() } else { raw };
+            let is_directive = self
+                .directive(line)
+                .map_err(|why| format!("line {}: {why}", index + 1))?;
+            if line.trim_start().starts_with('#') {
+                // Its first byte goes, whatever it is.
+                let comment = raw.get(1..).unwrap_or_default().trim();
+                match (began, comment) {
+                    (None, "") => comments.clear(),
+                    (None, comment) if !is_directive => comments.push((index + 1, comment.to_owned())),
+                    _ => {}
                 }
                 continue;
             }
             if line.trim().is_empty() {
-                if began.is_none() {
-                    comments.clear();
-                }
                 continue;
             }
             let start = *began.get_or_insert(index + 1);
-            let trimmed = line.trim_end();
-            match trimmed.strip_suffix(self.escape) {
+            let trimmed = line.trim_end_matches([' ', '\t']);
+            let continued = trimmed.strip_suffix(self.escape);
+            match continued.filter(|before| !before.ends_with(self.escape)) {
                 Some(continued) => joined.push_str(continued),
                 None => {
-                    joined.push_str(trimmed);
+                    joined.push_str(line);
                     return Ok(Some((start, joined)));
                 }
             }
@@ -302,17 +329,48 @@ impl<'a> Lines<'a> {
         Ok(began.map(|start| (start, joined)))
     }
 
+    /// Whether a line is a directive. The first line that is none ends them.
+    fn directive(&mut self, line: &str) -> Result<bool, String> {
+        let Some(seen) = &mut self.directives else {
+            return Ok(false);
+        };
+        let parts = line
+            .strip_prefix('#')
+            .and_then(|rest| rest.trim_start().split_once('='));
+        let parts = parts.map(|(name, value)| (name.trim_end().to_ascii_lowercase(), value.trim()));
+        match parts {
+            Some((name, value)) if matches!(name.as_str(), "syntax" | "escape" | "check") && !value.is_empty() => {
+                if seen.contains(&name) {
+                    return Err(format!("only one {name} parser directive can be used"));
+                }
+                if name == "escape" {
+                    self.escape = match value {
+                        "`" => '`',
+                        "\\" => '\\',
+                        other => return Err(format!("invalid escape token '{other}' does not match ` or \\")),
+                    };
+                }
+                seen.push(name);
+                Ok(true)
+            }
+            _ => {
+                self.directives = None;
+                Ok(false)
+            }
+        }
+    }
+
     /// Passes over the bodies of the here-documents that an instruction opens.
     fn skip_heredocs(&mut self, line: &str, name: &str) -> Result<(), String> {
         if !matches!(name, "add" | "copy" | "run") {
             return Ok(());
         }
-        for word in split_words(line) {
+        for word in split_words(line, self.escape) {
             let Some(rest) = word.find("<<").map(|at| &word[at + 2..]) else {
                 continue;
             };
             let tabs = rest.starts_with('-');
-            let end = unquoted(rest.trim_start_matches('-'));
+            let end = unquoted(rest.trim_start_matches('-'), '\\');
             if end.is_empty() || !end.starts_with(|c: char| c.is_alphabetic() || c == '_') {
                 continue;
             }
@@ -341,31 +399,30 @@ mod tests {
         let commands = commands(
             "# syntax=docker/dockerfile:1\nFROM --platform=linux/amd64 golang:1.13 AS base\n# copy it\nCOPY --from=base /a \\\n  /b .\nFROM base\nCMD [\"a\", \"b c\"]\nRUN echo hello   world\n",
         );
-        assert_eq!(commands[0]["Cmd"], "comment");
         assert_eq!(
-            commands[1],
+            commands[0],
             json!({"Cmd": "from", "SubCmd": "", "JSON": false, "Flags": ["--platform=linux/amd64"], "Value": ["golang:1.13", "AS", "base"], "Stage": 0})
         );
-        assert_eq!(commands[2]["Value"], json!(["copy it"]));
-        assert_eq!(commands[3]["Value"], json!(["/a", "/b", "."]));
-        assert_eq!(commands[5]["Stage"], 1);
-        assert_eq!(commands[5]["JSON"], true);
-        assert_eq!(commands[6]["Value"], json!(["echo hello   world"]));
+        assert_eq!(commands[1]["Value"], json!(["copy it"]));
+        assert_eq!(commands[2]["Value"], json!(["/a", "/b", "."]));
+        assert_eq!(commands[4]["Stage"], 1);
+        assert_eq!(commands[4]["JSON"], true);
+        assert_eq!(commands[5]["Value"], json!(["echo hello   world"]));
     }
 
     #[test]
     fn pairs_onbuild_and_healthcheck_have_their_own_forms() {
         let commands = commands(
-            "FROM a\nENV A=1 B=\"two words\"\nLABEL old style\nONBUILD RUN x y\nHEALTHCHECK --interval=5s CMD curl -f\nHEALTHCHECK NONE\n",
+            "FROM a\nENV A=1 B=\"two words\"\nLABEL old style\nONBUILD RUN x y\nHEALTHCHECK --interval=5s CMD curl -f\nHealthcheck none\n",
         );
         assert_eq!(commands[1]["Value"], json!(["A", "1", "=", "B", "\"two words\"", "="]));
         assert_eq!(commands[2]["Value"], json!(["old", "style", ""]));
         assert_eq!(
             (&commands[3]["SubCmd"], &commands[3]["Value"]),
-            (&json!("run"), &json!(["x y"]))
+            (&json!("RUN"), &json!(["x y"]))
         );
         assert_eq!(commands[4]["Value"], json!(["CMD", "curl -f"]));
-        assert_eq!(commands[5]["Value"], json!(["NONE"]));
+        assert_eq!(commands[5]["Value"], json!(["none"]));
     }
 
     #[test]
@@ -375,14 +432,58 @@ mod tests {
             3
         );
         assert!(parse("FROM a\n\nFRUM b\n").unwrap_err().starts_with("line 3:"));
-        assert!(parse("RUN x\n").is_err());
         assert!(parse("").is_err());
     }
 
     #[test]
-    fn instructions_in_each_other_are_bounded() {
-        assert!(parse("FROM a\nONBUILD ONBUILD RUN b\n").is_ok());
+    fn comments_directives_and_escapes_are_buildkits() {
+        let values = |text: &str| -> Vec<(Value, Value)> {
+            commands(text)
+                .iter()
+                .map(|c| (c["Cmd"].clone(), c["Value"].clone()))
+                .collect()
+        };
+        let comment = |text: &str| (json!("comment"), json!([text]));
+        assert_eq!(
+            values("# syntax=a\n# escape=`\n# first=1\n\n  # deep\nFROM a\n# gone\n#\n# kept\n\nENV A=C:\\x\\ B=2\n"),
+            [
+                comment("first=1"),
+                comment("# deep"),
+                (json!("from"), json!(["a"])),
+                comment("kept"),
+                (json!("env"), json!(["A", "C:\\x\\", "=", "B", "2", "="])),
+            ]
+        );
+        assert_eq!(
+            values("RUN echo \\\\\nFROM a\nCMD []\nCOPY --from=\"a b\" --x='y' z .\n"),
+            [
+                (json!("run"), json!(["echo \\\\"])),
+                (json!("from"), json!(["a"])),
+                (json!("cmd"), json!(null)),
+                (json!("copy"), json!(["z", "."])),
+            ]
+        );
+        assert_eq!(
+            commands("COPY --from=\"a b\" --x='y\\'' z .")[0]["Flags"],
+            json!(["--from=a b", "--x=y'"])
+        );
+        assert!(parse("CMD [1]\n").unwrap_err().contains("strings only"));
+        assert!(
+            parse("# escape=x\nFROM a\n")
+                .unwrap_err()
+                .contains("line 1: invalid escape")
+        );
+    }
+
+    #[test]
+    fn instructions_in_each_other_are_refused() {
+        assert!(
+            parse("FROM a\nONBUILD ONBUILD RUN b\n")
+                .unwrap_err()
+                .contains("chaining")
+        );
+        assert!(parse("FROM a\nONBUILD FROM b\n").unwrap_err().contains("trigger"));
         let deep = format!("FROM a\n{}RUN b\n", "ONBUILD ".repeat(500_000));
-        assert!(parse(&deep).unwrap_err().contains("in each other"));
+        assert!(parse(&deep).is_err());
     }
 }
