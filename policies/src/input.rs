@@ -11,6 +11,7 @@ mod dotenv;
 mod edn;
 mod format;
 mod hcl;
+mod hcl1;
 mod ignore;
 mod ini;
 mod jsonc;

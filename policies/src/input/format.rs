@@ -5,7 +5,8 @@
 use serde_json::Value;
 
 use super::{
-    Reading, apart, cyclonedx, docker, dotenv, edn, hcl, ignore, ini, jsonc, nginx, properties, settings, spdx, xml,
+    Reading, apart, cyclonedx, docker, dotenv, edn, hcl, hcl1, ignore, ini, jsonc, nginx, properties, settings, spdx,
+    xml,
 };
 
 /// The formats that are read.
@@ -192,7 +193,7 @@ impl Format {
             Self::Dockerfile => docker::parse(text),
             Self::Dotenv => dotenv::parse(text),
             Self::Edn => edn::parse(text),
-            Self::Hcl1 => hcl::parse_v1(text),
+            Self::Hcl1 => hcl1::parse(text),
             Self::Hcl2 => hcl::parse(text),
             Self::Ignore => Ok(ignore::parse(text)),
             Self::Ini => ini::parse(text),

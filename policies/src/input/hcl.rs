@@ -1,26 +1,21 @@
-//! HCL 2, as hcl2json and Conftest give it, and the older nesting of HCL 1.
+//! HCL 2, as hcl2json and Conftest give it.
 //!
 //! What is not literal becomes `${…}` with the expression's own text, so a rule sees what stands in the file; which values those are
-//! is told beside the document. Blocks of HCL 2 nest by their labels and end in a list; in HCL 1 every step is a list. Source of the
-//! facts: hcl2json `convert/convert.go`, HashiCorp's HCL specification.
+//! is told beside the document. Blocks nest by their labels and end in a list. Source of the facts: hcl2json
+//! `convert/convert.go`, HashiCorp's HCL specification.
 
 use std::borrow::Cow;
 use std::ops::Range;
 
 use hcl_edit::Span;
 use hcl_edit::expr::{Expression, ObjectKey, UnaryOperator};
-use hcl_edit::structure::{Block, BlockLabel, Body, Structure};
+use hcl_edit::structure::{Block, BlockLabel, Body};
 use hcl_edit::template::{Directive, Element, Strip, Template};
 use serde_json::{Map, Value, json};
 
 /// Parses HCL 2.
 pub(super) fn parse(text: &str) -> Result<Value, String> {
     Ok(Value::Object(Converter { text }.body(&read(text)?)?))
-}
-
-/// Parses HCL 1, as far as its syntax is that of HCL 2.
-pub(super) fn parse_v1(text: &str) -> Result<Value, String> {
-    Ok(Value::Object(Converter { text }.body_v1(&read(text)?)?))
 }
 
 fn read(text: &str) -> Result<Body, String> {
@@ -81,32 +76,6 @@ impl Converter<'_> {
 
     fn label(&self, label: &BlockLabel) -> String {
         label.as_str().to_owned()
-    }
-
-    /// HCL 1's decoding into maps: an object is a list of one object, at every label too; equal keys gather in that list.
-    fn body_v1(&self, body: &Body) -> Result<Map<String, Value>, String> {
-        let mut out = Map::new();
-        for structure in body {
-            match structure {
-                Structure::Attribute(attribute) => {
-                    let value = match self.expression(&attribute.value)? {
-                        Value::Object(object) => json!([object]),
-                        value => value,
-                    };
-                    out.insert(attribute.key.to_string(), value);
-                }
-                Structure::Block(block) => {
-                    let mut value = Value::Object(self.body_v1(&block.body)?);
-                    for label in block.labels.iter().rev() {
-                        value = json!({ self.label(label): [value] });
-                    }
-                    if let Value::Array(list) = out.entry(block.ident.to_string()).or_insert_with(|| json!([])) {
-                        list.push(value);
-                    }
-                }
-            }
-        }
-        Ok(out)
     }
 
     fn expression(&self, expression: &Expression) -> Result<Value, String> {
@@ -345,15 +314,6 @@ locals {
         );
         assert_eq!(parsed["resource"]["aws_x"]["b"], json!([{}]));
         assert_eq!(parsed["locals"][0]["doc"], "one\n  two ${local.x}\n");
-    }
-
-    #[test]
-    fn the_older_form_is_lists_all_the_way() {
-        let parsed = parse_v1("resource \"a\" \"b\" {\n  x = 1\n  y { z = \"${v}\" }\n}\n").unwrap();
-        assert_eq!(
-            parsed,
-            json!({"resource": [{"a": [{"b": [{"x": 1, "y": [{"z": "${v}"}]}]}]}]})
-        );
     }
 
     #[test]

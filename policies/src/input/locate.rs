@@ -60,7 +60,7 @@ pub(crate) fn locate(text: &str, format: Format, wanted: &[Wanted]) -> Vec<Optio
             Ok(plain) => yaml(&plain, wanted),
             Err(_) => vec![None; wanted.len()],
         },
-        Format::Hcl1 | Format::Hcl2 => hcl(text, wanted),
+        Format::Hcl2 => hcl(text, wanted),
         _ => {
             let places = Places::of(text, format);
             let find = |wanted: &Wanted| {

@@ -7,7 +7,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::xml::Element;
-use super::{Format, docker, dotenv, ini, nginx, properties, settings, xml};
+use super::{Format, docker, dotenv, hcl1, ini, nginx, properties, settings, xml};
 
 /// Is told of each part: the keys and indexes that lead to it, and its line (one-based).
 pub(super) type Met<'a> = dyn FnMut(&[&str], usize) + 'a;
@@ -35,6 +35,7 @@ impl Places {
         match format {
             Format::Dockerfile => docker::read(text, &mut met).ok().map(drop)?,
             Format::Dotenv => dotenv::read(text, &mut met).ok().map(drop)?,
+            Format::Hcl1 => hcl1::read(text, &mut met).ok().map(drop)?,
             Format::Ignore => (1..=columns.len()).for_each(|line| met(&["0", &(line - 1).to_string()], line)),
             Format::Ini => ini::read(text, &mut met).ok().map(drop)?,
             Format::Mariadb => settings::mariadb(text, &mut met).ok().map(drop)?,
