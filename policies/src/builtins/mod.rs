@@ -25,6 +25,7 @@ mod strings;
 mod table;
 mod template;
 mod text;
+mod units;
 mod urlquery;
 mod world;
 mod yaml;
@@ -45,7 +46,7 @@ pub(crate) const HALT: &str = "cannot be called here";
 type Apply = fn(&mut Call<'_>) -> Outcome;
 type Family = &'static [(&'static str, Apply)];
 
-const FAMILIES: [Family; 19] = [
+const FAMILIES: [Family; 20] = [
     casts::FAMILY,
     clock::FAMILY,
     config::FAMILY,
@@ -62,6 +63,7 @@ const FAMILIES: [Family; 19] = [
     strings::FAMILY,
     template::FAMILY,
     text::FAMILY,
+    units::FAMILY,
     urlquery::FAMILY,
     world::FAMILY,
     yaml::FAMILY,
