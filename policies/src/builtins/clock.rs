@@ -139,6 +139,21 @@ struct Moment {
     offset: i64,
 }
 
+/// The seconds since 1970 of a moment.
+pub(super) fn seconds(layout: &str, text: &str) -> Option<i64> {
+    let nanos = parse(layout, text)?.nanoseconds()?;
+    i64::try_from(nanos.div_euclid(1_000_000_000)).ok()
+}
+
+/// Seconds since 1970 as RFC 3339 writes them.
+pub(super) fn shown(seconds: i64) -> String {
+    let moment = time::OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(time::OffsetDateTime::UNIX_EPOCH);
+    let (date, clock) = (moment.date(), moment.time());
+    let (year, month, day) = (date.year(), u8::from(date.month()), date.day());
+    let (hour, minute, second) = clock.as_hms();
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
 fn nanoseconds(layout: &str, text: &str) -> Outcome {
     let moment = parse(layout, text)
         .ok_or_else(|| Failure::Error(format!("parsing time {text:?} as {layout:?}: cannot parse")))?;

@@ -1,6 +1,6 @@
-//! JSON Web Tokens: taken apart, checked, and made where a shared secret signs them.
+//! JSON Web Tokens: taken apart, checked, and made.
 //!
-//! A signature by a private key is not made: that call halts and says so.
+//! A signature that has chance in it (ECDSA, RSA with PSS) is not made: that call halts and says so.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -10,6 +10,7 @@ use super::call::{Call, Outcome, array, nearest};
 use super::decoded::{URL, base64_bytes};
 use super::hashes::hex;
 use super::keys::{ALGORITHMS, Key, read, web_keys};
+use super::private;
 use super::text::json_text;
 use super::{Failure, Family};
 
@@ -263,6 +264,10 @@ fn claims(payload: &Value, constraints: &Constraints, now: f64) -> Result<bool, 
 
 fn sign(header: &str, payload: &str, key: &Value) -> Outcome {
     let keys = web_keys(key)?;
+    let document = match &key["keys"] {
+        Value::Array(keys) => keys.first().unwrap_or(key),
+        _ => key,
+    };
     let key = keys.first().ok_or("no keys found in JWK set")?;
     let fields = Value::from_json_str(header).map_err(|_| "missing or invalid 'alg' header")?;
     let algorithm = fields["alg"]
@@ -277,11 +282,10 @@ fn sign(header: &str, payload: &str, key: &Value) -> Outcome {
     }
     let encode = |bytes: &[u8]| BASE64_URL_SAFE_NO_PAD.encode(bytes);
     let signed = format!("{}.{}", encode(header.as_bytes()), encode(payload.as_bytes()));
-    match key.code(algorithm, signed.as_bytes()) {
-        Some(code) => Ok(format!("{signed}.{}", encode(&code)).into()),
-        None if algorithm.starts_with("HS") => Err("the key is not one of a shared secret".into()),
-        None => Err(Failure::Halt(
-            "this version does not sign with private keys; replace it with `with`".to_owned(),
-        )),
-    }
+    let signature = match key.code(algorithm, signed.as_bytes()) {
+        Some(code) => code,
+        None if algorithm.starts_with("HS") => return Err("the key is not one of a shared secret".into()),
+        None => private::sign(document, algorithm, signed.as_bytes())?,
+    };
+    Ok(format!("{signed}.{}", encode(&signature)).into())
 }

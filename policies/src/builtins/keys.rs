@@ -6,6 +6,7 @@ use regorus::Value;
 
 use super::Failure;
 use super::decoded::{URL, base64_bytes};
+use super::der::{self, integer, sequence};
 use super::hashes::authenticate;
 
 /// A key, and what its set says of it.
@@ -163,46 +164,22 @@ fn pem(text: &str) -> Result<Material, Failure> {
     public_key(key).ok_or_else(|| "failed to parse a PEM public key".into())
 }
 
-/// One value of DER: its tag, its content, and what follows it.
-fn value(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
-    let (&tag, rest) = bytes.split_first()?;
-    let (&first, rest) = rest.split_first()?;
-    let (length, rest) = match first {
-        0..=0x7f => (usize::from(first), rest),
-        0x81..=0x84 => {
-            let (digits, rest) = rest.split_at_checked(usize::from(first & 0x7f))?;
-            (digits.iter().fold(0, |sum, byte| (sum << 8) | usize::from(*byte)), rest)
-        }
-        _ => return None,
-    };
-    let (content, rest) = rest.split_at_checked(length)?;
-    Some((tag, content, rest))
-}
-
 /// The `SubjectPublicKeyInfo` of a certificate.
 fn certificate_key(bytes: &[u8]) -> Option<&[u8]> {
-    let (_, certificate, _) = value(bytes)?;
-    let (_, mut body, _) = value(certificate)?;
-    if body.first() == Some(&0xa0) {
-        body = value(body)?.2;
-    }
-    // Serial number, signature algorithm, issuer, validity, subject.
-    for _ in 0..5 {
-        body = value(body)?.2;
-    }
-    let rest = value(body)?.2;
-    body.get(..body.len() - rest.len())
+    let (certificate, _) = der::first(bytes)?;
+    let fields = certificate.within(der::SEQUENCE)?.first()?.within(der::SEQUENCE)?;
+    // Serial number, signature algorithm, issuer, validity, subject; in front of them the version, if it is told.
+    let before = if fields.first()?.tag == 0xa0 { 6 } else { 5 };
+    fields.get(before).map(|key| key.whole)
 }
 
 fn public_key(bytes: &[u8]) -> Option<Material> {
-    let (_, info, _) = value(bytes)?;
-    let (_, algorithm, key) = value(info)?;
-    let (_, name, parameters) = value(algorithm)?;
-    let (3, bits, _) = value(key)? else {
-        return None;
-    };
-    let key = bits.strip_prefix(&[0])?.to_vec();
-    let curve = value(parameters).map(|(_, curve, _)| curve);
+    let (info, _) = der::first(bytes)?;
+    let [algorithm, key] = info.within(der::SEQUENCE)?.try_into().ok()?;
+    let algorithm = algorithm.within(der::SEQUENCE)?;
+    let name = algorithm.first()?.content;
+    let curve = algorithm.get(1).map(|curve| curve.content);
+    let key = key.bits()?.to_vec();
     match (name, curve) {
         ([0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1], _) => Some(Material::Rsa(key)),
         ([0x2b, 0x65, 0x70], _) => Some(Material::Edwards(key)),
@@ -213,32 +190,4 @@ fn public_key(bytes: &[u8]) -> Option<Material> {
         ([0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1], Some([0x2b, 0x81, 4, 0, 0x23])) => Some(Material::Curve(66, key)),
         _ => None,
     }
-}
-
-fn tagged(tag: u8, content: &[u8]) -> Vec<u8> {
-    let mut out = vec![tag];
-    let length = content.len().to_be_bytes();
-    let digits: Vec<u8> = length.iter().copied().skip_while(|byte| *byte == 0).collect();
-    match digits.as_slice() {
-        [] => out.push(0),
-        [short] if *short < 0x80 => out.push(*short),
-        many => {
-            out.push(0x80 | u8::try_from(many.len()).unwrap_or(8));
-            out.extend(many);
-        }
-    }
-    out.extend(content);
-    out
-}
-
-fn integer(bytes: &[u8]) -> Vec<u8> {
-    let mut digits: Vec<u8> = bytes.iter().copied().skip_while(|byte| *byte == 0).collect();
-    if digits.first().is_none_or(|first| *first >= 0x80) {
-        digits.insert(0, 0);
-    }
-    tagged(2, &digits)
-}
-
-fn sequence(parts: &[Vec<u8>]) -> Vec<u8> {
-    tagged(0x30, &parts.concat())
 }

@@ -9,6 +9,7 @@ mod casts;
 mod clock;
 mod config;
 mod decoded;
+mod der;
 mod format;
 mod graph;
 mod hashes;
@@ -18,6 +19,7 @@ mod net;
 mod notes;
 mod objects;
 mod order;
+mod private;
 mod regexes;
 mod schema;
 mod signature;
@@ -28,14 +30,15 @@ mod text;
 mod units;
 mod urlquery;
 mod world;
+mod x509;
 mod yaml;
 
 use regorus::Value;
 
 use crate::sources::PolicyError;
 pub(crate) use call::Failure;
-pub(crate) use format::decimal;
 use call::{Call, Memory, Outcome};
+pub(crate) use format::decimal;
 pub(crate) use notes::{Noted, Notes, Seen};
 pub(crate) use signature::{Trait, Type, signature};
 pub(crate) use world::World;
@@ -46,7 +49,7 @@ pub(crate) const HALT: &str = "cannot be called here";
 type Apply = fn(&mut Call<'_>) -> Outcome;
 type Family = &'static [(&'static str, Apply)];
 
-const FAMILIES: [Family; 20] = [
+const FAMILIES: [Family; 22] = [
     casts::FAMILY,
     clock::FAMILY,
     config::FAMILY,
@@ -58,6 +61,7 @@ const FAMILIES: [Family; 20] = [
     net::FAMILY,
     objects::FAMILY,
     order::FAMILY,
+    private::FAMILY,
     regexes::FAMILY,
     schema::FAMILY,
     strings::FAMILY,
@@ -66,6 +70,7 @@ const FAMILIES: [Family; 20] = [
     units::FAMILY,
     urlquery::FAMILY,
     world::FAMILY,
+    x509::FAMILY,
     yaml::FAMILY,
 ];
 

@@ -39,13 +39,6 @@ pub(super) const FAMILY: Family = &[
     ("graphql.schema_is_valid", refused),
     ("providers.aws.sign_req", refused),
     ("rego.parse_module", refused),
-    ("crypto.parse_private_keys", refused),
-    ("crypto.x509.parse_and_verify_certificates", refused),
-    ("crypto.x509.parse_and_verify_certificates_with_options", refused),
-    ("crypto.x509.parse_certificate_request", refused),
-    ("crypto.x509.parse_certificates", refused),
-    ("crypto.x509.parse_keypair", refused),
-    ("crypto.x509.parse_rsa_private_key", refused),
 ];
 
 fn network(_: &mut Call<'_>) -> Outcome {
