@@ -124,6 +124,7 @@ pub(crate) fn compile(
             strict: options.strict,
             annotations: &annotations[place],
             replaced: &replaced,
+            tangled: BTreeSet::new(),
             apart: Vec::new(),
         };
         for pass in passes::RESOLUTION.into_iter().filter(|pass| !refused && passes(*pass)) {
@@ -151,6 +152,8 @@ pub(crate) fn compile(
         let sources = work.iter_mut().enumerate();
         sources.for_each(|(place, source)| steps::add(place, &mut source.module, &mut steps));
     }
+    let tangled = passes::tangled(work.iter().map(|source| &source.module), &symbols);
+    contexts.iter_mut().for_each(|context| context.tangled.clone_from(&tangled));
     let mut texts = Vec::with_capacity(work.len());
     let mut marked = Vec::new();
     for (place, source) in work.iter_mut().enumerate() {
@@ -273,5 +276,7 @@ fn wrappers(replaced: &BTreeSet<String>) -> Option<String> {
     Some(text)
 }
 
+#[cfg(test)]
+mod mutations;
 #[cfg(test)]
 mod tests;

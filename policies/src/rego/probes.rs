@@ -25,7 +25,8 @@ pub(crate) struct Probe {
 
 /// Whether a rule is a test, run or not.
 fn is_test(name: &str) -> bool {
-    name.starts_with("test_") || name.starts_with("todo_test_")
+    name.split('.')
+        .any(|part| part.starts_with("test_") || part.starts_with("todo_test_"))
 }
 
 /// Marks the rules of a module that are in its file and are no tests.
@@ -91,7 +92,7 @@ pub(crate) fn lines(source: &Source) -> BTreeSet<u32> {
     let mut lines = Lines(BTreeSet::new());
     let rules = source.module.rules.iter().filter(|rule| !rule.default);
     rules
-        .filter(|rule| !is_test(&rule.head.name.text))
+        .filter(|rule| !is_test(&rule.head.constant().join(".")))
         .for_each(|rule| look_rule(&mut lines, rule));
     lines.0
 }

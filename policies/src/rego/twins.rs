@@ -30,7 +30,8 @@ pub(super) fn part(sources: &mut [Source]) -> Vec<Vec<Test>> {
         for rule in &mut source.module.rules {
             let name = rule.head.name.text.clone();
             let mut cases = None;
-            if name.starts_with("test_") && rule.head.args.is_none() && rule.head.key.is_none() {
+            let test = rule.head.constant().iter().any(|part| part.starts_with("test_"));
+            if test && rule.head.args.is_none() && rule.head.key.is_none() {
                 let count = seen
                     .entry((package.clone(), rule.head.constant().join(".")))
                     .or_default();
@@ -58,12 +59,15 @@ pub(super) fn part(sources: &mut [Source]) -> Vec<Vec<Test>> {
 /// `name contains [keys] if …`, with the body as far as it must go.
 fn of_cases(rule: &Rule, name: &str) -> Option<Rule> {
     let body = rule.body.as_ref()?;
-    let keys: Vec<&Expr> = rule.head.path.iter().collect();
+    // What of the path is constant is part of the test's name.
+    let known = rule.head.constant().len() - 1;
+    let keys: Vec<&Expr> = rule.head.path[known..].iter().collect();
     let length = reaching(body, &keys)?;
     let mut cases = rule.clone();
     cases.body = Some(body[..length].to_vec()).filter(|body| !body.is_empty());
     cases.head.name.text = name.to_owned();
-    cases.head.key = Some(Expr::made(Kind::Array(std::mem::take(&mut cases.head.path))));
+    cases.head.key = Some(Expr::made(Kind::Array(cases.head.path.split_off(known))));
+    cases.head.path.clear();
     cases.head.contains = true;
     cases.head.value = None;
     cases.otherwise.clear();

@@ -21,6 +21,8 @@ struct Bundle {
     root: PathBuf,
     roots: Option<Vec<String>>,
     version: Option<RegoVersion>,
+    /// Files whose version is another one, by patterns of their paths from the root.
+    versions: Vec<(globset::GlobMatcher, RegoVersion)>,
 }
 
 /// The bundles beneath or around some paths, and the files of data beside them.
@@ -68,7 +70,10 @@ impl Places {
 
     /// The version of a policy file, if its bundle says.
     pub(super) fn version(&self, file: &Path) -> Option<RegoVersion> {
-        self.bundle(file).and_then(|bundle| bundle.version)
+        let bundle = self.bundle(file)?;
+        let path = Path::new("/").join(file.strip_prefix(&bundle.root).ok()?);
+        let own = bundle.versions.iter().find(|(pattern, _)| pattern.is_match(&path));
+        own.map(|(_, version)| *version).or(bundle.version)
     }
 
     /// Loads the data of bundles; gives the files that are neither that nor among those that were named as data.
@@ -98,17 +103,28 @@ impl Bundle {
         let refused = |why: String| PolicyError::refused(&name, None, why);
         let bytes = input::read(manifest).map_err(|error| refused(error.to_string()))?;
         let value = input::parse_one(&bytes, Some(Format::Json)).map_err(refused)?;
-        let version = match value.get("rego_version").map(Value::as_u64) {
-            None => None,
-            Some(Some(0)) => Some(RegoVersion::V0),
-            Some(Some(1)) => Some(RegoVersion::V1),
-            Some(_) => return Err(refused("rego_version is neither 0 nor 1".to_owned())),
+        let version = |value: &Value, what: &str| match value.as_u64() {
+            Some(0) => Ok(RegoVersion::V0),
+            Some(1) => Ok(RegoVersion::V1),
+            _ => Err(refused(format!("{what} is neither 0 nor 1"))),
         };
+        let whole = value.get("rego_version").map(|value| version(value, "rego_version"));
+        let mut versions = Vec::new();
+        for (pattern, value) in value.get("file_rego_versions").and_then(Value::as_object).into_iter().flatten() {
+            let glob = globset::Glob::new(pattern).map_err(|error| refused(error.to_string()))?;
+            versions.push((glob.compile_matcher(), version(value, pattern)?));
+        }
+        let version = whole.transpose()?;
         let roots = value.get("roots").and_then(Value::as_array).map(|roots| {
             let text = |root: &Value| root.as_str().map(|root| root.trim_matches('/').to_owned());
             roots.iter().filter_map(text).collect()
         });
-        Ok(Self { root, roots, version })
+        Ok(Self {
+            root,
+            roots,
+            version,
+            versions,
+        })
     }
 
     fn load(&self, engine: &mut Engine, file: &Path) -> Result<(), PolicyError> {

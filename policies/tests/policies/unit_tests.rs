@@ -49,6 +49,45 @@ fn tests_pass_fail_err_and_are_skipped_as_under_opa() {
 }
 
 #[test]
+fn a_test_may_have_its_name_further_down_its_path() {
+    let bench = Bench::new();
+    bench.write(
+        "p/a_test.rego",
+        "package a\n\nimport rego.v1\n\nx.test_one if true\n\nx.test_two if 1 == 2\n\nx.todo_test_three if false\n\nx.test_many[k] if { some k in [\"a\", \"b\"]; k == \"a\" }\n\nx.other if false\n",
+    );
+    let report = test_policies(&[bench.path("p")], &options()).unwrap();
+    let seen: Vec<_> = report.results.iter().map(|r| (r.name.as_str(), r.verdict)).collect();
+    assert_eq!(
+        seen,
+        [
+            ("x.test_one", TestOutcome::Pass),
+            ("x.test_two", TestOutcome::Fail),
+            ("x.todo_test_three", TestOutcome::Skipped),
+            ("x.test_many", TestOutcome::Fail),
+        ]
+    );
+    assert!(report.results[3].message.contains("1 of 2 cases did not hold: b"), "{report:?}");
+}
+
+#[test]
+fn a_bundle_says_the_version_of_single_files() {
+    let bench = Bench::new();
+    bench.write(
+        "p/.manifest",
+        "{\"rego_version\": 1, \"file_rego_versions\": {\"/old/*.rego\": 0}}",
+    );
+    // Each is what the other version refuses, or takes for something else.
+    bench.write("p/old/a_test.rego", "package old\n\np[x] { x := \"if\" }\n\ntest_old { p[\"if\"] }\n");
+    bench.write("p/new_test.rego", "package new\n\np contains 1\n\ntest_new if p == {1}\n");
+    let report = test_policies(&[bench.path("p")], &options()).unwrap();
+    assert_eq!((report.summary.pass, report.exit_code()), (2, 0), "{report:?}");
+    bench.write("p/.manifest", "{\"rego_version\": 1}");
+    assert!(test_policies(&[bench.path("p")], &options()).is_err());
+    bench.write("p/.manifest", "{\"file_rego_versions\": {\"/old/*.rego\": 2}}");
+    assert!(test_policies(&[bench.path("p")], &options()).is_err());
+}
+
+#[test]
 fn no_test_at_all_is_no_success() {
     let bench = Bench::new();
     bench.write(

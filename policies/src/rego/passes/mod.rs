@@ -33,6 +33,7 @@ use super::symbols::Symbols;
 use super::walk::{self, Look, Rewrite, look_expr};
 
 pub(crate) use builtins::{WRAPPERS, wrapper};
+pub(crate) use dynamic::tangled;
 pub(crate) use locals::original;
 
 /// What a pass may ask for beside the module.
@@ -48,6 +49,8 @@ pub(crate) struct Context<'a> {
     pub(crate) annotations: &'a super::annotations::Annotations,
     /// Built-ins that some module replaces by `with`, or replaces something with.
     pub(crate) replaced: &'a std::collections::BTreeSet<String>,
+    /// Paths that are left open and stay by the names beneath them.
+    pub(crate) tangled: std::collections::BTreeSet<Vec<String>>,
     /// Modules that a pass has made out of parts of this one.
     pub(crate) apart: Vec<Module>,
 }
