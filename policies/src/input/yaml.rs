@@ -11,6 +11,7 @@ use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span, Tag};
 use serde_json::{Map, Number, Value};
 
 use super::{Document, Origin, relaxed};
+use crate::builtins::decimal;
 
 const MAX_DEPTH: usize = 128;
 const MAX_COPIED_NODES: usize = 1_000_000;
@@ -333,7 +334,10 @@ fn key_text(value: Value) -> Result<String, String> {
     match value {
         Value::String(text) => Ok(text),
         Value::Bool(b) => Ok(b.to_string()),
-        Value::Number(n) => Ok(n.to_string()),
+        Value::Number(n) => Ok(match n.as_f64().filter(|_| n.is_f64()) {
+            Some(float) => decimal(float, 6),
+            None => n.to_string(),
+        }),
         Value::Null | Value::Array(_) | Value::Object(_) => Err("a key is not a string, number or boolean".to_owned()),
     }
 }
@@ -523,6 +527,15 @@ mod tests {
             assert_eq!(split(text).unwrap(), value, "{text:?}");
         }
         assert!(split("a: 1\n---\nb: [\n---\nc: 1\n").unwrap_err().starts_with("line 4"));
+    }
+
+    #[test]
+    fn numbers_as_keys_are_as_go_writes_them() {
+        let text = "1.0: a\n2.5: b\n0.00001: c\n7: d\n";
+        assert_eq!(
+            parse(text).unwrap()[0].value,
+            json!({"1": "a", "2.5": "b", "1e-05": "c", "7": "d"})
+        );
     }
 
     #[test]
