@@ -153,7 +153,9 @@ pub(crate) fn compile(
         sources.for_each(|(place, source)| steps::add(place, &mut source.module, &mut steps));
     }
     let tangled = passes::tangled(work.iter().map(|source| &source.module), &symbols);
-    contexts.iter_mut().for_each(|context| context.tangled.clone_from(&tangled));
+    contexts
+        .iter_mut()
+        .for_each(|context| context.tangled.clone_from(&tangled));
     let mut texts = Vec::with_capacity(work.len());
     let mut marked = Vec::new();
     for (place, source) in work.iter_mut().enumerate() {

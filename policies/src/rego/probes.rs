@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 
 use super::Source;
 use super::ast::{Body, Dialect, Expr, Kind, Module, Sign, Statement, What};
-use super::passes::original;
 use super::operators::{ENTERED, HELD};
+use super::passes::original;
 use super::walk::{Look, look_rule, look_statement};
 
 /// One body, or a rule without one; its number is its place in the list.

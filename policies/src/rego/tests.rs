@@ -278,20 +278,22 @@ const MORE: [(&str, &str); 5] = [
 #[test]
 fn each_pass_left_out_turns_a_case_red() {
     let mut cases = selftest::cases().unwrap();
-    cases.extend(MORE.iter().map(|(module, value)| selftest::Case {
-        id: (*module).to_owned(),
-        question: selftest::Question {
-            modules: module
-                .split("\n---\npackage p\n")
-                .enumerate()
-                .map(|(place, part)| (format!("more{place}.rego"), format!("package p\n{part}\n")))
-                .collect(),
-            version: RegoVersion::V1,
-            query: "data.p.t".to_owned(),
-            ..selftest::Question::default()
-        },
-        opa: selftest::Answer::Result(serde_json::from_str(value).unwrap()),
-        strict: None,
+    cases.extend(MORE.iter().map(|(module, value)| {
+        selftest::Case {
+            id: (*module).to_owned(),
+            question: selftest::Question {
+                modules: module
+                    .split("\n---\npackage p\n")
+                    .enumerate()
+                    .map(|(place, part)| (format!("more{place}.rego"), format!("package p\n{part}\n")))
+                    .collect(),
+                version: RegoVersion::V1,
+                query: "data.p.t".to_owned(),
+                ..selftest::Question::default()
+            },
+            opa: selftest::Answer::Result(serde_json::from_str(value).unwrap()),
+            strict: None,
+        }
     }));
     let met: Vec<_> = cases
         .iter()

@@ -110,7 +110,12 @@ impl Bundle {
         };
         let whole = value.get("rego_version").map(|value| version(value, "rego_version"));
         let mut versions = Vec::new();
-        for (pattern, value) in value.get("file_rego_versions").and_then(Value::as_object).into_iter().flatten() {
+        for (pattern, value) in value
+            .get("file_rego_versions")
+            .and_then(Value::as_object)
+            .into_iter()
+            .flatten()
+        {
             let glob = globset::Glob::new(pattern).map_err(|error| refused(error.to_string()))?;
             versions.push((glob.compile_matcher(), version(value, pattern)?));
         }

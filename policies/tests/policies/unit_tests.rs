@@ -66,7 +66,10 @@ fn a_test_may_have_its_name_further_down_its_path() {
             ("x.test_many", TestOutcome::Fail),
         ]
     );
-    assert!(report.results[3].message.contains("1 of 2 cases did not hold: b"), "{report:?}");
+    assert!(
+        report.results[3].message.contains("1 of 2 cases did not hold: b"),
+        "{report:?}"
+    );
 }
 
 #[test]
@@ -77,8 +80,14 @@ fn a_bundle_says_the_version_of_single_files() {
         "{\"rego_version\": 1, \"file_rego_versions\": {\"/old/*.rego\": 0}}",
     );
     // Each is what the other version refuses, or takes for something else.
-    bench.write("p/old/a_test.rego", "package old\n\np[x] { x := \"if\" }\n\ntest_old { p[\"if\"] }\n");
-    bench.write("p/new_test.rego", "package new\n\np contains 1\n\ntest_new if p == {1}\n");
+    bench.write(
+        "p/old/a_test.rego",
+        "package old\n\np[x] { x := \"if\" }\n\ntest_old { p[\"if\"] }\n",
+    );
+    bench.write(
+        "p/new_test.rego",
+        "package new\n\np contains 1\n\ntest_new if p == {1}\n",
+    );
     let report = test_policies(&[bench.path("p")], &options()).unwrap();
     assert_eq!((report.summary.pass, report.exit_code()), (2, 0), "{report:?}");
     bench.write("p/.manifest", "{\"rego_version\": 1}");

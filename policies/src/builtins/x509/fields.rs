@@ -90,7 +90,7 @@ impl Name {
                 .map(|(_, text)| text.as_str())
         };
         let many = |last: u64| list(of(last).map(Value::from));
-        let one = |last: u64| Value::from(of(last).last().unwrap_or_default());
+        let one = |last: u64| Value::from(of(last).next_back().unwrap_or_default());
         let names = self
             .parts
             .iter()

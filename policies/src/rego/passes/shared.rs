@@ -13,7 +13,11 @@ pub(super) fn run(module: &mut Module, context: &mut Context<'_>) {
     for rule in &mut module.rules {
         let full = path(&module.package, rule);
         let definitions = context.symbols.at(&full);
-        let mut places: Vec<usize> = definitions.iter().filter(|one| !one.default).map(|one| one.module).collect();
+        let mut places: Vec<usize> = definitions
+            .iter()
+            .filter(|one| !one.default)
+            .map(|one| one.module)
+            .collect();
         places.sort_unstable();
         places.dedup();
         if rule.head.args.is_none() || places.len() < 2 {
