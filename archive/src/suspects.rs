@@ -9,6 +9,8 @@ use muster_signing::Digest;
 use crate::{ArchiveError, Repository};
 
 const FILE: &str = "suspects";
+/// No store is called so.
+const LOCK: &str = ".suspects";
 /// Most objects that are remembered.
 const MOST: usize = 100_000;
 
@@ -18,9 +20,15 @@ impl Repository {
     /// # Errors
     /// [`ArchiveError::Local`] where the local state cannot be written.
     pub fn suspect(&self, objects: impl IntoIterator<Item = Digest>) -> Result<(), ArchiveError> {
+        let found: Vec<Digest> = objects.into_iter().collect();
+        if found.is_empty() {
+            return Ok(());
+        }
+        // A restore and a verify of one host may both have found something.
+        let _lock = self.state().lock(LOCK)?;
         let known = self.suspects()?;
         let mut all = known.clone();
-        all.extend(objects);
+        all.extend(found);
         if all == known {
             return Ok(());
         }

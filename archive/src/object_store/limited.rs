@@ -204,6 +204,41 @@ mod tests {
         assert!((4.5..=5.5).contains(&seconds), "40 MiB at 8 MiB/s took {seconds} s");
     }
 
+    /// A clock by which a second is past at each look: nobody ever waits.
+    #[derive(Clone, Default)]
+    struct Looks(Arc<std::sync::atomic::AtomicU64>);
+
+    impl crate::limit::Clock for Looks {
+        fn now(&self) -> std::time::Duration {
+            let looks = self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            std::time::Duration::from_secs(looks + 1)
+        }
+
+        fn sleep(&self, _: std::time::Duration) -> crate::limit::Wait {
+            Box::pin(std::future::ready(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_directory_pays_for_each_piece_of_a_body_and_keeps_all_of_it() {
+        let (folder, looks) = (tempfile::tempdir().unwrap(), Looks::default());
+        let limit = Arc::new(RateLimit::on(MIB as u64, Box::new(looks.clone())));
+        let limits = Limits {
+            upload: Some(limit),
+            download: None,
+        };
+        let local = Arc::new(crate::object_store::LocalStore::new(folder.path()).unwrap());
+        let store = LimitedStore::before(local, limits);
+        let body: Bytes = (0..2 * MIB)
+            .map(|at| u8::try_from(at % 251).unwrap())
+            .collect::<Vec<u8>>()
+            .into();
+        store.put("packs/a", body.clone(), PutOptions::CREATE).await.unwrap();
+        let pieces = looks.0.load(std::sync::atomic::Ordering::Relaxed);
+        assert_eq!(pieces, 32, "a sixteenth of a second's worth at a time");
+        assert_eq!(store.get("packs/a").await.unwrap(), body);
+    }
+
     #[test]
     fn what_moves_no_data_does_not_wait() {
         let clock = FakeClock::default();

@@ -16,7 +16,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, FileExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -29,6 +29,7 @@ use super::{
     ListPage, ListQuery, MAX_OBJECT, ObjectHead, ObjectStore, PutMode, PutOptions, cannot_hold, check_length,
     check_range,
 };
+use crate::RateLimit;
 use scratch::Scratch;
 
 const FOLDER: OFlags = OFlags::DIRECTORY
@@ -53,6 +54,8 @@ struct Place {
     swept: AtomicBool,
     /// Folders whose names are known to be on the disk, so that their parents need no further sync.
     durable: Mutex<HashSet<String>>,
+    /// How fast bodies go to the disk.
+    pace: OnceLock<Arc<RateLimit>>,
 }
 
 impl LocalStore {
@@ -63,13 +66,14 @@ impl LocalStore {
             let attempt = format!("use {} as a repository", root.display());
             return Err(StorageError::new(ErrorKind::Invalid, "", attempt).hint("the path must be absolute"));
         }
-        let (next, swept, durable) = Default::default();
+        let (next, swept, durable, pace) = Default::default();
         Ok(Self {
             place: Arc::new(Place {
                 root,
                 next,
                 swept,
                 durable,
+                pace,
             }),
         })
     }
@@ -218,6 +222,10 @@ impl ObjectStore for LocalStore {
         .await
     }
 
+    fn pace(&self, limit: &Arc<RateLimit>) -> bool {
+        self.place.pace.set(Arc::clone(limit)).is_ok()
+    }
+
     /// The kernel honours it.
     fn rely_on_conditional_create(&self, _proven: bool) {}
 }
@@ -308,7 +316,7 @@ impl Place {
 
     fn write(&self, folder: &OwnedFd, name: &str, body: &[u8], mode: PutMode) -> Result<(), Cause> {
         let mut scratch = Scratch::create(self)?;
-        scratch.write(body)?;
+        scratch.write(body, self.pace.get().map(|pace| &**pace))?;
         match mode {
             PutMode::Create => scratch.link(folder, name),
             PutMode::Overwrite => scratch.rename(folder, name),

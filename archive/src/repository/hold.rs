@@ -80,7 +80,7 @@ impl Repository {
     }
 
     /// The version of an object that has this SHA-256, where the place keeps versions.
-    pub(super) async fn version_with(
+    pub(crate) async fn version_with(
         &self,
         object: &str,
         digest: &Digest,

@@ -55,6 +55,9 @@ impl Repository {
     /// # Errors
     /// [`ArchiveError::NoIdentity`], [`ArchiveError::Missing`], [`ArchiveError::Damaged`], storage errors.
     pub async fn unlock(&self, manifest: &Manifest) -> Result<(), ArchiveError> {
+        let object = || layout::manifest(&manifest.store, &manifest.snapshot);
+        self.note_runs(manifest)
+            .map_err(|reason| ArchiveError::damaged(&object(), reason))?;
         let runs = manifest.encryption.iter().flat_map(|encryption| &encryption.runs);
         stream::iter(runs)
             .map(|run| self.run_seal(run.run))
@@ -63,15 +66,27 @@ impl Repository {
             .await
     }
 
-    /// The wrapped keys of a snapshot's runs: object, SHA-256 and bytes of each. Needs no identity.
+    /// The wrapped keys of a snapshot's runs: object, SHA-256 and bytes of each. Needs no identity. One that is not `listed` is looked for
+    /// in its versions.
     ///
     /// # Errors
     /// [`ArchiveError::Missing`], storage errors.
-    pub(crate) async fn run_objects(&self, runs: &[RunRef]) -> Result<Vec<(String, Digest, u64)>, ArchiveError> {
+    pub(crate) async fn run_objects(
+        &self,
+        runs: &[RunRef],
+        listed: &(dyn Fn(&Digest, u64) -> bool + Sync),
+    ) -> Result<Vec<(String, Digest, u64)>, ArchiveError> {
+        let fits = |bytes: &[u8]| listed(&Digest::of(bytes), bytes.len() as u64);
+        let fits = &fits;
         stream::iter(runs.iter().copied())
             .map(|run| async move {
                 let object = layout::run_key(&run.run, run.epoch);
-                let bytes = self.get(&object, WRAPPED_MAX, "the manifest").await?;
+                let mut bytes = self.get(&object, WRAPPED_MAX, "the manifest").await?;
+                if !fits(&bytes)
+                    && let Some(older) = self.store.recover(&object, WRAPPED_MAX, fits).await?
+                {
+                    bytes = older;
+                }
                 Ok((object, Digest::of(&bytes), bytes.len() as u64))
             })
             .buffered(PARALLEL)
@@ -252,8 +267,28 @@ impl Repository {
         identities: &Identities,
     ) -> Result<Option<RunSeal>, ArchiveError> {
         let bytes = self.get(object, WRAPPED_MAX, "the manifest").await?;
+        match self.unwrapped(run, object, identities, &bytes) {
+            Err(wrong) => {
+                let fits = |bytes: &[u8]| matches!(self.unwrapped(run, object, identities, bytes), Ok(Some(_)));
+                match self.store.recover(object, WRAPPED_MAX, &fits).await? {
+                    Some(older) => self.unwrapped(run, object, identities, &older),
+                    None => Err(wrong),
+                }
+            }
+            found => found,
+        }
+    }
+
+    /// The key in these bytes of `object`; `None` where no identity opens them.
+    fn unwrapped(
+        &self,
+        run: RunId,
+        object: &str,
+        identities: &Identities,
+        bytes: &[u8],
+    ) -> Result<Option<RunSeal>, ArchiveError> {
         let key = identities
-            .unwrap(&bytes)
+            .unwrap(bytes)
             .map_err(|reason| ArchiveError::damaged(object, reason))?;
         let Some(key) = key else { return Ok(None) };
         let seal = RunSeal::new(self.id(), key)?;

@@ -1,6 +1,7 @@
 //! What a repository promises, over an in-memory place.
 
 mod hostile;
+mod levels;
 mod lies;
 mod log;
 mod orphans;

@@ -249,7 +249,8 @@ impl<'a> Names<'a> {
             .filter(|run| !self.runs.contains_key(&layout::run_key(&run.run, run.epoch)))
             .copied()
             .collect();
-        for (object, digest, bytes) in self.repository.run_objects(&new).await? {
+        let is_listed = |id: &Digest, bytes: u64| listed.contains(&(*id, bytes));
+        for (object, digest, bytes) in self.repository.run_objects(&new, &is_listed).await? {
             let key = RunKey { digest, bytes, demand };
             self.runs.insert(object, key);
         }

@@ -336,15 +336,15 @@ async fn openable(
     let (Lean::Runs(mut allowed), Some(encryption)) = (lean.clone(), &manifest.encryption) else {
         return Ok(lean);
     };
+    let is_listed = |id: &Digest, bytes: u64| listed.get(&(Named::Run, *id)) == Some(&bytes);
+    let is_listed = &is_listed;
     let mut wrapped = stream::iter(encryption.runs.iter().copied())
-        .map(|run| async move { (run.run, repository.run_objects(&[run]).await) })
+        .map(|run| async move { (run.run, repository.run_objects(&[run], is_listed).await) })
         .buffered(PARALLEL);
     let mut seen: BTreeMap<Digest, RunId> = BTreeMap::new();
     while let Some((run, found)) = wrapped.next().await {
         let whole = match found {
-            Ok(found) => found
-                .into_iter()
-                .find(|(_, digest, length)| listed.get(&(Named::Run, *digest)) == Some(length)),
+            Ok(found) => found.into_iter().find(|(_, digest, length)| is_listed(digest, *length)),
             Err(error) if error.is_damage() => None,
             Err(error) => return Err(error),
         };

@@ -89,7 +89,10 @@ impl Sealing {
         }
         let encryption = self.repository.encryption_of(&runs, own)?;
         let others = &encryption.runs[..encryption.runs.len() - 1];
-        for (_, digest, bytes) in self.handle.block_on(self.repository.run_objects(others))? {
+        for (_, digest, bytes) in self
+            .handle
+            .block_on(self.repository.run_objects(others, &|_, _| true))?
+        {
             objects.insert((Named::Run, digest), bytes);
         }
         objects.insert((Named::Run, run.wrapped.0), run.wrapped.1);

@@ -3,7 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "a surprise ends the test")]
 
 mod history;
+mod holds;
+mod lists;
 mod locks;
+mod versions;
 mod world;
 
 use std::collections::BTreeSet;

@@ -9,8 +9,8 @@ use bytes::Bytes;
 use muster_archive::object_store::{ObjectStore, PutOptions};
 use muster_archive::tree::{Content, NodeKind, TreeEntry};
 use muster_archive::{
-    Edge, InitOptions, ListRef, Manifest, Parent, Repository, SnapshotWriter, Tool, Unreadable, Verification,
-    VerifyDepth, VerifyOptions, WriterOptions, layout,
+    Edge, InitOptions, ListRef, Manifest, Parent, RehearsalPlace, Repository, SnapshotWriter, Tool, Unreadable,
+    Verification, VerifyDepth, VerifyOptions, WriterOptions, layout,
 };
 use muster_signing::{Digest, KeyEntry, Role, SecretKey};
 use muster_testkit::trees::noise;
@@ -57,6 +57,7 @@ pub(crate) struct World {
     pub(crate) state: TempDir,
     root: SecretKey,
     writer: SecretKey,
+    rehearser: SecretKey,
     edge: Arc<Counting>,
     sequence: AtomicU64,
 }
@@ -64,20 +65,22 @@ pub(crate) struct World {
 impl World {
     /// An empty repository in `objects`.
     pub(crate) fn new(objects: Arc<dyn ObjectStore>) -> Self {
+        Self::sealed(objects, Vec::new())
+    }
+
+    /// The same, sealed to these recipients where there are any.
+    pub(crate) fn sealed(objects: Arc<dyn ObjectStore>, recipients: Vec<String>) -> Self {
         let runtime = Runtime::new().unwrap();
-        let (root, writer) = (SecretKey::generate([1; 32]), SecretKey::generate([2; 32]));
+        let [root, writer, rehearser] = [1, 2, 3].map(|seed| SecretKey::generate([seed; 32]));
         let state = tempfile::tempdir().unwrap();
         let edge = edge();
         let options = InitOptions {
             root: Some(&root),
             believed: root.public(),
-            keys: vec![KeyEntry::new(
-                Role::Writer,
-                writer.public(),
-                "w",
-                "2026-01-01T00:00:00Z",
-            )],
-            recipients: Vec::new(),
+            keys: [(Role::Writer, &writer), (Role::Rehearser, &rehearser)]
+                .map(|(role, key)| KeyEntry::new(role, key.public(), "host", "2026-01-01T00:00:00Z"))
+                .to_vec(),
+            recipients,
             lock: None,
             state_dir: state.path(),
         };
@@ -89,6 +92,7 @@ impl World {
             state,
             root,
             writer,
+            rehearser,
             edge,
             sequence: AtomicU64::new(0),
         }
@@ -99,6 +103,21 @@ impl World {
         self.runtime
             .block_on(Repository::open(objects, Some(&self.root.public()), state))
             .unwrap()
+    }
+
+    /// A scorecard and its entry.
+    pub(crate) fn rehearse(&self) {
+        let place = RehearsalPlace {
+            store: "db",
+            rehearsal: "01K00000000000000000000009",
+            snapshot: "01K00000000000000000000001",
+            verdict: "PASS",
+        };
+        let scorecard = json!({ "verdict": "PASS" });
+        let commit = self
+            .repository
+            .commit_scorecard(&place, &scorecard, &self.rehearser, &*self.edge);
+        self.runtime.block_on(commit).unwrap();
     }
 
     /// Two snapshots: a table of 40 MiB, of which one page changes, and small files.

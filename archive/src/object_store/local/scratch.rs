@@ -6,12 +6,16 @@
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::OwnedFd;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{AtFlags, Dir, FlockOperation, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
 use super::{Cause, FOLDER, OBJECT_MODE, Place, SCRATCH, make_folder};
+use crate::RateLimit;
+
+/// Most that is written at once where writes are paced.
+const PIECE: usize = 4 << 20;
 
 /// A file without its final name; removed when dropped.
 pub(super) struct Scratch {
@@ -58,8 +62,19 @@ impl Scratch {
         }
     }
 
-    pub(super) fn write(&mut self, body: &[u8]) -> Result<(), Cause> {
-        self.file.write_all(body)?;
+    /// Where `pace` says how fast, in pieces, each of which is paid for and on the disk before the next: what waits in the kernel would
+    /// come to the disk at once.
+    pub(super) fn write(&mut self, body: &[u8], pace: Option<&RateLimit>) -> Result<(), Cause> {
+        match pace {
+            None => self.file.write_all(body)?,
+            Some(pace) => {
+                for piece in body.chunks(pace.piece(PIECE)) {
+                    pace.pass_blocking(piece.len() as u64, &AtomicBool::new(false));
+                    self.file.write_all(piece)?;
+                    self.file.sync_data()?;
+                }
+            }
+        }
         Ok(self.file.sync_all()?)
     }
 

@@ -1,6 +1,6 @@
 //! Processes of one host, which share its state folder.
 
-use muster_signing::Role;
+use muster_signing::{Digest, Role};
 
 use super::World;
 use super::log::{Host, Stalled, logged, snapshot};
@@ -26,4 +26,21 @@ fn processes_of_one_host_append_one_after_the_other_where_nothing_but_their_lock
     let logs = world.runtime.block_on(repository.logs(Role::Writer)).unwrap();
     let incarnations: Vec<&str> = logs.iter().map(|log| &*log.incarnation).collect();
     assert_eq!(incarnations, [&*origin.incarnation], "one line, as of one process");
+}
+
+#[test]
+fn what_several_processes_find_damaged_at_once_is_remembered_all() {
+    let world = World::new();
+    let (repository, _) = world.init().unwrap();
+    std::thread::scope(|scope| {
+        for process in 0..8u8 {
+            let repository = &repository;
+            scope.spawn(move || {
+                for number in 0..8u8 {
+                    repository.suspect([Digest::of(&[process, number])]).unwrap();
+                }
+            });
+        }
+    });
+    assert_eq!(repository.suspects().unwrap().len(), 64);
 }

@@ -1,0 +1,55 @@
+//! Signed documents and wrapped keys that somebody wrote over: read from their versions where the place keeps them, named where not.
+
+use std::sync::Arc;
+
+use age::secrecy::ExposeSecret as _;
+use muster_archive::object_store::{ObjectStore, RecoveringStore};
+use muster_archive::{Identities, Repository, VerifyDepth};
+use muster_testkit::sim::{Bucket, Sim};
+
+use crate::world::{NOW, World, asking, told};
+
+/// The repository as a host sees it that remembers nothing, with an identity that opens it.
+fn seen(
+    world: &World,
+    objects: Arc<dyn ObjectStore>,
+    identity: &age::x25519::Identity,
+) -> (Repository, tempfile::TempDir) {
+    let state = tempfile::tempdir().unwrap();
+    let file = state.path().join("identity");
+    std::fs::write(&file, identity.to_string().expose_secret()).unwrap();
+    let repository = world.seen(objects, state.path());
+    (repository.with_identities(Identities::read(&file).unwrap()), state)
+}
+
+#[test]
+fn a_wrapped_key_and_a_scorecard_that_were_written_over_are_found_in_their_versions() {
+    for kept in [true, false] {
+        let bucket = if kept { Bucket::LOCKED } else { Bucket::PLAIN };
+        let sim = Sim::new(7, bucket, NOW);
+        let identity = age::x25519::Identity::generate();
+        let world = World::sealed(sim.store(), vec![identity.to_public().to_string()]);
+        world.snapshot(&[("a", vec![1; 100_000])]);
+        world.rehearse();
+        let places = [world.keys("runs/"), world.keys("rehearsals/")];
+        let keys: Vec<String> = places.into_iter().flat_map(|found| found.into_keys()).collect();
+        assert_eq!(keys.len(), 2);
+        for key in keys {
+            let whole = world.runtime.block_on(world.objects.get(&key)).unwrap();
+            world.put(&key, b"something else".to_vec());
+            let (repository, _state) = seen(&world, RecoveringStore::before(sim.store()), &identity);
+            let found = world.verify(&repository, &asking(VerifyDepth::ReadData));
+            let told = told(&found);
+            let reads = world.runtime.block_on(async {
+                let point = repository.point("db", None).await.unwrap();
+                let (manifest, _) = repository.manifest(&point).await.unwrap();
+                repository.tree_index(&manifest).await.is_ok()
+            });
+            match kept {
+                true => assert_eq!((told, reads), (Vec::new(), true), "{key}"),
+                false => assert!(told.iter().any(|error| error.contains(&key)), "{key}: {told:?}"),
+            }
+            world.put(&key, whole.to_vec());
+        }
+    }
+}
