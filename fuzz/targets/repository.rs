@@ -116,7 +116,7 @@ fn lying_writer(data: &[u8]) {
             let object = wrapped(1 + (how / 4) % 2, rest);
             let id = Digest::of(&object);
             put(layout::tree(&id), &object);
-            let index = wrapped(3, &[&[0, 1, 1][..], id.as_bytes(), &[1, 0]].concat());
+            let index = wrapped(3, &[&[7; 32][..], &[0, 1, 1], id.as_bytes(), &[1, 0]].concat());
             manifest.tree.root = Digest::of(&index);
             put(layout::tree(&manifest.tree.root), &index);
             snapshot(&canonical_json(&manifest).unwrap())

@@ -1,5 +1,6 @@
 //! One flipped bit, one lost byte, one byte too many, one lost object, in every kind of object: seen, named, and never restored as good.
 
+mod journal;
 mod matrix;
 mod page;
 mod table;
@@ -231,6 +232,11 @@ fn the_matrix_holds_for_packs_and_their_frames() {
 #[test]
 fn the_matrix_holds_for_what_a_writer_remembers_in_the_repository() {
     matrix::hold(table::Group::Index, false);
+}
+
+#[test]
+fn the_matrix_holds_on_a_host_that_never_saw_a_sealed_repository() {
+    matrix::hold(table::Group::Index, true);
 }
 
 #[test]

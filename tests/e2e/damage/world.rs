@@ -81,7 +81,7 @@ impl World {
 
     /// A copy with a repository, keys and local state of its own. The stores stay where they are.
     pub(super) fn copied(&self) -> TestEnv {
-        let cell = crate::env();
+        let cell = TestEnv::in_memory(env!("CARGO_BIN_EXE_muster"));
         for folder in ["repo", "keys", ".muster"] {
             copy(&self.env.path(folder), &cell.path(folder));
         }
@@ -95,7 +95,7 @@ impl World {
     }
 }
 
-fn copy(from: &Path, to: &Path) {
+pub(super) fn copy(from: &Path, to: &Path) {
     for name in files_beneath(from) {
         fs::create_dir_all(to.join(&name).parent().unwrap()).unwrap();
         fs::copy(from.join(&name), to.join(&name)).unwrap();

@@ -20,10 +20,11 @@ pub struct TestEnv {
 impl TestEnv {
     /// A fresh folder for `binary`, which is usually `env!("CARGO_BIN_EXE_muster")`.
     pub fn new(binary: &str) -> Self {
-        let folder = tempfile::Builder::new()
-            .prefix("mtest")
-            .tempdir()
-            .expect("make a scratch folder");
+        let folder = tempfile::Builder::new().prefix("mtest").tempdir();
+        Self::within(folder.expect("make a scratch folder"), binary)
+    }
+
+    fn within(folder: TempDir, binary: &str) -> Self {
         // Servers run as other users and must be able to pass through.
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).expect("open the scratch folder");
         for place in ["home", "tmp"] {
@@ -33,6 +34,17 @@ impl TestEnv {
             folder,
             binary: PathBuf::from(binary),
         }
+    }
+
+    /// The same with its folder in memory, where there is such a place: for many short runs that sync much.
+    pub fn in_memory(binary: &str) -> Self {
+        let memory = Path::new("/dev/shm");
+        let mut builder = tempfile::Builder::new();
+        let made = match memory.is_dir() {
+            true => builder.prefix("mtest").tempdir_in(memory),
+            false => builder.prefix("mtest").tempdir(),
+        };
+        Self::within(made.expect("make a scratch folder"), binary)
     }
 
     /// A path in the test's folder.
