@@ -22,6 +22,7 @@ mod places;
 mod properties;
 mod relaxed;
 mod settings;
+mod size;
 mod spdx;
 mod textproto;
 mod walk;
@@ -70,7 +71,11 @@ pub(crate) fn parse(bytes: &[u8], format: Option<Format>, reading: &Reading<'_>)
         }],
         None => parse_json(text).or_else(|_| parse_yaml(text))?,
     };
-    Ok(split_arrays(documents))
+    let documents = split_arrays(documents);
+    match documents.len() {
+        ..=size::MOST_DOCUMENTS => Ok(documents),
+        many => Err(format!("holds {many} documents, the limit is {}", size::MOST_DOCUMENTS)),
+    }
 }
 
 /// Parses a file to one value, as Conftest does: a list, where it holds several documents.

@@ -5,8 +5,8 @@
 use serde_json::Value;
 
 use super::{
-    Reading, apart, cyclonedx, docker, dotenv, edn, hcl, hcl1, ignore, ini, jsonc, nginx, properties, settings, spdx,
-    xml,
+    Reading, apart, cyclonedx, docker, dotenv, edn, hcl, hcl1, ignore, ini, jsonc, nginx, properties, settings, size,
+    spdx, xml,
 };
 
 /// The formats that are read.
@@ -35,6 +35,9 @@ pub(crate) enum Format {
     Xml,
     Yaml,
 }
+
+/// The longest text in a format in which nobody writes long ones, in bytes: what is made of it may take fifty times as much.
+const MOST_TEXT: usize = 32 << 20;
 
 /// Names of formats, as `--parser` takes them.
 const NAMES: &[(&str, Format)] = &[
@@ -188,6 +191,13 @@ impl Format {
 
     /// The one document of a text in a format without several.
     pub(super) fn document(self, text: &str, reading: &Reading<'_>) -> Result<Value, String> {
+        let large = matches!(
+            self,
+            Self::CycloneDx | Self::Json | Self::Jsonc | Self::Spdx | Self::Yaml
+        );
+        if text.len() > MOST_TEXT && !large {
+            return Err(format!("{} bytes, the limit of this format is {MOST_TEXT}", text.len()));
+        }
         match self {
             Self::CycloneDx => cyclonedx::parse(text),
             Self::Dockerfile => docker::parse(text),
@@ -214,6 +224,7 @@ impl Format {
 }
 
 fn json(text: &str) -> Result<Value, String> {
+    size::json(text)?;
     serde_json::from_str(text).map_err(|error| error.to_string())
 }
 

@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span, Tag};
 use serde_json::{Map, Number, Value};
 
-use super::{Document, Origin, relaxed};
+use super::{Document, Origin, relaxed, size};
 use crate::builtins::decimal;
 
 const MAX_DEPTH: usize = 128;
@@ -152,6 +152,8 @@ struct Loader {
     anchors: HashMap<usize, Node>,
     copied_nodes: usize,
     copied_bytes: usize,
+    /// The memory that all values take.
+    taken: usize,
     line: u32,
     root: Option<Value>,
 }
@@ -285,6 +287,13 @@ impl Loader {
     }
 
     fn finish(&mut self, node: Node, anchor: usize) -> Result<(), String> {
+        self.taken += match node.value {
+            Value::Object(_) => size::OBJECT,
+            _ => size::MEMBER,
+        };
+        if self.taken > size::MOST {
+            return Err(size::too_much());
+        }
         if anchor > 0 {
             // An anchor keeps a copy; anchors in each other keep one each.
             self.count(node.nodes, node.bytes)?;

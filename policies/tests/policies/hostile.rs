@@ -20,6 +20,27 @@ fn a_yaml_bomb_is_an_error_finding() {
 }
 
 #[test]
+fn a_file_of_too_many_documents_or_values_is_an_error_finding() {
+    let bench = Bench::new();
+    bench.write("policy/p.rego", "package main\n\ndeny[msg] { input.a; msg := \"x\" }\n");
+    for (name, text, why) in [
+        ("a.json", format!("[{}1]", "1,".repeat(100_000)), "100001 documents"),
+        ("a.yaml", "- 1\n".repeat(100_001), "100001 documents"),
+        ("a.json", format!("{{\"a\":[{}1]}}", "{},".repeat(4_000_000)), "2 GiB"),
+        (
+            "a.toml",
+            format!("a = 1\n{}", "#\n".repeat(17 << 20)),
+            "limit of this format",
+        ),
+    ] {
+        let input = bench.write(name, &text);
+        let report = bench.check(&input);
+        assert_eq!((report.results.len(), report.summary.error), (1, 1), "{name}");
+        assert!(report.results[0].message.contains(why), "{:?}", report.results[0]);
+    }
+}
+
+#[test]
 fn nesting_without_end_is_refused_in_policies_and_inputs() {
     let bench = Bench::new();
     let input = bench.write("a.json", "[".repeat(100_000));
