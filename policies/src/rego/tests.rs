@@ -258,7 +258,7 @@ fn a_comprehension_may_use_an_outer_variable_above_its_own_of_that_name() {
 }
 
 /// What no case speaks of, with OPA's answer.
-const MORE: [(&str, &str); 5] = [
+const MORE: [(&str, &str); 7] = [
     (
         "t := [v.a | some i, v in walk({\"a\": {\"a\": 1}}); i == 1]",
         "[{\"a\": 1}, 1]",
@@ -271,6 +271,14 @@ const MORE: [(&str, &str); 5] = [
     (
         "f(x, _) := y if { is_number(x); some y in [x]; y < 5 }\n\nt := [f(1, 2), f(7, 2), f(null, 3)]\n---\npackage p\n\nf(null, z) := y if { some i; y := [z][i] }\n\nf(x, y) := y if { x > 5 }",
         "[1, 2, 3]",
+    ),
+    (
+        "t := [minus(count([1, 2]), 1), x, mul(2, div(6, 3))] if { plus(1, 2, x); lt(x, 5); eq(y, x); not gte(y, 4) }",
+        "[1, 3, 4]",
+    ),
+    (
+        "e.a := 1 if input.zz\n\nf.g.h := 2 if input.zz\n\nt := [e, f, count(e), [x | x := [][0]]]",
+        "[{}, {\"g\": {}}, 0, []]",
     ),
     ("as.foo := 1\n\nt := [as.foo, data.p.as]", "[1, {\"foo\": 1}]"),
 ];

@@ -115,6 +115,9 @@ impl Types<'_> {
             return;
         };
         let found = match &head.kind {
+            // What is empty may hold anything.
+            Kind::Array(items) if items.is_empty() => true,
+            Kind::Object(fields) if fields.is_empty() => true,
             Kind::Array(items) => match &first.kind {
                 Kind::Number(text) => text.parse::<usize>().is_ok_and(|index| index < items.len()),
                 _ => false,

@@ -1,12 +1,13 @@
-//! A path that is known only when it runs begins as an empty document, and what is defined beneath it by name is part of it:
-//! beside `p[x] contains y`, `p.a contains 1` becomes `p[h] contains 1` with `h := "a"`.
+//! What rules are defined beneath is a document, if an empty one; and beneath a path that is known only when it runs, what is
+//! defined by name is part of it: beside `p[x] contains y`, `p.a contains 1` becomes `p[h] contains 1` with `h := "a"`.
 //!
-//! Removes: `p[x] contains y` and `p[x][y] := z` are undefined to regorus where nothing is in them, and not `{}`; and whoever
-//! asks for `p.a` gets what is defined by that name alone.
+//! Removes: where nothing holds, `p` is undefined to regorus, and not `{}`, with `p.a := x`, `p[x] contains y` or `p[x][y] := z`;
+//! and whoever asks for `p.a` gets what is defined by that name alone.
 
 use std::collections::BTreeSet;
 
 use super::super::ast::{Expr, Head, Kind, Module, Name, Rule, Sign, Span, Statement, What};
+use super::super::parser::is_keyword;
 use super::super::symbols::{Symbols, path};
 use super::super::walk::{Look, look_expr, look_rule};
 use super::{Context, hoist};
@@ -14,10 +15,19 @@ use super::{Context, hoist};
 pub(super) fn run(module: &mut Module, context: &mut Context<'_>) {
     let mut seeds: Vec<Rule> = Vec::new();
     for rule in &mut module.rules {
-        if rule.default || rule.head.args.is_some() {
+        let parts = rule.head.path.len();
+        // What a keyword begins will be a package, which is a document already.
+        if is_keyword(&rule.head.name.text) {
             continue;
         }
         let full = path(&module.package, rule);
+        let inside = (module.package.len() + 2..full.len()).any(|end| opens(&full[..end], context.symbols));
+        if rule.head.is_constant() && parts > 0 && !inside {
+            add(&mut seeds, seed(rule, parts - 1, context));
+        }
+        if rule.default || rule.head.args.is_some() {
+            continue;
+        }
         let known = full.len() - module.package.len() - 2;
         if rule.head.is_constant() {
             if let Some(length) = above(&full, module.package.len() + 2, context)
@@ -28,18 +38,23 @@ pub(super) fn run(module: &mut Module, context: &mut Context<'_>) {
                 rule.body.get_or_insert_default().push(bound);
             }
         } else if rule.head.key.is_some() || known + 1 < rule.head.path.len() {
-            let seed = seed(rule, known, context);
-            let same =
-                |other: &Rule| other.head.name == seed.head.name && other.head.path[..known] == seed.head.path[..known];
-            if !seeds
-                .iter()
-                .any(|other| other.head.path.len() == seed.head.path.len() && same(other))
-            {
-                seeds.push(seed);
-            }
+            add(&mut seeds, seed(rule, known, context));
         }
     }
     module.rules.append(&mut seeds);
+}
+
+/// Adds a rule for a path that none is there for.
+fn add(seeds: &mut Vec<Rule>, seed: Rule) {
+    let front = |rule: &Rule| {
+        (
+            rule.head.name.text.clone(),
+            rule.head.path[..rule.head.path.len() - 1].to_vec(),
+        )
+    };
+    if !seeds.iter().any(|other| front(other) == front(&seed)) {
+        seeds.push(seed);
+    }
 }
 
 /// How many parts of the rule's path, behind its name, lie in front of what another definition leaves open. None where the

@@ -19,6 +19,7 @@ mod modern;
 mod names;
 mod negation;
 mod nesting;
+mod operators;
 mod outputs;
 mod own;
 mod relations;
@@ -80,6 +81,7 @@ pub(crate) enum Pass {
     Locals,
     Names,
     Imports,
+    Operators,
     Metadata,
     Shared,
     Dynamic,
@@ -100,7 +102,14 @@ pub(crate) enum Pass {
 }
 
 /// All passes in their order. The first of them are resolution, after which the checks look at the tree.
-pub(crate) const RESOLUTION: [Pass; 5] = [Pass::Bodies, Pass::Locals, Pass::Names, Pass::Imports, Pass::Metadata];
+pub(crate) const RESOLUTION: [Pass; 6] = [
+    Pass::Bodies,
+    Pass::Locals,
+    Pass::Names,
+    Pass::Imports,
+    Pass::Operators,
+    Pass::Metadata,
+];
 /// The passes behind the checks.
 pub(crate) const REWRITING: [Pass; 16] = [
     Pass::Shared,
@@ -128,6 +137,7 @@ impl Pass {
             Self::Locals => return locals::run(module, context),
             Self::Names => names::run(module, context),
             Self::Imports => imports::run(module),
+            Self::Operators => operators::run(module),
             Self::Metadata => metadata::run(module, context),
             Self::Shared => shared::run(module, context),
             Self::Dynamic => dynamic::run(module, context),
