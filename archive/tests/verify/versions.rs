@@ -6,6 +6,7 @@ use age::secrecy::ExposeSecret as _;
 use muster_archive::object_store::{ObjectStore, RecoveringStore};
 use muster_archive::{Identities, Repository, VerifyDepth};
 use muster_testkit::sim::{Bucket, Sim};
+use muster_testkit::trees::noise;
 
 use crate::world::{NOW, World, asking, told};
 
@@ -51,5 +52,20 @@ fn a_wrapped_key_and_a_scorecard_that_were_written_over_are_found_in_their_versi
             }
             world.put(&key, whole.to_vec());
         }
+    }
+}
+
+#[test]
+fn a_pack_that_is_hidden_behind_a_delete_marker_is_leaned_on_and_not_stored_again() {
+    for (kept, bucket) in [(true, Bucket::LOCKED), (false, Bucket::PLAIN)] {
+        let sim = Sim::new(7, bucket, NOW);
+        let world = World::new(RecoveringStore::before(sim.store()));
+        let files = [("a", noise(1_000_000, 1))];
+        world.snapshot(&files);
+        for key in world.keys("packs/").keys() {
+            world.runtime.block_on(sim.store().delete(key)).unwrap();
+        }
+        let added = world.written(&files).added_bytes;
+        assert_eq!(added < 100_000, kept, "{added} bytes");
     }
 }

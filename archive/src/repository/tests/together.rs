@@ -15,14 +15,14 @@ fn processes_of_one_host_append_one_after_the_other_where_nothing_but_their_lock
         let process = |at: u64| {
             let host = &host;
             async move {
-                for number in [2 + at * 2, 3 + at * 2] {
+                for number in [2 + at * 3, 3 + at * 3, 4 + at * 3] {
                     host.log(&[snapshot(number)]).await.unwrap();
                 }
             }
         };
-        futures_util::future::join_all((0..6).map(process)).await;
+        futures_util::future::join_all((0..12).map(process)).await;
     });
-    assert_eq!(logged(&world, &repository), ((1..=13).collect(), Some(13)));
+    assert_eq!(logged(&world, &repository), ((1..=37).collect(), Some(37)));
     let logs = world.runtime.block_on(repository.logs(Role::Writer)).unwrap();
     let incarnations: Vec<&str> = logs.iter().map(|log| &*log.incarnation).collect();
     assert_eq!(incarnations, [&*origin.incarnation], "one line, as of one process");
