@@ -22,7 +22,9 @@ pub(super) fn parse(text: &str, protos: &[Proto]) -> Result<Value, String> {
     let name =
         message(text).ok_or("extract proto message type: file does not contain necessary proto-message comment")?;
     let unknown = || match protos.is_empty() {
-        true => format!("look up message type {name:?}: not found; name the folders of its definitions with --proto-file-dirs"),
+        true => format!(
+            "look up message type {name:?}: not found; name the folders of its definitions with --proto-file-dirs"
+        ),
         false => format!("look up message type {name:?}: not found in the definitions"),
     };
     let kind = pool(protos)?.get_message_by_name(name).ok_or_else(unknown)?;
