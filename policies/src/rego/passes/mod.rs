@@ -14,6 +14,7 @@ mod index;
 mod iterate;
 mod keywords;
 mod locals;
+mod lookup;
 mod metadata;
 mod modern;
 mod names;
@@ -92,6 +93,7 @@ pub(crate) enum Pass {
     Values,
     Negation,
     Own,
+    Lookup,
     Iterate,
     Floats,
     Nesting,
@@ -111,7 +113,7 @@ pub(crate) const RESOLUTION: [Pass; 6] = [
     Pass::Metadata,
 ];
 /// The passes behind the checks.
-pub(crate) const REWRITING: [Pass; 16] = [
+pub(crate) const REWRITING: [Pass; 17] = [
     Pass::Shared,
     Pass::Dynamic,
     Pass::Heads,
@@ -120,6 +122,7 @@ pub(crate) const REWRITING: [Pass; 16] = [
     Pass::Negation,
     Pass::Outputs,
     Pass::Own,
+    Pass::Lookup,
     Pass::Arithmetic,
     Pass::Iterate,
     Pass::Floats,
@@ -148,6 +151,7 @@ impl Pass {
             Self::Values => values::run(module, context),
             Self::Negation => negation::run(module, context),
             Self::Own => own::run(module, context),
+            Self::Lookup => lookup::run(module, context),
             Self::Iterate => iterate::run(module),
             Self::Floats => floats::run(module),
             Self::Nesting => nesting::run(module, context),
