@@ -53,12 +53,12 @@ impl Rewrite for Operators {
                 if let Ok([lhs, rhs]) = <[Expr; 2]>::try_from(args) {
                     statement.what = What::Unify(lhs, rhs);
                 }
-            } else if let Some((name, args)) = called(expr, 3) {
-                if let (Ok([lhs, rhs, mut out]), Some(operator)) = (<[Expr; 3]>::try_from(args), operator(&name)) {
-                    super::walk::unplace(&mut out);
-                    let kind = Kind::Infix(operator, Box::new(lhs), Box::new(rhs));
-                    statement.what = What::Unify(out, Expr { kind, span });
-                }
+            } else if let Some((name, args)) = called(expr, 3)
+                && let (Ok([lhs, rhs, mut out]), Some(operator)) = (<[Expr; 3]>::try_from(args), operator(&name))
+            {
+                super::walk::unplace(&mut out);
+                let kind = Kind::Infix(operator, Box::new(lhs), Box::new(rhs));
+                statement.what = What::Unify(out, Expr { kind, span });
             }
         }
         rewrite_statement(self, statement);
