@@ -69,3 +69,25 @@ fn a_pack_that_is_hidden_behind_a_delete_marker_is_leaned_on_and_not_stored_agai
         assert_eq!(added < 100_000, kept, "{added} bytes");
     }
 }
+
+#[test]
+fn a_stranger_finds_logs_and_key_documents_that_are_hidden_from_listings() {
+    for (kept, bucket) in [(true, Bucket::LOCKED), (false, Bucket::PLAIN)] {
+        let sim = Sim::new(7, bucket, NOW);
+        let recipient = || age::x25519::Identity::generate().to_public().to_string();
+        let world = World::sealed(sim.store(), vec![recipient()]);
+        world.snapshot(&[("a", vec![1; 1000])]);
+        world.rotate(vec![recipient()]);
+        // The first key document is asked for by its name.
+        for folder in ["ledger/", "keys/00000002"] {
+            for key in world.keys(folder).keys() {
+                world.runtime.block_on(world.objects.delete(key)).unwrap();
+            }
+        }
+        let state = tempfile::tempdir().unwrap();
+        let repository = world.seen(RecoveringStore::before(sim.store()), state.path());
+        let latest = world.runtime.block_on(repository.latest()).unwrap();
+        let found = (repository.keys().epoch, latest.contains_key("db"));
+        assert_eq!(found, if kept { (2, true) } else { (1, false) });
+    }
+}

@@ -105,6 +105,20 @@ impl World {
             .unwrap()
     }
 
+    /// A second key document, with these recipients.
+    pub(crate) fn rotate(&self, recipients: Vec<String>) {
+        let options = InitOptions {
+            root: Some(&self.root),
+            believed: self.root.public(),
+            keys: Vec::new(),
+            recipients,
+            lock: None,
+            state_dir: self.state.path(),
+        };
+        let rotated = Repository::rotate(Arc::clone(&self.objects), options, &*self.edge);
+        self.runtime.block_on(rotated).unwrap();
+    }
+
     /// A scorecard and its entry.
     pub(crate) fn rehearse(&self) {
         let place = RehearsalPlace {

@@ -293,6 +293,14 @@ impl ObjectStore for Client {
         .await
     }
 
+    async fn list_page_ever(&self, query: ListQuery<'_>) -> Result<ListPage, StorageError> {
+        self.carry_out(Call::List, query.prefix, || {
+            let server = self.sim.server();
+            Ok(ListPage::cut(server.objects.ever(query.prefix), &query))
+        })
+        .await
+    }
+
     async fn delete(&self, key: &str) -> Result<(), StorageError> {
         check_key(key)?;
         self.carry_out(Call::Delete, key, || {

@@ -159,6 +159,19 @@ impl Objects {
         visible.collect()
     }
 
+    /// All names that a version is kept under, hidden ones too.
+    pub(super) fn ever(&self, prefix: &str) -> Vec<ObjectMeta> {
+        if !self.bucket.versions {
+            return self.listed(prefix, 0);
+        }
+        let beneath = self.keys.iter().filter(|(key, _)| key.starts_with(prefix));
+        let kept = beneath.filter_map(|(key, versions)| {
+            let size = versions.iter().rev().find_map(|version| version.body.as_ref())?.len() as u64;
+            Some(ObjectMeta { key: key.clone(), size })
+        });
+        kept.collect()
+    }
+
     pub(super) fn all(&self) -> BTreeMap<String, Bytes> {
         let newest = |(key, versions): (&String, &Vec<Version>)| Some((key.clone(), versions.last()?.body.clone()?));
         self.keys.iter().filter_map(newest).collect()
