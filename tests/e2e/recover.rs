@@ -102,6 +102,25 @@ fn both_snapshots_of_a_database_come_back_without_the_binary() {
 }
 
 #[test]
+fn a_signed_manifest_is_taken_for_its_own_point_alone() {
+    let env = env();
+    env.write("src/a", "first");
+    env.configure("[store.assets]\nkind = \"files\"\npath = \"src\"");
+    env.ok("init");
+    let first = snapshot(&env, "assets");
+    env.write("src/a", "second");
+    let second = snapshot(&env, "assets");
+    let manifest = |id: &str| env.path(format!("repo/snapshots/assets/{id}.dsse"));
+    fs::copy(manifest(&second), manifest(&first)).unwrap();
+    recover(&env, &format!("--root keys/root.pub repo restore assets@{first} back"))
+        .expect_code(7)
+        .expect_error_to_name(&[&first, "is not the one in the log"]);
+    assert!(!env.path("back/a").exists());
+    recover(&env, &format!("--root keys/root.pub repo restore assets@{second} back")).expect_code(0);
+    assert_eq!(fs::read(env.path("back/a")).unwrap(), b"second");
+}
+
+#[test]
 fn a_flipped_bit_anywhere_on_the_way_is_found_and_named() {
     let env = env();
     env.write("src/a", noise(200_000, 1));
