@@ -281,8 +281,8 @@ const MORE: [(&str, &str); 8] = [
         "[{}, {\"g\": {}}, 0, []]",
     ),
     (
-        "all(x) := data.p.q[x].deny\n\nt := [all(\"a\"), [y | some y in [\"a\", \"b\"]; not data.p.q[y].deny.two], data.p.q[lower(\"B\")].deny]\n---\npackage p.q.a\n\ndeny contains \"one\"\n---\npackage p.q.b\n\ndeny contains \"two\"\n---\npackage p.q.a\n\nloop := data.p.all(\"a\")\n\nagain := data.p.t",
-        "[[\"one\"], [\"a\"], [\"two\"]]",
+        "all(x) := data.p.q[x].deny\n\nt := [all(\"a\"), [y | some y in [\"a\", \"b\"]; not data.p.q[y].deny.two], data.p.q[lower(\"B\")].deny, u, [data.p.q[z].deny | some z in [\"a\"]]]\n\nu := data.p.q[w].deny if w := \"b\"\n---\npackage p.q.a\n\ndeny contains \"one\"\n---\npackage p.q.b\n\ndeny contains \"two\"\n---\npackage p.q.a\n\nloop := data.p.all(\"a\")\n\nagain := data.p.t",
+        "[[\"one\"], [\"a\"], [\"two\"], [\"two\"], [[\"one\"]]]",
     ),
     ("as.foo := 1\n\nt := [as.foo, data.p.as]", "[1, {\"foo\": 1}]"),
 ];

@@ -5,9 +5,9 @@
 
 use std::collections::BTreeSet;
 
-use super::super::ast::{Body, Expr, Head, Kind, Module, Name, Operator, Rule, Sign, Span, Statement, What};
+use super::super::ast::{Expr, Head, Kind, Module, Name, Operator, Rule, Sign, Span, Statement, What};
 use super::super::symbols::Symbols;
-use super::super::walk::{Rewrite, rewrite_body, rewrite_expr, rewrite_statement};
+use super::super::walk::{Look, Rewrite, look_rule, look_statement, rewrite_expr, rewrite_rule, rewrite_statement};
 use super::{Context, pattern};
 
 pub(super) fn run(module: &mut Module, context: &mut Context<'_>) {
@@ -19,10 +19,11 @@ pub(super) fn run(module: &mut Module, context: &mut Context<'_>) {
         rules: Vec::new(),
     };
     for rule in &mut module.rules {
-        let mut names = Vec::new();
-        rule.head.args.iter().flatten().for_each(|arg| pattern(arg, &mut names));
-        lookup.known = names.into_iter().map(|(name, _)| name.to_owned()).collect();
-        super::super::walk::rewrite_rule(&mut lookup, rule);
+        let mut known = Known(BTreeSet::new());
+        rule.head.args.iter().flatten().for_each(|arg| known.take(arg));
+        look_rule(&mut known, rule);
+        lookup.known = known.0;
+        rewrite_rule(&mut lookup, rule);
     }
     if !lookup.rules.is_empty() {
         context.apart.push(Module {
@@ -35,10 +36,35 @@ pub(super) fn run(module: &mut Module, context: &mut Context<'_>) {
     }
 }
 
+/// What a rule's statements give a value; every name is its own.
+struct Known(BTreeSet<String>);
+
+impl Known {
+    fn take(&mut self, names: &Expr) {
+        let mut found = Vec::new();
+        pattern(names, &mut found);
+        self.0.extend(found.into_iter().map(|(name, _)| name.to_owned()));
+    }
+}
+
+impl<'a> Look<'a> for Known {
+    fn statement(&mut self, statement: &'a Statement) {
+        match &statement.what {
+            What::Assign(lhs, _) => self.take(lhs),
+            What::SomeIn { key, value, .. } => key.iter().chain([value]).for_each(|names| self.take(names)),
+            What::Every { key, value, .. } => {
+                self.0.extend(key.iter().chain([value]).map(|name| name.text.clone()));
+            }
+            _ => {}
+        }
+        look_statement(self, statement);
+    }
+}
+
 struct Lookup<'a> {
     symbols: &'a Symbols,
     package: String,
-    /// Names that have a value wherever this expression is evaluated.
+    /// Names that some statement of the rule gives a value.
     known: BTreeSet<String>,
     /// Paths in front of and behind the part that is chosen; the place is that of the function.
     asked: Vec<(Vec<String>, Vec<String>)>,
@@ -135,24 +161,6 @@ fn looking(place: usize, chosen: Statement, value: Expr) -> Rule {
 }
 
 impl Rewrite for Lookup<'_> {
-    fn body(&mut self, body: &mut Body) {
-        let outer = self.known.clone();
-        for statement in body.iter() {
-            let mut names = Vec::new();
-            match &statement.what {
-                What::Assign(lhs, _) => pattern(lhs, &mut names),
-                What::SomeIn { key, value, .. } => {
-                    key.iter().for_each(|key| pattern(key, &mut names));
-                    pattern(value, &mut names);
-                }
-                _ => {}
-            }
-            self.known.extend(names.into_iter().map(|(name, _)| name.to_owned()));
-        }
-        rewrite_body(self, body);
-        self.known = outer;
-    }
-
     fn statement(&mut self, statement: &mut Statement) {
         // What a `with` replaces stays a path.
         let with = std::mem::take(&mut statement.with);
