@@ -19,7 +19,7 @@ fn interrupted() -> (TestEnv, String) {
     env.run("backup").expect_code(1);
     fs::remove_file(env.path("repo/lists")).unwrap();
     let left = files_beneath(&env.path(".muster"));
-    let journal = left.iter().find(|name| name.contains("/journal/")).expect("a journal");
+    let journal = left.iter().find(|name| name.contains("/journal/")).unwrap();
     (env, format!(".muster/{journal}"))
 }
 
