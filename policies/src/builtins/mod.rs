@@ -19,6 +19,7 @@ mod net;
 mod notes;
 mod objects;
 mod order;
+mod parse_module;
 mod private;
 mod regexes;
 mod schema;
@@ -49,7 +50,7 @@ pub(crate) const HALT: &str = "cannot be called here";
 type Apply = fn(&mut Call<'_>) -> Outcome;
 type Family = &'static [(&'static str, Apply)];
 
-const FAMILIES: [Family; 22] = [
+const FAMILIES: [Family; 23] = [
     casts::FAMILY,
     clock::FAMILY,
     config::FAMILY,
@@ -61,6 +62,7 @@ const FAMILIES: [Family; 22] = [
     net::FAMILY,
     objects::FAMILY,
     order::FAMILY,
+    parse_module::FAMILY,
     private::FAMILY,
     regexes::FAMILY,
     schema::FAMILY,

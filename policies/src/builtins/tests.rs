@@ -186,3 +186,18 @@ fn what_would_never_end_or_fill_the_memory_ends_the_evaluation() {
     }
     assert_eq!(value("t := regex.globs_match(`[a-c]+x`, `b.`)"), json!(true));
 }
+
+#[test]
+fn a_module_is_parsed_into_its_tree_and_one_that_is_none_is_a_built_in_error() {
+    let module = "t := [m[\"package\"].path[1].value, m.rules[0].body[0].terms[0].value[0].value] if m := rego.parse_module(\"x.rego\", \"package foo.bar\\np if { a = true }\")";
+    assert_eq!(value(module), json!(["foo", "eq"]));
+    let module = "t := rego.parse_module(\"x.rego\", \"package foo.\")";
+    assert_eq!(asked(module, false), Answer::Undefined);
+    match asked(module, true) {
+        Answer::Error(why) => assert!(
+            why.contains("rego.parse_module: 1 error occurred: x.rego:1: rego_parse_error"),
+            "{why}"
+        ),
+        other => panic!("{other:?}"),
+    }
+}

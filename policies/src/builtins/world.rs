@@ -38,7 +38,6 @@ pub(super) const FAMILY: Family = &[
     ("graphql.parse_schema", refused),
     ("graphql.schema_is_valid", refused),
     ("providers.aws.sign_req", refused),
-    ("rego.parse_module", refused),
 ];
 
 fn network(_: &mut Call<'_>) -> Outcome {
