@@ -132,7 +132,10 @@ fn samples() -> Vec<(&'static str, Value)> {
         ("time.parse_rfc3339_ns", json!([["2026-11-25T00:00:00Z"]])),
         ("object.subset", json!([[{"a": [1]}, {"a": [1]}]])),
         ("semver.compare", json!([["1.2.3-a.1+b", "1.2.3"]])),
-        ("to_number", json!([["1e400"], ["0x10"], ["1e999999999"]])),
+        (
+            "to_number",
+            json!([["1e400"], ["0x10"], ["1e999999999"], ["0e999999999"]]),
+        ),
         ("parse_config", json!([["hcl2", "a \"b\" { c = [1, \"${d}\"] }\n"]])),
     ]
 }

@@ -4,6 +4,7 @@ use regorus::Value;
 
 use super::call::{Call, Num, Outcome, array, num, set, wrong};
 use super::{Failure, Family};
+use crate::rego::is_scaled_zero;
 
 pub(super) const FAMILY: Family = &[
     ("all", |call| {
@@ -63,6 +64,7 @@ fn to_number(call: &mut Call<'_>) -> Outcome {
             let shaped = text.chars().all(|c| c.is_ascii_digit() || "+-.eE".contains(c)) && !text.is_empty();
             let read = text.trim_start_matches('+').parse::<f64>().ok().filter(|_| shaped);
             match read {
+                Some(_) if is_scaled_zero(text) => Ok(0.into()),
                 Some(value) if value.is_finite() => Value::from_numeric_string(text).map_err(|e| e.to_string().into()),
                 _ => Err(format!("strconv.ParseFloat: parsing {text:?}: invalid syntax").into()),
             }

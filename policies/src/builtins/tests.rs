@@ -185,6 +185,9 @@ fn what_would_never_end_or_fill_the_memory_ends_the_evaluation() {
         assert!(matches!(got, Answer::Error(_)), "{call}: {got:?}");
     }
     assert_eq!(value("t := regex.globs_match(`[a-c]+x`, `b.`)"), json!(true));
+    let zeros =
+        "t := [0e999999999, -0.0E999999999, 1e-999999999, to_number(\"0e999999999\"), to_number(\"-1e-999999999\")]";
+    assert_eq!(value(zeros), json!([0, 0, 0, 0, 0]));
 }
 
 #[test]

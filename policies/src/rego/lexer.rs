@@ -200,7 +200,8 @@ impl Lexer<'_> {
         if self.byte(0).is_some_and(|b| b.is_ascii_alphanumeric() || b == b'_') {
             return Err(self.fault(start, "illegal number format"));
         }
-        Ok(Token::Number(self.text[start..self.at].to_owned()))
+        let text = &self.text[start..self.at];
+        Ok(Token::Number(if is_scaled_zero(text) { "0" } else { text }.to_owned()))
     }
 
     /// A string as in JSON.
@@ -227,4 +228,9 @@ impl Lexer<'_> {
 
 fn offset(at: usize) -> u32 {
     u32::try_from(at).unwrap_or(u32::MAX)
+}
+
+/// Whether a number is a zero by its mantissa or too small to be another: the evaluator would write out all digits of its exponent.
+pub(crate) fn is_scaled_zero(text: &str) -> bool {
+    text.contains(['e', 'E']) && text.parse::<f64>() == Ok(0.0)
 }

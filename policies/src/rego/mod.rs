@@ -32,6 +32,7 @@ pub(crate) use annotations::{Annotations, Block, Scope};
 pub(crate) use ast::{Dialect, Module, Rule, Span};
 pub(crate) use fault::{Class, Fault};
 pub(crate) use json::tree;
+pub(crate) use lexer::is_scaled_zero;
 pub(crate) use passes::Pass;
 pub(crate) use passes::original;
 pub(crate) use placed::{PARTING, place};
