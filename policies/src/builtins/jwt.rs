@@ -1,6 +1,4 @@
 //! JSON Web Tokens: taken apart, checked, and made.
-//!
-//! A signature that has chance in it (ECDSA, RSA with PSS) is not made: that call halts and says so.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -10,7 +8,7 @@ use super::call::{Call, Outcome, array, nearest};
 use super::decoded::{URL, base64_bytes};
 use super::hashes::hex;
 use super::keys::{ALGORITHMS, Key, read, web_keys};
-use super::private;
+use super::signing;
 use super::text::json_text;
 use super::{Failure, Family};
 
@@ -285,7 +283,7 @@ fn sign(header: &str, payload: &str, key: &Value) -> Outcome {
     let signature = match key.code(algorithm, signed.as_bytes()) {
         Some(code) => code,
         None if algorithm.starts_with("HS") => return Err("the key is not one of a shared secret".into()),
-        None => private::sign(document, algorithm, signed.as_bytes())?,
+        None => signing::sign(document, algorithm, signed.as_bytes())?,
     };
     Ok(format!("{signed}.{}", encode(&signature)).into())
 }

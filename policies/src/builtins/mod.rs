@@ -24,6 +24,7 @@ mod private;
 mod regexes;
 mod schema;
 mod signature;
+mod signing;
 mod strings;
 mod table;
 mod template;

@@ -1,15 +1,12 @@
-//! Private keys: as Go's structures look in JSON, as JSON Web Keys, and as what signs a token.
-//!
-//! Only signatures without chance in them are made: whoever replays a verdict must get the same token.
+//! Private keys: as Go's structures look in JSON, and as JSON Web Keys.
 
-use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{Ed25519KeyPair, RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512, RsaKeyPair};
+use aws_lc_rs::signature::Ed25519KeyPair;
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use regorus::Value;
 
 use super::call::{Call, Outcome, array, object};
-use super::decoded::{STANDARD, URL, base64_bytes};
+use super::decoded::{STANDARD, base64_bytes};
 use super::der;
 use super::x509::{CURVES, ED25519, PublicKey, RSA, encoded, number};
 use super::{Failure, Family};
@@ -39,7 +36,7 @@ pub(super) enum PrivateKey {
 /// The numbers of a key of RSA: n, e, d, p, q, dp, dq, qi.
 pub(super) struct Rsa([Vec<u8>; 8]);
 
-const NAMES: [&str; 8] = ["n", "e", "d", "p", "q", "dp", "dq", "qi"];
+pub(super) const NAMES: [&str; 8] = ["n", "e", "d", "p", "q", "dp", "dq", "qi"];
 
 /// The private keys among the PEM blocks of a text, which may be in base64.
 fn keys(text: &str) -> Result<Vec<PrivateKey>, Failure> {
@@ -211,41 +208,4 @@ fn halves(point: &[u8]) -> (&[u8], &[u8]) {
     point
         .get(1..)
         .map_or((&[], &[]), |point| point.split_at(point.len() / 2))
-}
-
-/// The signature of a JSON Web Key that is private, where one without chance can be made.
-pub(super) fn sign(key: &Value, algorithm: &str, message: &[u8]) -> Result<Vec<u8>, Failure> {
-    let bytes = |name: &str| match &key[name] {
-        Value::String(text) => base64_bytes(&URL, text),
-        _ => Err(Failure::Error(format!(
-            "failed to parse a JWK key (set): {name} is missing"
-        ))),
-    };
-    let wrong = |_| Failure::Error("failed to sign: the key is malformed".to_owned());
-    match algorithm {
-        "EdDSA" => {
-            let pair = Ed25519KeyPair::from_seed_and_public_key(&bytes("d")?, &bytes("x")?).map_err(wrong)?;
-            Ok(pair.sign(message).as_ref().to_vec())
-        }
-        "RS256" | "RS384" | "RS512" => {
-            let numbers: Vec<Vec<u8>> = NAMES.iter().map(|name| bytes(name)).collect::<Result<_, _>>()?;
-            let parts: Vec<Vec<u8>> = std::iter::once(&Vec::new())
-                .chain(&numbers)
-                .map(|bytes| der::integer(bytes))
-                .collect();
-            let pair = RsaKeyPair::from_der(&der::sequence(&parts)).map_err(wrong)?;
-            let with = match algorithm {
-                "RS256" => &RSA_PKCS1_SHA256,
-                "RS384" => &RSA_PKCS1_SHA384,
-                _ => &RSA_PKCS1_SHA512,
-            };
-            let mut signature = vec![0; pair.public_modulus_len()];
-            let signed = pair.sign(with, &SystemRandom::new(), message, &mut signature);
-            signed.map_err(|_| Failure::Error("failed to sign".to_owned()))?;
-            Ok(signature)
-        }
-        _ => Err(Failure::Halt(format!(
-            "a signature by {algorithm} has chance in it and cannot be replayed; replace it with `with`"
-        ))),
-    }
 }
