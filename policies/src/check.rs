@@ -17,7 +17,7 @@ use std::thread;
 use serde_json::Value;
 use time::OffsetDateTime;
 
-use crate::builtins::World;
+use crate::builtins::{Files, World};
 use crate::engine::{Engine, on_deep_stack};
 use crate::input::Origin;
 use crate::metadata::{self, Rule};
@@ -172,9 +172,10 @@ struct Run<'a> {
 impl Run<'_> {
     fn policies(&mut self, documents: &[Named]) -> Result<(), PolicyError> {
         let options = self.options;
-        let mut engine = Engine::apart(World::default(), options.now, options.sandbox.as_ref())?;
+        let mut engine = Engine::apart(World::of(Files::Beneath), options.now, options.sandbox.as_ref())?;
         sources::load_policies(&mut engine, &options.policies, options.rego_version, false)?;
         sources::load_data(&mut engine, &options.data)?;
+        engine.place();
         let strict = rego::Options {
             strict: options.strict,
             keep: documents.iter().any(|named| named.unknown.is_some()),

@@ -15,7 +15,7 @@ use serde::Serialize;
 use serde_json::Value;
 use time::OffsetDateTime;
 
-use crate::builtins::World;
+use crate::builtins::{Files, World};
 use crate::check::reference;
 use crate::coverage::{Collector, Coverage};
 use crate::engine::{Engine, Evaluation, Head, Session, on_deep_stack};
@@ -149,7 +149,7 @@ pub fn test_policies(paths: &[PathBuf], options: &TestOptions) -> Result<TestRep
     let pattern = pattern.transpose()?;
     on_deep_stack(|| {
         let places = Places::look(paths)?;
-        let mut engine = Engine::apart(World::default(), options.now, options.sandbox.as_ref())?;
+        let mut engine = Engine::apart(World::of(Files::Any), options.now, options.sandbox.as_ref())?;
         let version = |file: &Path| match options.rego_version {
             RegoVersion::Auto => places.version(file).unwrap_or_default(),
             version => version,
@@ -157,6 +157,7 @@ pub fn test_policies(paths: &[PathBuf], options: &TestOptions) -> Result<TestRep
         sources::load_policies_as(&mut engine, paths, &version, true)?;
         sources::load_data(&mut engine, &options.data)?;
         let left_out = places.load(&mut engine, &options.data)?;
+        engine.place();
         engine.compile_tests(options.coverage)?;
         let mut report = run(&engine, options, &|name| {
             pattern.as_ref().is_none_or(|pattern| pattern.is_match(name))

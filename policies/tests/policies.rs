@@ -15,6 +15,8 @@ mod catalogues;
 mod conftest;
 #[path = "policies/explain.rs"]
 mod explain;
+#[path = "policies/files.rs"]
+mod files;
 #[path = "policies/forms.rs"]
 mod forms;
 #[path = "policies/hostile.rs"]

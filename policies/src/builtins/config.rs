@@ -1,12 +1,13 @@
-//! Conftest's `parse_config`: text in any format that muster reads, as a value.
+//! Conftest's `parse_config`: text in any format that muster reads, as a value, and files beside the policy where it may read them.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use regorus::Value;
 
 use super::call::{Call, Outcome};
-use super::{Failure, Family};
-use crate::input::{self, Format, Reading};
+use super::{Failure, Family, Files};
+use crate::input::{self, Format, Reading, plain};
 use crate::rego::PARTING;
 
 pub(super) const FAMILY: Family = &[
@@ -22,11 +23,9 @@ fn parse_config(call: &mut Call<'_>) -> Outcome {
 }
 
 fn file(call: &mut Call<'_>) -> Outcome {
-    if !call.world.files {
-        return Err(closed());
-    }
+    let files = open(call)?;
     let (folder, path) = call.string(0)?.split_once(PARTING).ok_or("the path holds no folder")?;
-    let path = beside(folder, path);
+    let path = named(files, folder, path)?;
     Ok(Value::from(input::configuration(
         &path,
         None,
@@ -36,14 +35,12 @@ fn file(call: &mut Call<'_>) -> Outcome {
 }
 
 fn files(call: &mut Call<'_>) -> Outcome {
-    if !call.world.files {
-        return Err(closed());
-    }
+    let files = open(call)?;
     let paths = call.strings(0)?;
     let (folder, paths) = paths.split_first().ok_or("there is no path")?;
     let mut configurations = Vec::new();
     for path in paths {
-        let path = beside(folder, path);
+        let path = named(files, folder, path)?;
         let value = input::configuration(&path, None, &[], &Reading::default())?;
         configurations.push((path, value));
     }
@@ -67,9 +64,30 @@ fn beside(folder: &str, path: &str) -> String {
     clean.display().to_string()
 }
 
-fn closed() -> Failure {
-    Failure::Halt(
-        "policies read no files: hand the file over as input or with --data, or give its text to parse_config"
-            .to_owned(),
-    )
+/// Which files there are, if any.
+fn open(call: &Call<'_>) -> Result<Files, Failure> {
+    match call.world.files {
+        Files::None => Err(Failure::Halt(
+            "policies read no files: hand the file over as input or with --data, or give its text to parse_config"
+                .to_owned(),
+        )),
+        files => Ok(files),
+    }
+}
+
+/// A path in the folder of a policy, if it may be read.
+fn named(files: Files, folder: &str, path: &str) -> Result<String, Failure> {
+    let path = beside(folder, path);
+    if files == Files::Any {
+        return Ok(path);
+    }
+    let folder = if folder.is_empty() { "." } else { folder };
+    let real = |path: &str| fs::canonicalize(path).map_err(|error| format!("open {path}: {}", plain(&error)));
+    let (inside, folder) = (real(&path)?, real(folder)?);
+    match inside.starts_with(folder) && inside.is_file() {
+        true => Ok(path),
+        false => Err(Failure::Halt(format!(
+            "{path} is no file beneath the policy's folder: move it there, or hand it over as input or with --data"
+        ))),
+    }
 }

@@ -43,7 +43,7 @@ use call::{Call, Memory, Outcome};
 pub(crate) use format::decimal;
 pub(crate) use notes::{Noted, Notes, Seen};
 pub(crate) use signature::{Trait, Type, signature};
-pub(crate) use world::World;
+pub(crate) use world::{Files, World};
 
 /// What every halt says, so that an evaluator that swallows errors inside functions can be told which it must not.
 pub(crate) const HALT: &str = "cannot be called here";

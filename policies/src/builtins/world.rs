@@ -1,6 +1,7 @@
 //! What would have to read the world, and what this binary does not do: such a call loads, may be replaced by `with`, and
 //! halts when it is really made. Chance is no part of the world: it is drawn from the clock of the run.
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::Digest;
 
@@ -11,16 +12,37 @@ use super::{Failure, Family};
 /// What of the world policies may see. By default nothing: a verdict can be replayed from its inputs.
 #[derive(Debug, Clone)]
 pub(crate) struct World {
-    /// Whether `parse_config_file` reads files.
-    pub(crate) files: bool,
+    /// Which files `parse_config_file` reads.
+    pub(crate) files: Files,
     /// What `opa.runtime()` gives.
     pub(crate) runtime: Value,
+}
+
+/// The files that a policy may name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Files {
+    /// No file.
+    None,
+    /// Those in the policy's own folder and beneath it, however they are named and linked.
+    Beneath,
+    /// Any, as with Conftest.
+    Any,
+}
+
+impl World {
+    /// A world of nothing but these files.
+    pub(crate) fn of(files: Files) -> Self {
+        Self {
+            files,
+            ..Self::default()
+        }
+    }
 }
 
 impl Default for World {
     fn default() -> Self {
         Self {
-            files: false,
+            files: Files::None,
             runtime: json!({}),
         }
     }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::files::joined;
 use super::{Failed, Settings};
-use crate::builtins::World;
+use crate::builtins::{Files, World};
 use crate::engine::Engine;
 use crate::input::{self, Format, plain};
 use crate::rego::{Options, Pass};
@@ -48,7 +48,7 @@ fn engine(settings: &Settings, allowed: Option<&BTreeSet<String>>, tests: bool) 
         .map(|(name, value)| (name.clone(), Value::from(value.as_str())))
         .collect();
     let world = World {
-        files: true,
+        files: Files::Any,
         runtime: json!({ "env": environment, "version": super::OPA_VERSION, "commit": "" }),
     };
     let mut engine = Engine::apart(world, settings.now, settings.sandbox.as_ref())?;

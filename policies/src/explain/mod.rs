@@ -13,7 +13,7 @@ use time::OffsetDateTime;
 
 pub use list::{Listed, list};
 
-use crate::builtins::World;
+use crate::builtins::{Files, World};
 use crate::check::reference;
 use crate::engine::{Engine, Module, Session, on_deep_stack};
 use crate::input::{self, Reading};
@@ -135,8 +135,9 @@ pub fn explain(name: &str, options: &ExplainOptions) -> Result<Explained, Policy
                 engine
             }
             None => {
-                let mut engine = Engine::apart(World::default(), options.now, options.sandbox.as_ref())?;
+                let mut engine = Engine::apart(World::of(Files::Beneath), options.now, options.sandbox.as_ref())?;
                 sources::load_policies(&mut engine, &options.policies, options.rego_version, false)?;
+                engine.place();
                 engine
             }
         };

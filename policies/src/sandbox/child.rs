@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use super::{several, tag, wire};
-use crate::builtins::World;
+use crate::builtins::{Files, World};
 use crate::engine::{Engine, Evaluation, Here, STACK, Text, on_deep_stack};
 use crate::input::Question;
 use crate::sources::PolicyError;
@@ -29,7 +29,7 @@ const BUFFER: usize = 64 << 10;
 struct Begin {
     /// Nanoseconds since 1970.
     now: i64,
-    files: bool,
+    files: Files,
     runtime: Value,
     texts: Vec<Text>,
     data: Vec<(String, Value)>,
@@ -236,7 +236,7 @@ mod tests {
 
     fn begin(text: &str, data: Value) -> (u8, Vec<u8>) {
         let texts = json!([{"path": "p.rego", "v0": false, "text": text}]);
-        let told = json!({"now": 0, "files": false, "runtime": {}, "texts": texts, "data": [["d.json", data]]});
+        let told = json!({"now": 0, "files": "None", "runtime": {}, "texts": texts, "data": [["d.json", data]]});
         (tag::BEGIN, encoded(&told))
     }
 

@@ -1,7 +1,7 @@
 //! Policies of others are evaluated in a child process: this program again, without environment, under limits of memory and time.
 //!
-//! The child gets what is to be evaluated over a pipe and opens nothing (but what `parse_config_file` names, where Conftest's rules
-//! hold). Its end, however it comes about, is one evaluation's error that says why; the next evaluation has a new child. Of what a
+//! The child gets what is to be evaluated over a pipe and opens nothing (but what `parse_config_file` names, where policies may
+//! read files). Its end, however it comes about, is one evaluation's error that says why; the next evaluation has a new child. Of what a
 //! child answers nothing is trusted: it is bounded and read as a value.
 
 mod child;
