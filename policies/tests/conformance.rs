@@ -3,6 +3,8 @@
 //! They are OPA's (`v1/test/cases/testdata` of its repository), and are not part of this one. The list of those that are
 //! not met stands in `policies/cases/conformance.txt`, each with its reason, and is exact in both directions.
 //! `MUSTER_BLESS=1` writes it again, keeping the reasons.
+//!
+//! The ignored test compares any other folder of cases in that form, and prints a line of JSON for each that differs at all.
 
 #![expect(
     clippy::unwrap_used,
@@ -207,4 +209,27 @@ fn opa_s_own_cases_are_answered_as_by_opa_or_are_listed_with_the_reason() {
         all.len(),
         surprises.join("\n")
     );
+}
+
+/// For cases that a generator wrote with OPA's answers: `MUSTER_OPA_CASES=DIR … --run-ignored only -E 'test(every_difference)'`.
+#[test]
+#[ignore = "compares a folder of the caller's"]
+fn every_difference_to_a_folder_of_answers_is_printed() {
+    let folder = std::env::var_os("MUSTER_OPA_CASES").expect("name the folder of cases in MUSTER_OPA_CASES");
+    let all = cases(Path::new(&folder));
+    let mut differ = 0_usize;
+    for (name, case) in &all {
+        let answer = selftest::answer(&question(case), case.strict_error);
+        // Exactly: the order of arrays counts, and one query gives one binding.
+        if !selftest::agree(&expected(case), &answer) {
+            differ += 1;
+            let line = serde_json::json!({
+                "case": name,
+                "opa": format!("{:?}", expected(case)),
+                "muster": format!("{answer:?}"),
+            });
+            println!("{line}");
+        }
+    }
+    assert!(differ == 0, "{differ} of {} cases differ", all.len());
 }
