@@ -259,9 +259,22 @@ impl<'de, R: Read> de::Deserializer<'de> for &mut Decoder<'_, R> {
         }
     }
 
+    /// One of several names, without anything beneath it.
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Error> {
+        match self.tag()? {
+            STRING => visitor.visit_enum(de::value::StrDeserializer::new(self.text()?)),
+            _ => Err(malformed("a name that is no text")),
+        }
+    }
+
     serde::forward_to_deserialize_any! {
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct newtype_struct
-        seq tuple tuple_struct map struct enum identifier ignored_any
+        seq tuple tuple_struct map struct identifier ignored_any
     }
 }
 
@@ -322,6 +335,17 @@ mod tests {
         );
         let regorus: regorus::Value = decode(&bytes(&value)).unwrap();
         assert_eq!(regorus, regorus::Value::from(value));
+    }
+
+    #[test]
+    fn a_name_out_of_several_arrives() {
+        use crate::builtins::Files;
+        for files in [Files::None, Files::Beneath, Files::Any] {
+            let sent = bytes(&serde_json::to_value(files).unwrap());
+            assert_eq!(decode::<Files>(&sent), Ok(files));
+        }
+        assert!(decode::<Files>(&bytes(&json!("More"))).is_err());
+        assert!(decode::<Files>(&bytes(&json!(1))).is_err());
     }
 
     #[test]
