@@ -99,7 +99,10 @@ impl Rewrite for Bodies<'_> {
             let plain = !statement.negated && statement.with.is_empty();
             match &mut statement.what {
                 // What is assigned is declared, and then equal.
-                What::Assign(lhs, rhs) if lhs.as_var().is_some_and(|name| name != "_") && self.dice.sometimes() => {
+                What::Assign(lhs, rhs)
+                    if lhs.as_var().is_some_and(|name| !matches!(name, "_" | "input" | "data"))
+                        && self.dice.sometimes() =>
+                {
                     let name = super::ast::Name {
                         text: lhs.as_var().unwrap().to_owned(),
                         span: Span::default(),

@@ -4,11 +4,12 @@
 //! deprecated built-in function, no import twice, neither `input` nor `data` shadowed. Else it is version 0.
 
 use super::Source;
-use super::ast::{Dialect, Expr, Kind, Module};
+use super::ast::{Dialect, Expr, Kind, Module, Statement, What};
 use super::checks;
 use super::fault::Fault;
 use super::known;
-use super::walk::{Look, look_expr, look_rule};
+use super::passes::pattern;
+use super::walk::{Look, look_expr, look_rule, look_statement};
 
 pub(super) fn detect(text: &str) -> Result<Source, Fault> {
     let one = Source::parse(text, Dialect::V1);
@@ -28,7 +29,8 @@ pub(super) fn detect(text: &str) -> Result<Source, Fault> {
     }
 }
 
-fn says_v1(module: &Module) -> bool {
+/// Whether a module imports version 1.
+pub(super) fn says_v1(module: &Module) -> bool {
     module
         .imports
         .iter()
@@ -43,6 +45,15 @@ fn passes(module: &Module) -> bool {
                 self.0 |= function.dotted().is_some_and(|name| known::deprecated(&name));
             }
             look_expr(self, expr);
+        }
+
+        fn statement(&mut self, statement: &'a Statement) {
+            if let What::Assign(lhs, _) = &statement.what {
+                let mut names = Vec::new();
+                pattern(lhs, &mut names);
+                self.0 |= names.iter().any(|(name, _)| matches!(*name, "input" | "data"));
+            }
+            look_statement(self, statement);
         }
     }
     let mut old = Old(false);

@@ -5,13 +5,15 @@
 //! defines its variable twice.
 //!
 //! The scopes are OPA's: arguments, and per body what `some`, `:=` and `every` declare; a name that nothing declares is
-//! the rule's if it is nothing else.
+//! the rule's if it is nothing else. In version 0, arguments and `:=` may call a local `input` or `data`, too; what stands
+//! to the left of `as` is the document nevertheless.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::ast::{Body, Expr, Kind, Module, Name, Rule, Span, Statement, What};
+use super::super::ast::{Body, Dialect, Expr, Kind, Module, Name, Rule, Span, Statement, What};
 use super::super::fault::{Class, Fault};
 use super::super::symbols::is_built_in;
+use super::super::version::says_v1;
 use super::super::walk::{Rewrite, rewrite_expr};
 use super::{Context, Fresh, pattern};
 
@@ -31,9 +33,11 @@ pub(crate) fn original(name: &str) -> &str {
 pub(super) fn run(module: &mut Module, context: &mut Context<'_>) -> Result<(), Vec<Fault>> {
     let mut faults = Vec::new();
     let globals = context.symbols.globals(module);
+    let roots = module.dialect == Dialect::V0 && !context.strict && !says_v1(module);
     for rule in &mut module.rules {
         let mut locals = Locals {
             strict: context.strict,
+            roots,
             globals: &globals,
             fresh: &mut context.fresh,
             scopes: vec![Scope::default()],
@@ -74,6 +78,8 @@ struct Scope(BTreeMap<String, Local>);
 
 struct Locals<'a> {
     strict: bool,
+    /// A local may be called like a root document.
+    roots: bool,
     globals: &'a BTreeSet<String>,
     fresh: &'a mut Fresh,
     /// The first is the rule's own: arguments, and names that nothing declares.
@@ -95,7 +101,7 @@ impl Locals<'_> {
             let mut names = Vec::new();
             arguments(arg, &mut names);
             for (name, span) in names {
-                if matches!(name, "input" | "data") {
+                if is_root(name) && !self.roots {
                     let what = format!("args must not shadow {name}");
                     return self.refuse(Fault::new(Class::Compile, span, what).hint("use a different variable name"));
                 }
@@ -176,6 +182,11 @@ impl Locals<'_> {
             What::Assign(lhs, _) => {
                 pattern(lhs, &mut names);
                 for (name, expr) in names {
+                    if is_root(name) && !self.roots {
+                        let what = format!("variables must not shadow {name}");
+                        let fault = Fault::new(Class::Compile, expr.span, what);
+                        return self.refuse(fault.hint("use a different variable name"));
+                    }
                     self.declare_once(place, name, expr.span, Way::Assigned);
                 }
             }
@@ -200,7 +211,9 @@ impl Locals<'_> {
     }
 
     fn declare(&mut self, place: usize, name: &str, span: Span, way: Way) {
-        if matches!(name, "_" | "input" | "data") {
+        // `some input` and `every input` speak of the document.
+        let root = is_root(name) && !(self.roots && (place == 0 || way == Way::Assigned));
+        if name == "_" || root {
             return;
         }
         let unique = self.fresh.name(name);
@@ -287,7 +300,8 @@ impl Locals<'_> {
     }
 
     fn variable(&mut self, name: &mut String, span: Span) {
-        if matches!(name.as_str(), "input" | "data") || name.starts_with('$') {
+        let local = |scope: &Scope| scope.0.get(name).is_some_and(|local| local.visible);
+        if name.starts_with('$') || is_root(name) && !self.scopes.iter().any(local) {
             return;
         }
         if name == "_" {
@@ -379,10 +393,11 @@ impl Rewrite for Locals<'_> {
             }
         }
         for with in &mut statement.with {
-            for part in [&mut with.target, &mut with.value] {
-                if !self.is_function(part) {
-                    self.expr(part);
-                }
+            if !self.is_function(&with.target) {
+                self.target(&mut with.target);
+            }
+            if !self.is_function(&with.value) {
+                self.expr(&mut with.value);
             }
         }
     }
@@ -401,12 +416,27 @@ impl Rewrite for Locals<'_> {
                 args.iter_mut().for_each(|arg| self.expr(arg));
             }
             Kind::ArrayOf(..) | Kind::SetOf(..) | Kind::ObjectOf(..) => self.comprehension(expr),
+            Kind::Ref(base, _) => {
+                if let Some(name) = base.as_var().filter(|name| is_root(name)) {
+                    self.meet(name);
+                }
+                rewrite_expr(self, expr);
+            }
             _ => rewrite_expr(self, expr),
         }
     }
 }
 
 impl Locals<'_> {
+    /// What `with` replaces: `input` is the document here, even where a local has its name.
+    fn target(&mut self, target: &mut Expr) {
+        match &mut target.kind {
+            Kind::Var(name) if name == "input" => {}
+            Kind::Ref(base, path) if base.as_var() == Some("input") => path.iter_mut().for_each(|part| self.expr(part)),
+            _ => self.expr(target),
+        }
+    }
+
     fn comprehension(&mut self, expr: &mut Expr) {
         match &mut expr.kind {
             Kind::ArrayOf(term, body) | Kind::SetOf(term, body) => {
@@ -439,6 +469,10 @@ impl Locals<'_> {
             }
         }
     }
+}
+
+fn is_root(name: &str) -> bool {
+    matches!(name, "input" | "data")
 }
 
 /// Variables of an argument, wherever they stand in it.
