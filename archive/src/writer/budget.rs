@@ -32,16 +32,20 @@ impl Budget {
         self.read.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Which of a block's extents (by their place in it) are worth being stored again, and may be. `unchanged` tells its pages.
-    pub(super) fn worth_again(&self, before: &SegmentBlock<'_>, unchanged: &[bool], page: u32) -> Vec<usize> {
+    /// Which of a block's extents (by their place in it) are worth being stored again, and may be. `unchanged` tells its pages,
+    /// `changed` how many bytes are stored anyway.
+    pub(super) fn worth_again(
+        &self,
+        before: &SegmentBlock<'_>,
+        unchanged: &[bool],
+        changed: u64,
+        page: u32,
+    ) -> Vec<usize> {
         if before.extents.len() < 2 && unchanged.iter().all(|page| *page) || before.length as usize != BLOCK {
             return Vec::new();
         }
         let mut used: Vec<Used> = Vec::new();
-        let mut decoded = 0;
-        for (number, _) in unchanged.iter().enumerate().filter(|(_, unchanged)| !**unchanged) {
-            decoded += u64::from(page).min((BLOCK - number * page as usize) as u64);
-        }
+        let mut decoded = changed;
         for extent in before.extents.iter().filter(|extent| !extent.is_zeros()) {
             let start = (extent.at - before.at) as usize;
             let pages = start / page as usize..(start + extent.length as usize).div_ceil(page as usize);

@@ -1,6 +1,7 @@
 //! Extents by their hash: what a run may lean on wherever it meets the same bytes again.
 //!
-//! Invariant: beyond its room a table takes nothing more, which costs space and never correctness.
+//! Invariant: beyond its room a table takes nothing more, which costs space and never correctness. Of several copies of the same
+//! bytes it names the one that lies first, so that the next run names the same.
 
 use std::collections::HashMap;
 
@@ -69,15 +70,18 @@ impl Table {
         });
     }
 
-    /// To be called when everything is in.
+    /// To be called when everything is in. Of equal ones the first in the order of packs, and there the first, stays.
     pub(super) fn sort(&mut self) {
-        self.extents.sort_unstable_by_key(|known| known.hash);
+        self.extents
+            .sort_unstable_by_key(|known| (known.hash, known.length, known.pack, known.ordinal, known.within_raw));
+        self.extents.dedup_by_key(|known| (known.hash, known.length));
         self.positions = HashMap::new();
     }
 
     pub(super) fn find(&self, hash: &Short, length: u32) -> Option<Location> {
-        let at = self.extents.binary_search_by(|known| known.hash.cmp(hash)).ok()?;
-        let known = self.extents.get(at).filter(|known| known.length == length)?;
+        let order = |known: &Known| (&known.hash, known.length).cmp(&(hash, length));
+        let at = self.extents.binary_search_by(order).ok()?;
+        let known = self.extents.get(at)?;
         Some(Location {
             pack: *self.packs.get(known.pack as usize)?,
             ordinal: known.ordinal,
@@ -107,4 +111,34 @@ pub(super) fn of_prints(prints: &[u64]) -> Option<Short> {
         hasher.update(&print.to_le_bytes());
     });
     Some(short(hasher.finalize().as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(pack: u8, ordinal: u32, within: u32) -> Location {
+        Location {
+            pack: Digest::of(&[pack]),
+            ordinal,
+            offset: 44,
+            stored: 9,
+            raw: false,
+            frame_length: 65_536,
+            within,
+        }
+    }
+
+    #[test]
+    fn of_many_copies_the_first_is_found_in_whatever_company_it_comes() {
+        let copies = [at(2, 5, 0), at(2, 3, 16), at(2, 3, 8), at(1, 0, 0)];
+        for company in 0..40 {
+            let mut table = Table::with_room(1 << 20);
+            copies.iter().for_each(|copy| table.add([7; 24], 100, copy));
+            (0..company).for_each(|seed| table.add([seed; 24], 101, &at(3, 0, 0)));
+            table.sort();
+            assert_eq!(table.find(&[7; 24], 100), Some(at(2, 3, 8)), "{company} others");
+            assert_eq!(table.find(&[7; 24], 99), None);
+        }
+    }
 }

@@ -84,6 +84,8 @@ impl Worker<'_> {
         self.base = None;
         for at in 0..batch.items.len() {
             match &batch.items[at] {
+                // A file that the parent does not have says nothing of a base.
+                Item::Begin(_) => self.base = None,
                 Item::Base { base, block, .. } => {
                     self.base.clone_from(base);
                     self.block = *block as usize;
@@ -128,11 +130,11 @@ impl Worker<'_> {
             .as_ref()
             .zip(before)
             .filter(|(base, before)| base.segment.page == self.shared.page && !before.is_zeros());
-        let unchanged = before.map_or_else(Vec::new, |(_, before)| {
+        let mut unchanged = before.map_or_else(Vec::new, |(_, before)| {
             unchanged_pages(&before, length, &batch.prints[first_print..])
         });
         if let Some((base, before)) = before.filter(|_| unchanged.iter().all(|page| *page)) {
-            let again = self.shared.budget.worth_again(&before, &unchanged, self.shared.page);
+            let again = self.shared.budget.worth_again(&before, &unchanged, 0, self.shared.page);
             same = again.is_empty() && before.length == length;
             self.pieces(bytes, hash, &unchanged, &again, base, &before, batch)?;
         } else if let Some(location) = self.find(hash, length, alone, &batch.prints[first_print..]) {
@@ -141,16 +143,20 @@ impl Worker<'_> {
                 hash,
                 place: Place::Old(location),
             });
-        } else if let Some((base, before)) = before.filter(|_| unchanged.iter().any(|page| *page)) {
-            let again = self.shared.budget.worth_again(&before, &unchanged, self.shared.page);
-            self.pieces(bytes, hash, &unchanged, &again, base, &before, batch)?;
         } else {
-            let place = if bytes.len() == BLOCK {
-                self.frame(bytes, false, batch)?
+            let changed = forget_zeros(bytes, &mut unchanged, self.shared.page);
+            if let Some((base, before)) = before.filter(|_| unchanged.iter().any(|page| *page)) {
+                let budget = &self.shared.budget;
+                let again = budget.worth_again(&before, &unchanged, changed, self.shared.page);
+                self.pieces(bytes, hash, &unchanged, &again, base, &before, batch)?;
             } else {
-                self.bundled(bytes, batch)?
-            };
-            batch.pieces.push(Piece { length, hash, place });
+                let place = if bytes.len() == BLOCK {
+                    self.frame(bytes, false, batch)?
+                } else {
+                    self.bundled(bytes, batch)?
+                };
+                batch.pieces.push(Piece { length, hash, place });
+            }
         }
         Ok(Block {
             length,
@@ -249,13 +255,15 @@ impl Worker<'_> {
         let page = self.shared.page as usize;
         let mut at = run.start;
         while at < run.end {
-            let end = (at + page).min(run.end);
-            let (here, again) = (&bytes[at..end], unchanged[at / page]);
-            if is_zero(here) {
-                self.push(here, Place::Zeros, batch);
-                at = end;
+            let pages = bytes[at..run.end].chunks(page);
+            let zeros: usize = pages.take_while(|page| is_zero(page)).map(<[u8]>::len).sum();
+            if zeros > 0 {
+                self.push(&bytes[at..at + zeros], Place::Zeros, batch);
+                at += zeros;
                 continue;
             }
+            let end = (at + page).min(run.end);
+            let (here, again) = (&bytes[at..end], unchanged[at / page]);
             if !self.gathered.bytes.is_empty() && self.gathered.again != again {
                 self.close_gathered(batch)?;
             }
@@ -393,6 +401,20 @@ fn unchanged_pages(before: &SegmentBlock<'_>, length: u32, prints: &[u64]) -> Ve
         .enumerate()
         .map(|(page, print)| before.prints.get(page) == Some(print))
         .collect()
+}
+
+/// Says of pages of zeros that the parent does not have them: in a block that is cut they need no frame, and no later run finds a
+/// reason to name them otherwise. Returns the bytes of those that did change.
+fn forget_zeros(bytes: &[u8], unchanged: &mut [bool], page: u32) -> u64 {
+    let mut changed = 0;
+    for (unchanged, page) in unchanged.iter_mut().zip(bytes.chunks(page as usize)) {
+        if is_zero(page) {
+            *unchanged = false;
+        } else if !*unchanged {
+            changed += page.len() as u64;
+        }
+    }
+    changed
 }
 
 fn end_in_block(extent: &crate::index::SegmentExtent, before: &SegmentBlock<'_>) -> usize {

@@ -106,6 +106,35 @@ fn a_page_that_is_cut_grows_or_turns_to_zeros_is_not_taken_for_what_it_was() {
 }
 
 #[test]
+fn a_new_file_is_not_compared_with_what_the_file_before_it_was() {
+    let mut world = remembering();
+    world.snapshot(&one("a", pages(0..24)));
+    let mut tree = one("a", pages(0..8));
+    tree.insert("b".to_owned(), pages([100, 9, 10, 11, 12, 13, 14, 15]));
+    let second = world.snapshot(&tree);
+    world.assert_reads_back(&second, &tree);
+    let lengths: Vec<u64> = extents(&world, &second).iter().map(|extent| extent.length).collect();
+    assert_eq!(lengths, [8 * PAGE, 8 * PAGE]);
+}
+
+#[test]
+fn a_page_of_zeros_beside_a_changed_one_is_named_as_zeros_and_not_looked_for_in_a_frame() {
+    let mut world = remembering();
+    let block = |first| {
+        let mut pieces = pages([first, 1, 2, 3, 4, 5, 6, 7]);
+        pieces[3] = Piece::Fill(0, PAGE);
+        one("a", pieces)
+    };
+    world.snapshot(&block(0));
+    let second = world.snapshot(&block(100));
+    world.assert_reads_back(&second, &block(100));
+    let found = extents(&world, &second);
+    let shape: Vec<(u64, bool)> = found.iter().map(|e| (e.length / PAGE, e.location.is_none())).collect();
+    assert_eq!(shape, [(1, false), (2, false), (1, true), (4, false)]);
+    assert_eq!(world.snapshot(&block(100)).tree, second.tree);
+}
+
+#[test]
 fn many_rounds_of_changes_stay_cheap_to_restore_and_store_little_again() {
     let mut world = remembering();
     let count = 2048u32;
