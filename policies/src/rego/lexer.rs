@@ -43,6 +43,17 @@ pub(crate) fn lex(text: &str) -> Result<(Vec<Lexeme>, Vec<Comment>), Fault> {
         lexemes: Vec::with_capacity(text.len() / 4),
         comments: Vec::new(),
     };
+    for (letter, what) in [
+        ('\0', "illegal null character"),
+        ('\u{feff}', "illegal byte-order mark"),
+    ] {
+        let found = text.match_indices(letter).find(|(at, _)| *at > 0 || letter == '\0');
+        if let Some((at, _)) = found {
+            lexer.line += u32::try_from(text[..at].matches('\n').count()).unwrap_or(0);
+            lexer.at = at + letter.len_utf8();
+            return Err(lexer.fault(at, what));
+        }
+    }
     loop {
         let (from, line) = (lexer.at, lexer.line);
         lexer.space();
@@ -179,7 +190,8 @@ impl Lexer<'_> {
             lexer.at - from
         };
         let whole = digits(self);
-        if whole > 1 && self.text.as_bytes().get(start) == Some(&b'0') {
+        let fraction = self.lexemes.last().is_some_and(|last| last.token == Token::Sign("."));
+        if whole > 1 && !fraction && self.text.as_bytes().get(start) == Some(&b'0') {
             return Err(self.fault(start, "illegal number format: leading zero"));
         }
         if self.byte(0) == Some(b'.') {

@@ -68,7 +68,7 @@ impl Parser {
             }
         };
         let mut with = Vec::new();
-        while self.is_word("with") {
+        while self.is_word("with") && !matches!(what, What::Some(_)) {
             with.push(self.with()?);
         }
         Ok(Statement {
@@ -128,7 +128,7 @@ impl Parser {
     fn name(&mut self) -> Result<Name, Fault> {
         let span = self.span();
         match &self.lexeme().token {
-            Token::Name(name) if self.is_name() => {
+            Token::Name(name) if self.is_name() && !self.reserved(name) => {
                 let text = name.clone();
                 self.advance()?;
                 Ok(Name { text, span })

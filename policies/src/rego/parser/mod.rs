@@ -42,6 +42,9 @@ const KEYWORDS: [&str; 11] = [
 ];
 const FUTURE: [&str; 4] = ["contains", "every", "if", "in"];
 
+/// What continues a reference.
+const OPENING: [&Token; 3] = [&Token::Sign("."), &Token::Sign("["), &Token::Sign("(")];
+
 /// Whether a name is a keyword in version 1.
 pub(crate) fn is_keyword(name: &str) -> bool {
     KEYWORDS.contains(&name) || FUTURE.contains(&name)
@@ -180,7 +183,6 @@ impl Parser {
             rules: Vec::new(),
         };
         loop {
-            while self.take(";")? {}
             if self.lexeme().token == Token::End {
                 return Ok(module);
             }
@@ -230,6 +232,12 @@ impl Parser {
             }
             self.advance()?;
         }
+        let last = path.last().map(String::as_str).unwrap_or_default();
+        let keyword = KEYWORDS.contains(&last) || self.dialect == Dialect::V1 && FUTURE.contains(&last);
+        if alias.is_none() && keyword && root != "future" {
+            let what = format!("unexpected import path, must not end with a keyword, got: {last}");
+            return Err(Fault::new(Class::Parse, start, what).hint("import a different path or use an alias"));
+        }
         let span = self.since(start);
         Ok(Import { span, path, alias })
     }
@@ -270,3 +278,6 @@ impl Parser {
         Expr { kind, span }
     }
 }
+
+#[cfg(test)]
+mod tests;

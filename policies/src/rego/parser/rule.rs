@@ -2,6 +2,7 @@
 
 use super::super::ast::{Dialect, Else, Expr, Head, Kind, Name, Rule, Sign, What};
 use super::super::fault::{Class, Fault};
+use super::super::symbols::is_built_in;
 use super::Parser;
 
 impl Parser {
@@ -14,6 +15,9 @@ impl Parser {
         if !self.is_name() {
             return Err(self.unexpected("expected a rule"));
         }
+        // A head may be written apart from its brackets, but not where nothing else says that it is one.
+        let opened = self.lexemes.get(self.at + 1);
+        let apart = opened.is_some_and(|next| next.spaced && super::OPENING.contains(&&next.token));
         let mut head = self.head(default)?;
         let has_if = self.is_word("if");
         let mut rule = Rule {
@@ -44,12 +48,24 @@ impl Parser {
         if self.is_word("with") {
             return Err(self.fault("expressions using with keyword cannot be used for rule head"));
         }
-        if rule.body.is_none() && rule.head.value.is_none() && !rule.head.contains {
-            self.check_bare(&rule.head)?;
+        if rule.body.is_none() && !rule.head.contains {
+            if apart {
+                return Err(Fault::new(Class::Parse, start, "var cannot be used for rule name"));
+            }
+            if rule.head.value.is_none() {
+                self.check_bare(&rule.head)?;
+                if rule.head.path.len() > 1 {
+                    rule.head.value = Some((Sign::Unify, Self::expression(Kind::Bool(true), rule.head.span)));
+                }
+            }
         }
         while self.is_word("else") {
-            if rule.head.key.is_some() {
-                return Err(self.fault("else keyword cannot be used on partial rules"));
+            if rule.otherwise.last().is_some_and(|last| last.body.is_none()) {
+                return Err(self.unexpected("nothing follows an else without a body"));
+            }
+            let partial = !has_if && !rule.head.contains && rule.head.args.is_none() && rule.head.path.len() == 1;
+            if rule.head.key.is_some() || partial {
+                return Err(self.fault("else keyword cannot be used on multi-value rules"));
             }
             if !rule.head.is_constant() {
                 return Err(self.fault("else keyword cannot be used on rules with variables in head"));
@@ -160,7 +176,10 @@ impl Parser {
         let has_if = self.is_word("if");
         let body = if has_if {
             self.advance()?;
-            Some(self.after_if()?)
+            Some(match self.is("{") {
+                true => self.block()?,
+                false => vec![self.statement()?],
+            })
         } else if self.is("{") {
             Some(self.block()?)
         } else {
@@ -215,7 +234,23 @@ impl Parser {
 
     /// A head alone.
     fn check_bare(&self, head: &Head) -> Result<(), Fault> {
-        if head.args.is_some() || head.key.is_some() && self.dialect == Dialect::V0 {
+        let v0 = self.dialect == Dialect::V0;
+        if head.args.is_some() {
+            let path = head.path.iter().filter_map(|part| match &part.kind {
+                Kind::String(name) => Some(name.as_str()),
+                _ => None,
+            });
+            let name: Vec<&str> = std::iter::once(head.name.text.as_str()).chain(path).collect();
+            return match is_built_in(&name.join(".")) {
+                true => Err(Fault::new(
+                    Class::Parse,
+                    head.span,
+                    "rule name conflicts with built-in function",
+                )),
+                false => Ok(()),
+            };
+        }
+        if v0 && (head.key.is_some() || head.path.len() > 1) {
             return Ok(());
         }
         let what = match (head.key.is_some(), head.path.is_empty()) {

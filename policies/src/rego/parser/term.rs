@@ -117,14 +117,9 @@ impl Parser {
             }
             Token::Sign("-") => {
                 self.advance()?;
-                match self.lexeme().token.clone() {
-                    Token::Number(text) if !self.lexeme().spaced => {
-                        self.advance()?;
-                        Kind::Number(format!("-{text}"))
-                    }
-                    _ => return Err(self.unexpected("expected number")),
-                }
+                Kind::Number(format!("-{}", self.digits()?))
             }
+            Token::Sign(".") => Kind::Number(self.digits()?),
             Token::Name(name) => match name.as_str() {
                 _ if self.leads() => self.scalar(Kind::Var(name))?,
                 "null" => self.scalar(Kind::Null)?,
@@ -139,12 +134,16 @@ impl Parser {
                 self.advance()?;
                 let inner = self.infix()?;
                 self.expect(")")?;
+                let path = matches!(&inner.kind, Kind::Ref(..)) || matches!(inner.as_var(), Some("input" | "data"));
+                if path && !self.lexeme().spaced && super::OPENING.contains(&&self.lexeme().token) {
+                    return Err(Fault::new(Class::Parse, start, "illegal ref (head cannot be ref)"));
+                }
                 inner.kind
             }
             _ => return Err(self.unexpected("expected a term")),
         };
         let head = Self::expression(kind, self.since(start));
-        self.reference(head)
+        self.reference(head, false)
     }
 
     /// The term at the beginning of a rule's head.
@@ -154,7 +153,19 @@ impl Parser {
             return Err(self.unexpected("expected a rule"));
         };
         self.advance()?;
-        self.reference(Self::expression(Kind::Var(name), start))
+        self.reference(Self::expression(Kind::Var(name), start), true)
+    }
+
+    /// A number without sign, of which the point may be the first.
+    fn digits(&mut self) -> Result<String, Fault> {
+        let point = self.take(".")?;
+        match self.lexeme().token.clone() {
+            Token::Number(text) if !(point && text.contains('.')) => {
+                self.advance()?;
+                Ok(if point { format!("0.{text}") } else { text })
+            }
+            _ => Err(self.unexpected("expected number")),
+        }
     }
 
     fn scalar(&mut self, kind: Kind) -> Result<Kind, Fault> {
@@ -162,12 +173,12 @@ impl Parser {
         Ok(kind)
     }
 
-    /// `.name`, `[index]` and `(arguments)` that follow without white space.
-    fn reference(&mut self, mut head: Expr) -> Result<Expr, Fault> {
+    /// `.name`, `[index]` and `(arguments)` that follow without white space, but for the first of them, if it may be `apart`.
+    fn reference(&mut self, mut head: Expr, mut apart: bool) -> Result<Expr, Fault> {
         let start = head.span;
         let mut parts: Vec<Expr> = Vec::new();
         loop {
-            let close = !self.lexeme().spaced;
+            let close = std::mem::take(&mut apart) || !self.lexeme().spaced;
             if !(close && (self.is(".") || self.is("[") || self.is("("))) {
                 return Ok(self.finish(head, parts, start));
             }
