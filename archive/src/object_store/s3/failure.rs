@@ -16,6 +16,8 @@ pub(super) struct Failure {
     pub(super) again: bool,
     /// Whether a server answered at all.
     pub(super) answered: bool,
+    /// Whether it was given up because nothing came.
+    pub(super) silent: bool,
     /// Whether some of what was asked for came before it broke off.
     pub(super) progressed: bool,
     /// What the server calls it; empty where it did not say.
@@ -50,6 +52,7 @@ impl Failure {
             kind,
             again: false,
             answered: true,
+            silent: false,
             progressed: false,
             code: String::new(),
             pause: None,
@@ -90,6 +93,7 @@ impl Failure {
         Self {
             again: true,
             answered: false,
+            silent: true,
             source: Some(source.into()),
             ..Self::new(ErrorKind::Unreachable)
         }

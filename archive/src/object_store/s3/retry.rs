@@ -21,8 +21,10 @@ const SLOWEST_LINK: u64 = 32 << 10; // bytes per second
 const BUFFERED: u64 = 1 << 20; // bytes
 
 impl S3Store {
-    /// Calls until it succeeds, fails for good, or patience ends, which counts from the first failure: a long transfer may always be
-    /// tried a second time. `tries` counts the calls.
+    /// Calls until it succeeds, fails for good, or patience ends, which counts from the first failure, and again from the first silence:
+    /// a long transfer may always be tried a second time, and so may a request that was never heard of again. That need not be the
+    /// server's doing: hyper 1.12 forgets a request that it is handed while the connection closes (hyperium/hyper#4122). `tries` counts
+    /// the calls.
     pub(super) async fn retry<T, F>(
         &self,
         key: &str,
@@ -33,7 +35,7 @@ impl S3Store {
     where
         F: Future<Output = Result<T, Failure>>,
     {
-        let mut failing_since = None;
+        let (mut failing_since, mut silent) = (None, false);
         loop {
             *tries += 1;
             let failure = match call().await {
@@ -48,7 +50,10 @@ impl S3Store {
                 self.answered.store(true, Ordering::Relaxed);
             }
             if failure.progressed {
-                (failing_since, *tries) = (None, 1);
+                (failing_since, silent, *tries) = (None, false, 1);
+            }
+            if failure.silent && !silent {
+                (failing_since, silent) = (None, true);
             }
             let since = *failing_since.get_or_insert_with(Instant::now);
             let reached = self.answered.load(Ordering::Relaxed);
