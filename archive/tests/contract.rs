@@ -1,5 +1,7 @@
 //! Each object store against the one contract, and each against the faults of its own kind, on real disks and a real S3 server.
 
+#[path = "contract/headers.rs"]
+mod headers;
 #[path = "contract/honours.rs"]
 mod honours;
 #[path = "contract/local.rs"]

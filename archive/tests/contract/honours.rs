@@ -239,13 +239,13 @@ async fn a_place_that_takes_locks_and_keeps_none_is_refused_at_init() {
 }
 
 /// The server's bucket as its owner changes it with a tool of his own.
-struct Owner {
-    client: aws_sdk_s3::Client,
-    bucket: String,
+pub(super) struct Owner {
+    pub(super) client: aws_sdk_s3::Client,
+    pub(super) bucket: String,
 }
 
 impl Owner {
-    fn of(ceph: &Ceph, url: &str) -> Self {
+    pub(super) fn of(ceph: &Ceph, url: &str) -> Self {
         let who =
             aws_sdk_s3::config::Credentials::new(ceph::ACCESS_KEY_ID, ceph::SECRET_ACCESS_KEY, None, None, "test");
         let config = aws_sdk_s3::Config::builder()
@@ -269,7 +269,7 @@ impl Owner {
     }
 
     /// Whoever comes may do anything: what a proxy has changed is signed by nobody.
-    async fn open_to_everybody(&self) {
+    pub(super) async fn open_to_everybody(&self) {
         let policy = format!(
             r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Allow","Principal":"*","Action":"s3:*","Resource":["arn:aws:s3:::{0}","arn:aws:s3:::{0}/*"]}}]}}"#,
             self.bucket

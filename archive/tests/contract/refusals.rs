@@ -193,19 +193,96 @@ async fn whatever_falls_silent_is_given_up_and_tried_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_nobody_heard_of_again_is_sent_once_more_however_long_that_took_to_notice() {
+    let ceph = Ceph::server();
+    let url = ceph.fresh_url();
+    let direct = open(&url, &ceph.options()).await.unwrap();
+    direct.prepare().await.unwrap();
+    direct.put("x", Bytes::from("x"), PutOptions::CREATE).await.unwrap();
+
+    // Patience with a server that never answered is shorter than it takes to notice a silence.
+    let patience = Patience {
+        stall: STALL,
+        unreached: STALL - Duration::from_millis(100),
+        ..Patience::default()
+    };
+    for lost in [Cut::Silent, Cut::TakesOnly(1)] {
+        let behind = || {
+            let wire = Wire::to(ceph.address(), &[Cut::Refused, lost]);
+            let options = S3Options {
+                patience,
+                ..ceph::options(&wire.url())
+            };
+            let url = url.clone();
+            async move { (wire, open(&url, &options).await.unwrap()) }
+        };
+        let (_wire, store) = behind().await;
+        assert_eq!(store.get("x").await.unwrap(), "x", "{lost:?}");
+        let (_wire, store) = behind().await;
+        assert_eq!(store.head("x").await.unwrap().size, 1, "{lost:?}");
+        let (_wire, store) = behind().await;
+        assert_eq!(store.list("").await.unwrap().len(), 1, "{lost:?}");
+        let (_wire, store) = behind().await;
+        store.put("x", Bytes::from("x"), PutOptions::OVERWRITE).await.unwrap();
+        let (_wire, store) = behind().await;
+        store.delete("never-there").await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_stays_silent_ends_in_an_error() {
     for cut in [Cut::Silent, Cut::TakesOnly(1), Cut::TakesOnly(1 << 20)] {
         let wire = Wire::to("127.0.0.1:1", &[cut; 64]);
         let store = impatient("s3://bucket/x", &wire.url()).await;
         let pack = Bytes::from(vec![7; 12 << 20]);
+        let (get, put, list, head, versions, delete) = tokio::join!(
+            store.get("packs/x"),
+            store.put("packs/x", pack, PutOptions::OVERWRITE),
+            store.list(""),
+            store.head("packs/x"),
+            store.versions("packs/x"),
+            store.delete("packs/x"),
+        );
         for error in [
-            store.get("packs/x").await.unwrap_err(),
-            store.put("packs/x", pack, PutOptions::OVERWRITE).await.unwrap_err(),
-            store.list("").await.unwrap_err(),
+            get.unwrap_err(),
+            put.unwrap_err(),
+            list.unwrap_err(),
+            head.unwrap_err(),
+            versions.unwrap_err(),
+            delete.unwrap_err(),
         ] {
             assert_eq!(error.kind, ErrorKind::Unreachable, "{cut:?}: {}", told(&error));
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_is_never_made_has_a_shorter_deadline_than_a_silent_server() {
+    // One connection waits to be accepted, and there is no room for a second: the system answers no more.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(0).unwrap();
+    let address = listener.local_addr().unwrap();
+    let _waiting = std::net::TcpStream::connect(address).unwrap();
+
+    let patience = Patience {
+        connect: Duration::from_millis(300),
+        stall: Duration::from_secs(5),
+        unreached: Duration::from_millis(100),
+        ..Patience::default()
+    };
+    let options = S3Options {
+        patience,
+        ..ceph::options(&format!("http://{address}"))
+    };
+    let store = open("s3://bucket/x", &options).await.unwrap();
+    let error = store.get("packs/x").await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Unreachable, "{}", told(&error));
+    assert!(
+        told(&error).contains("connect") && !told(&error).contains("nothing came"),
+        "{}",
+        told(&error)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
