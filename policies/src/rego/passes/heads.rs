@@ -6,8 +6,8 @@
 use std::collections::BTreeSet;
 
 use super::super::ast::{Body, Expr, Kind, Module, Rule, Statement, What};
-use super::super::walk::{Look, Rewrite, look_expr, rewrite_expr, rewrite_rule};
-use super::{Context, Fresh, hoist, variables};
+use super::super::walk::{Look, Rewrite, look_expr, look_statement, rewrite_expr, rewrite_rule};
+use super::{Context, Fresh, hoist, pattern, variables};
 
 pub(super) fn run(module: &mut Module, context: &mut Context<'_>) {
     for rule in &mut module.rules {
@@ -76,7 +76,7 @@ impl Rewrite for Terms<'_> {
     }
 }
 
-/// Every variable that stands in a body, outside its comprehensions.
+/// Variables that a body binds for sure, outside its comprehensions: not those that only calls, operators and `x = y` tell of.
 #[derive(Default)]
 struct Bound {
     names: BTreeSet<String>,
@@ -91,9 +91,33 @@ impl Bound {
 }
 
 impl<'a> Look<'a> for Bound {
+    fn statement(&mut self, statement: &'a Statement) {
+        match &statement.what {
+            _ if statement.negated => return,
+            What::Assign(lhs, _) => self.take([lhs].into_iter()),
+            What::SomeIn { key, value, .. } => self.take(key.iter().chain([value])),
+            What::Unify(lhs, rhs) => {
+                // Where both sides have variables, either may wait for the other.
+                let [mut left, mut right] = [Vec::new(), Vec::new()];
+                pattern(lhs, &mut left);
+                pattern(rhs, &mut right);
+                if left.is_empty() || right.is_empty() {
+                    let names = left.into_iter().chain(right);
+                    self.names.extend(names.map(|(name, _)| name.to_owned()));
+                }
+            }
+            What::Every { domain, .. } => return self.expr(domain),
+            _ => {}
+        }
+        look_statement(self, statement);
+    }
+
     fn expr(&mut self, expr: &'a Expr) {
         match &expr.kind {
-            Kind::Var(name) => _ = self.names.insert(name.clone()),
+            Kind::Ref(_, parts) => {
+                self.take(parts.iter());
+                look_expr(self, expr);
+            }
             Kind::ArrayOf(..) | Kind::SetOf(..) | Kind::ObjectOf(..) => {}
             _ => look_expr(self, expr),
         }
