@@ -50,6 +50,9 @@ impl Memory {
         if let Some(known) = patterns.get(text) {
             return Ok(known.clone());
         }
+        if let Some(why) = super::regexes::refused_by_go(text) {
+            return Err(format!("error parsing regexp: {why}").into());
+        }
         let made = compile(text).map_err(|e| {
             let why = e.to_string();
             let last = why.lines().next_back().unwrap_or_default();

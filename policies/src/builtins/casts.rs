@@ -29,6 +29,8 @@ pub(super) const FAMILY: Family = &[
     }),
     ("set_diff", set_diff),
     ("to_number", to_number),
+    ("ceil", |call| rounded(call, true)),
+    ("floor", |call| rounded(call, false)),
     ("numbers.range_step", range_step),
     ("trace", |call| {
         call.notes.tell(call.string(0)?);
@@ -71,6 +73,25 @@ fn to_number(call: &mut Call<'_>) -> Outcome {
         }
         other => Err(wrong(0, "null, boolean, number, string", other)),
     }
+}
+
+/// The next whole number above or below. OPA looks at the sign of what is left when the fraction is gone, and zero has
+/// none: `ceil(-0.5)` is 1 and `floor(-0.5)` is 0.
+fn rounded(call: &Call<'_>, up: bool) -> Outcome {
+    let value = match num(call.any(0)) {
+        Some(Num::Float(value)) => value,
+        Some(Num::Int(_) | Num::Big(_)) => return Ok(call.any(0).clone()),
+        None => return Err(wrong(0, "number", call.any(0))),
+    };
+    let whole = value.trunc();
+    let below = whole < 0.0;
+    let found = match whole == value {
+        false if up && !below => whole + 1.0,
+        false if !up && below => whole - 1.0,
+        _ => whole,
+    };
+    // A zero has no sign.
+    Value::from_numeric_string(&format!("{:.0}", found + 0.0)).map_err(|e| e.to_string().into())
 }
 
 /// The longest range that is made.

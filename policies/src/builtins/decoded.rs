@@ -20,9 +20,12 @@ pub(super) const FAMILY: Family = &[
     }),
     ("base64.decode", |call| base64_text(&STANDARD, call.string(0)?)),
     ("base64.is_valid", |call| {
-        Ok(base64_bytes(&STANDARD, call.string(0)?).is_ok().into())
+        Ok(matches!(call.any(0), Value::String(text) if base64_bytes(&STANDARD, text).is_ok()).into())
     }),
-    ("base64url.decode", |call| base64_text(&URL, call.string(0)?)),
+    ("base64url.decode", |call| match call.string(0)? {
+        text if text.contains(['\r', '\n']) => Err(format!("illegal base64url string: {text}").into()),
+        text => base64_text(&URL, text),
+    }),
     ("hex.decode", hex_decode),
 ];
 
@@ -50,9 +53,7 @@ pub(super) fn base64_bytes(engine: &GeneralPurpose, text: &str) -> Result<Vec<u8
 }
 
 fn base64_text(engine: &GeneralPurpose, text: &str) -> Outcome {
-    Ok(String::from_utf8_lossy(&base64_bytes(engine, text)?)
-        .into_owned()
-        .into())
+    Ok(lossy(&base64_bytes(engine, text)?).into())
 }
 
 fn hex_decode(call: &mut Call<'_>) -> Outcome {
@@ -67,7 +68,17 @@ fn hex_decode(call: &mut Call<'_>) -> Outcome {
     });
     let bytes: Option<Vec<u8>> = pairs.collect();
     let bytes = bytes.ok_or("encoding/hex: invalid byte")?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned().into())
+    Ok(lossy(&bytes).into())
+}
+
+/// Bytes as text: each that belongs to no letter is a replacement character, as in Go.
+fn lossy(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        text.extend(chunk.invalid().iter().map(|_| char::REPLACEMENT_CHARACTER));
+    }
+    text
 }
 
 /// What a UUID says of itself.

@@ -31,6 +31,7 @@ mod template;
 mod text;
 mod units;
 mod urlquery;
+mod versions;
 mod world;
 mod x509;
 mod yaml;
@@ -51,7 +52,7 @@ pub(crate) const HALT: &str = "cannot be called here";
 type Apply = fn(&mut Call<'_>) -> Outcome;
 type Family = &'static [(&'static str, Apply)];
 
-const FAMILIES: [Family; 23] = [
+const FAMILIES: [Family; 24] = [
     casts::FAMILY,
     clock::FAMILY,
     config::FAMILY,
@@ -72,6 +73,7 @@ const FAMILIES: [Family; 23] = [
     text::FAMILY,
     units::FAMILY,
     urlquery::FAMILY,
+    versions::FAMILY,
     world::FAMILY,
     x509::FAMILY,
     yaml::FAMILY,

@@ -61,9 +61,13 @@ fn block(text: &str) -> Result<Block, Failure> {
     let plain = !length.is_empty() && length.bytes().all(|byte| byte.is_ascii_digit());
     let length: u32 = length.parse().ok().filter(|_| plain).ok_or_else(wrong)?;
     let address: IpAddr = address.parse().map_err(|_| wrong())?;
-    let (v6, value) = match address {
-        IpAddr::V4(address) => (false, u128::from(u32::from(address))),
-        IpAddr::V6(address) => (true, u128::from(address)),
+    let (v6, value, length) = match address {
+        IpAddr::V4(address) => (false, u128::from(u32::from(address)), length),
+        // As in Go, what holds addresses of version 4 only is a block of those.
+        IpAddr::V6(address) => match (address.to_ipv4_mapped(), length) {
+            (Some(address), 96..=128) => (false, u128::from(u32::from(address)), length - 96),
+            _ => (true, u128::from(address), length),
+        },
     };
     let bits: u32 = if v6 { 128 } else { 32 };
     let host = bits_set(bits.checked_sub(length).ok_or_else(wrong)?);
@@ -99,7 +103,7 @@ fn contains(call: &mut Call<'_>) -> Outcome {
 }
 
 fn intersects(call: &mut Call<'_>) -> Outcome {
-    let (one, other) = (block_or_address(call.string(0)?)?, block_or_address(call.string(1)?)?);
+    let (one, other) = (block(call.string(0)?)?, block(call.string(1)?)?);
     Ok((one.v6 == other.v6 && one.first <= other.last && other.first <= one.last).into())
 }
 
@@ -116,7 +120,11 @@ fn expand(call: &mut Call<'_>) -> Outcome {
 }
 
 /// The blocks of an operand, each with what names it: itself, its index, or its key.
-fn named(call: &Call<'_>, place: usize) -> Result<Vec<(Value, Block)>, Failure> {
+fn named(
+    call: &Call<'_>,
+    place: usize,
+    read: fn(&str) -> Result<Block, Failure>,
+) -> Result<Vec<(Value, Block)>, Failure> {
     let one = |value: &Value| -> Result<Block, Failure> {
         let text = match value {
             Value::String(text) => text,
@@ -126,7 +134,7 @@ fn named(call: &Call<'_>, place: usize) -> Result<Vec<(Value, Block)>, Failure> 
             },
             other => return Err(wrong(place, "string, array", other)),
         };
-        block_or_address(text)
+        read(text)
     };
     let items: Vec<(Value, &Value)> = match call.any(place) {
         value @ Value::String(_) => vec![(value.clone(), value)],
@@ -143,7 +151,7 @@ fn named(call: &Call<'_>, place: usize) -> Result<Vec<(Value, Block)>, Failure> 
 }
 
 fn contains_matches(call: &mut Call<'_>) -> Outcome {
-    let (wholes, parts) = (named(call, 0)?, named(call, 1)?);
+    let (wholes, parts) = (named(call, 0, block)?, named(call, 1, block_or_address)?);
     let mut pairs = Vec::new();
     for (whole_name, whole) in &wholes {
         for (part_name, _) in parts.iter().filter(|(_, part)| whole.covers(part)) {

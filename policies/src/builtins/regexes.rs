@@ -7,14 +7,14 @@ use std::collections::BTreeSet;
 
 use regorus::Value;
 
-use super::call::{Call, Outcome, array, compile};
+use super::call::{Call, Outcome, array};
 use super::{Failure, Family};
 
 pub(super) const FAMILY: Family = &[
     ("regex.match", matches),
     ("re_match", matches),
     ("regex.is_valid", |call| {
-        Ok(matches!(call.any(0), Value::String(text) if compile(text).is_ok()).into())
+        Ok(matches!(call.any(0), Value::String(text) if call.memory.pattern(text).is_ok()).into())
     }),
     ("regex.split", split),
     ("regex.replace", replace),
@@ -22,6 +22,7 @@ pub(super) const FAMILY: Family = &[
     ("regex.find_all_string_submatch_n", find_all),
     ("regex.template_match", template_match),
     ("regex.globs_match", globs_match),
+    ("glob.quote_meta", |call| Ok(quote_meta(call.string(0)?).into())),
 ];
 
 /// A pattern of Go's in the spelling of the engine here.
@@ -44,6 +45,12 @@ pub(super) fn as_go_reads(pattern: &str) -> String {
                         let literal = &rest[..end.unwrap_or(rest.len())];
                         out.push_str(&regex::escape(literal));
                         at += literal.chars().count() + if end.is_some() { 2 } else { 0 };
+                    }
+                    Some(escaped @ ('p' | 'P' | 'x')) if letters.get(at) == Some(&'{') => {
+                        let length = letters[at..].iter().position(|c| *c == '}').map_or(0, |end| end + 1);
+                        out.extend(['\\', escaped]);
+                        out.extend(&letters[at..at + length]);
+                        at += length;
                     }
                     Some(escaped) => out.push_str(&escape(escaped, class)),
                     None => out.push('\\'),
@@ -119,6 +126,75 @@ fn repeats(rest: &[char]) -> bool {
     let (low, high) = inner.split_once(',').unwrap_or((&inner, ""));
     let number = |text: &str| text.chars().all(|c| c.is_ascii_digit());
     !low.is_empty() && number(low) && number(high)
+}
+
+/// The most that a part may be repeated.
+const MOST_REPEATS: u32 = 1_000;
+
+/// What Go refuses and the engine here does not: `a**`, and more than a thousand of something.
+pub(super) fn refused_by_go(pattern: &str) -> Option<&'static str> {
+    let letters: Vec<char> = pattern.chars().collect();
+    let (mut at, mut class, mut repeated) = (0, false, false);
+    while let Some(letter) = letters.get(at) {
+        let rest = &letters[at + 1..];
+        let mut length = 1;
+        let repeats = match letter {
+            '\\' => {
+                length = 2;
+                if rest.first() == Some(&'Q') {
+                    let end = rest.windows(2).position(|pair| pair == ['\\', 'E']);
+                    length = end.map_or(letters.len(), |end| end + 3);
+                }
+                false
+            }
+            '[' if !class => {
+                class = true;
+                // First in a class, a closing bracket stands for itself.
+                let not = usize::from(rest.first() == Some(&'^'));
+                length += not + usize::from(rest.get(not) == Some(&']'));
+                false
+            }
+            ']' => {
+                class = false;
+                false
+            }
+            '*' | '+' | '?' => !class,
+            '{' if !class && repeats(rest) => {
+                let inner: String = rest.iter().take_while(|c| **c != '}').collect();
+                length += inner.len() + 1;
+                let mut counts = inner.split(',').filter(|count| !count.is_empty());
+                if counts.any(|count| count.parse().is_ok_and(|count: u32| count > MOST_REPEATS)) {
+                    return Some("invalid repeat count");
+                }
+                true
+            }
+            _ => false,
+        };
+        // `(?:` begins a group.
+        let group = *letter == '?' && at > 0 && letters[at - 1] == '(';
+        if repeats && !group {
+            if repeated {
+                return Some("invalid nested repetition operator");
+            }
+            // It may be followed by the sign that it takes as little as it can.
+            length += usize::from(letters.get(at + length) == Some(&'?'));
+        }
+        repeated = repeats && !group;
+        at += length;
+    }
+    None
+}
+
+/// What stands for itself in a glob.
+fn quote_meta(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for letter in text.chars() {
+        if "*?\\[]{}".contains(letter) {
+            out.push('\\');
+        }
+        out.push(letter);
+    }
+    out
 }
 
 fn matches(call: &mut Call<'_>) -> Outcome {

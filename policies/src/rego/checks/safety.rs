@@ -1,7 +1,7 @@
 //! Every variable must be bound by something: OPA's test of safety, which finds an order of evaluation.
 //!
 //! A variable is bound by an equation with what is known, by being an index of a known collection, by a pattern of
-//! `some … in`, or by being the output of a call. A negated expression binds nothing.
+//! `some … in`, or by being the output of a call. A negated expression binds nothing, but for the calls that stand within its operands.
 
 use std::collections::BTreeSet;
 
@@ -181,6 +181,7 @@ impl<'a> Item<'a> {
             references(&with.value, bound, &mut outputs);
         }
         if statement.negated {
+            nested(&statement.what, bound, &mut outputs);
             return outputs;
         }
         match &statement.what {
@@ -216,6 +217,35 @@ impl<'a> Item<'a> {
             What::Some(_) => {}
         }
         outputs
+    }
+}
+
+/// Calls within a negated expression are made in front of it, as any other: what they iterate over is bound by them.
+fn nested<'a>(what: &'a What, bound: &Names<'a>, outputs: &mut Names<'a>) {
+    struct Calls<'a>(Vec<&'a Expr>);
+    impl<'a> Look<'a> for Calls<'a> {
+        fn expr(&mut self, expr: &'a Expr) {
+            match &expr.kind {
+                Kind::ArrayOf(..) | Kind::SetOf(..) | Kind::ObjectOf(..) => {}
+                Kind::Call(..) | Kind::Infix(..) | Kind::Member(..) => self.0.push(expr),
+                _ => look_expr(self, expr),
+            }
+        }
+    }
+    let mut calls = Calls(Vec::new());
+    match what {
+        What::Expr(outermost) => match &outermost.kind {
+            Kind::Call(_, args) => args.iter().for_each(|arg| calls.expr(arg)),
+            _ => look_expr(&mut calls, outermost),
+        },
+        What::Unify(lhs, rhs) | What::Assign(lhs, rhs) => {
+            calls.expr(lhs);
+            calls.expr(rhs);
+        }
+        What::Some(_) | What::SomeIn { .. } | What::Every { .. } => {}
+    }
+    for call in calls.0 {
+        references(call, bound, outputs);
     }
 }
 

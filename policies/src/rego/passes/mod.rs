@@ -7,6 +7,7 @@ mod arithmetic;
 mod bodies;
 mod builtins;
 mod dynamic;
+mod every;
 mod floats;
 mod heads;
 mod imports;
@@ -86,6 +87,7 @@ pub(crate) enum Pass {
     Metadata,
     Shared,
     Dynamic,
+    Every,
     Heads,
     Arithmetic,
     Outputs,
@@ -113,9 +115,10 @@ pub(crate) const RESOLUTION: [Pass; 6] = [
     Pass::Metadata,
 ];
 /// The passes behind the checks.
-pub(crate) const REWRITING: [Pass; 17] = [
+pub(crate) const REWRITING: [Pass; 18] = [
     Pass::Shared,
     Pass::Dynamic,
+    Pass::Every,
     Pass::Heads,
     Pass::Relations,
     Pass::Values,
@@ -144,6 +147,7 @@ impl Pass {
             Self::Metadata => metadata::run(module, context),
             Self::Shared => shared::run(module, context),
             Self::Dynamic => dynamic::run(module, context),
+            Self::Every => every::run(module, context),
             Self::Heads => heads::run(module, context),
             Self::Arithmetic => arithmetic::run(module),
             Self::Outputs => outputs::run(module, context),
