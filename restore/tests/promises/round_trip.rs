@@ -2,12 +2,15 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use muster_restore::{RestoreError, RestoreOptions, UNFINISHED, list, plan};
 use muster_testkit::faulty::{Fault, When};
 use muster_testkit::recording::Call;
 use muster_testkit::trees::{assert_same, build_everything, describe, noise};
+use tokio::sync::Barrier;
 
 use crate::bench::{Bench, include, nothing};
 
@@ -265,5 +268,53 @@ fn the_extent_maps_of_many_files_are_read_at_a_time() {
     bench.notes.clear();
     bench.restore_whole(&manifest, &back);
     assert_same(&tree, &back);
-    assert_eq!(bench.notes.most_at_once("trees"), 6);
+    assert_eq!(bench.notes.most_at_once(Call::Get, "trees"), 6);
+}
+
+/// A tree whose bytes fill two packs and the beginning of a third.
+fn tree_of_packs(bench: &Bench) -> PathBuf {
+    let tree = bench.path("tree");
+    fs::create_dir(&tree).unwrap();
+    for number in 1..=6 {
+        fs::write(tree.join(number.to_string()), noise(14 << 20, number)).unwrap();
+    }
+    tree
+}
+
+/// The first two calls wait for each other.
+fn first_two_meet(bench: &Bench, call: Call, prefix: &str) {
+    let meeting = Arc::new(Barrier::new(2));
+    for nth in [1, 2] {
+        let fault = Fault::Meet(Arc::clone(&meeting));
+        bench.faults.add(call, prefix, When::Nth(nth), fault);
+    }
+}
+
+#[test]
+fn packs_are_put_two_at_a_time() {
+    let bench = Bench::new();
+    let (tree, back) = (tree_of_packs(&bench), bench.path("back"));
+    first_two_meet(&bench, Call::Put, "packs/");
+    let manifest = bench.backup_files(&tree);
+    assert_eq!(bench.notes.count(Call::Put, "packs/"), 3);
+    assert_eq!(bench.notes.most_at_once(Call::Put, "packs"), 2);
+    bench.restore_whole(&manifest, &back);
+    assert_same(&tree, &back);
+}
+
+#[test]
+fn a_restore_reads_ahead_and_no_more_than_it_has_memory_for() {
+    let bench = Bench::new();
+    let (tree, back) = (tree_of_packs(&bench), bench.path("back"));
+    let manifest = bench.backup_files(&tree);
+    first_two_meet(&bench, Call::Get, "packs/");
+    let slow = Fault::Delay(Duration::from_millis(300));
+    bench.faults.add(Call::Get, "packs/", When::From(3), slow);
+    bench.notes.clear();
+    bench.restore_whole(&manifest, &back);
+    assert_same(&tree, &back);
+    assert!(bench.notes.count(Call::Get, "packs/") > 16);
+    assert!(bench.notes.most_at_once(Call::Get, "packs") >= 2);
+    let most = bench.notes.most_bytes_at_once(Call::Get, "packs");
+    assert!(most <= 64 << 20, "{most} bytes of packs asked for at a time");
 }

@@ -10,6 +10,7 @@ use muster_archive::object_store::{
     Capabilities, ErrorKind, Fits, ListPage, ListQuery, ObjectHead, ObjectStore, ObjectVersion, PutOptions, Recovered,
     Retention, StorageError,
 };
+use tokio::sync::Barrier;
 
 use crate::recording::Call;
 
@@ -28,9 +29,13 @@ pub enum Fault {
     Flip(isize),
     /// It takes this much longer.
     Delay(Duration),
+    /// It waits for as many calls as the barrier is for, and no longer than ten seconds: who comes alone goes on alone.
+    Meet(Arc<Barrier>),
     /// It never comes back.
     Hang,
 }
+
+const LONGEST_MEETING: Duration = Duration::from_secs(10);
 
 /// At which of the matching calls.
 #[derive(Debug, Clone, Copy)]
@@ -147,6 +152,11 @@ async fn carry_out<T>(
         Some(Fault::Hang) => std::future::pending().await,
         Some(Fault::Delay(time)) => {
             tokio::time::sleep(*time).await;
+            deed.await
+        }
+        Some(Fault::Meet(others)) => {
+            // Whether anybody came shows in what the test counts.
+            let _ = tokio::time::timeout(LONGEST_MEETING, others.wait()).await;
             deed.await
         }
         Some(Fault::Truncate(_) | Fault::Flip(_)) | None => deed.await,

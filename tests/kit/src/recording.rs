@@ -12,7 +12,7 @@ use muster_archive::object_store::{
 };
 
 /// The operations of a store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Call {
     /// `put`, in either mode, and `refuses_to_replace`.
     Put,
@@ -47,14 +47,16 @@ pub struct Noted {
 #[derive(Debug, Clone, Default)]
 pub struct Notes {
     calls: Arc<Mutex<Vec<Noted>>>,
-    flights: Arc<Mutex<HashMap<String, Flights>>>,
+    flights: Arc<Mutex<HashMap<(Call, String), Flights>>>,
 }
 
-/// `get_limited` of one folder that have not come back, and the most there ever were.
+/// Calls of one kind for one folder that have not come back, with the bytes that they write or ask for, and the most there ever were.
 #[derive(Debug, Default)]
 struct Flights {
     now: usize,
     most: usize,
+    bytes: u64,
+    most_bytes: u64,
 }
 
 impl Notes {
@@ -81,9 +83,18 @@ impl Notes {
             .sum()
     }
 
-    /// How many whole objects of this folder were being read at a time, at most.
-    pub fn most_at_once(&self, folder: &str) -> usize {
-        self.flights().get(folder).map_or(0, |flights| flights.most)
+    /// How many objects of this folder were being put, or read whole or in part ([`Call::Get`]), at a time, at most.
+    pub fn most_at_once(&self, call: Call, folder: &str) -> usize {
+        self.flights()
+            .get(&(call, folder.to_owned()))
+            .map_or(0, |flights| flights.most)
+    }
+
+    /// How many bytes these calls were writing, or had asked for by ranges, at a time, at most.
+    pub fn most_bytes_at_once(&self, call: Call, folder: &str) -> u64 {
+        self.flights()
+            .get(&(call, folder.to_owned()))
+            .map_or(0, |flights| flights.most_bytes)
     }
 
     /// Forgets everything that has come back.
@@ -91,24 +102,30 @@ impl Notes {
         self.calls().clear();
         self.flights()
             .values_mut()
-            .for_each(|flights| flights.most = flights.now);
+            .for_each(|flights| (flights.most, flights.most_bytes) = (flights.now, flights.bytes));
     }
 
-    fn flights(&self) -> MutexGuard<'_, HashMap<String, Flights>> {
+    fn flights(&self) -> MutexGuard<'_, HashMap<(Call, String), Flights>> {
         self.flights.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn takes_off(&self, key: &str) {
-        let mut flights = self.flights();
-        let flights = flights.entry(folder_of(key).to_owned()).or_default();
-        flights.now += 1;
-        flights.most = flights.most.max(flights.now);
-    }
-
-    fn lands(&self, key: &str) {
-        if let Some(flights) = self.flights().get_mut(folder_of(key)) {
-            flights.now -= 1;
+    /// Counts a call from its beginning to its end.
+    async fn flight<T>(&self, call: Call, key: &str, bytes: u64, deed: impl Future<Output = T>) -> T {
+        let place = (call, folder_of(key).to_owned());
+        {
+            let mut flights = self.flights();
+            let flights = flights.entry(place.clone()).or_default();
+            flights.now += 1;
+            flights.bytes += bytes;
+            flights.most = flights.most.max(flights.now);
+            flights.most_bytes = flights.most_bytes.max(flights.bytes);
         }
+        let outcome = deed.await;
+        if let Some(flights) = self.flights().get_mut(&place) {
+            flights.now -= 1;
+            flights.bytes -= bytes;
+        }
+        outcome
     }
 
     fn calls(&self) -> MutexGuard<'_, Vec<Noted>> {
@@ -155,21 +172,23 @@ impl RecordingStore {
 impl ObjectStore for RecordingStore {
     async fn put(&self, key: &str, body: Bytes, options: PutOptions) -> Result<(), StorageError> {
         let size = body.len() as u64;
-        let outcome = self.inner.put(key, body, options).await;
+        let deed = self.inner.put(key, body, options);
+        let outcome = self.notes.flight(Call::Put, key, size, deed).await;
         self.notes.note(Call::Put, key, &outcome, |()| size);
         outcome
     }
 
     async fn get_limited(&self, key: &str, max: u64) -> Result<Bytes, StorageError> {
-        self.notes.takes_off(key);
-        let outcome = self.inner.get_limited(key, max).await;
-        self.notes.lands(key);
+        let deed = self.inner.get_limited(key, max);
+        let outcome = self.notes.flight(Call::Get, key, 0, deed).await;
         self.notes.note(Call::Get, key, &outcome, |body| body.len() as u64);
         outcome
     }
 
     async fn get_range(&self, key: &str, range: Range<u64>) -> Result<Bytes, StorageError> {
-        let outcome = self.inner.get_range(key, range).await;
+        let length = range.end.saturating_sub(range.start);
+        let deed = self.inner.get_range(key, range);
+        let outcome = self.notes.flight(Call::Get, key, length, deed).await;
         self.notes.note(Call::Get, key, &outcome, |body| body.len() as u64);
         outcome
     }
