@@ -51,14 +51,18 @@ pub(crate) fn nothing(_: Event) {}
 
 impl Bench {
     pub(crate) fn new() -> Self {
+        Self::over(Arc::new(MemoryStore::new()))
+    }
+
+    /// A new repository in this place.
+    pub(crate) fn over(place: Arc<dyn ObjectStore>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
             .build()
             .unwrap();
-        let memory: Arc<dyn ObjectStore> = Arc::new(MemoryStore::new());
-        let (faulty, faults) = FaultyStore::before(Arc::clone(&memory));
+        let (faulty, faults) = FaultyStore::before(Arc::clone(&place));
         let (objects, notes) = RecordingStore::before(faulty);
         let edge = Arc::new(TestEdge(AtomicU64::new(0)));
         let (root, writer) = (SecretKey::generate([1; 32]), SecretKey::generate([2; 32]));
@@ -78,7 +82,7 @@ impl Bench {
             dir,
             runtime,
             repository,
-            objects: memory,
+            objects: place,
             faults,
             notes,
             edge,
@@ -138,7 +142,11 @@ impl Bench {
     }
 
     /// A snapshot of exactly these entries, each file with these bytes: also of trees that no source would give.
-    pub(crate) fn commit(&self, kind: &str, entries: Vec<(TreeEntry, Vec<u8>)>) -> Verified<Manifest> {
+    pub(crate) fn commit(
+        &self,
+        kind: &str,
+        entries: impl IntoIterator<Item = (TreeEntry, Vec<u8>)>,
+    ) -> Verified<Manifest> {
         let edge = Arc::clone(&self.edge) as Arc<dyn Edge>;
         let handle = self.runtime.handle().clone();
         let parent = Parent::none();

@@ -9,6 +9,7 @@ mod damage;
 mod engines;
 mod growth;
 mod hostile;
+mod memory;
 mod rehearsals;
 mod round_trip;
 mod targets;

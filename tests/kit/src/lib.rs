@@ -9,6 +9,7 @@ pub mod damage;
 pub mod env;
 #[cfg(feature = "faults")]
 pub mod faulty;
+pub mod memory;
 pub mod postgres;
 pub mod proxy;
 #[cfg(feature = "faults")]

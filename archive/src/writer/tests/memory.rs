@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use bytes::Bytes;
+use muster_testkit::memory::peak;
 
 use crate::edge::Edge;
 use crate::object_store::{self, MemoryStore, ObjectStore, PutOptions};
@@ -51,19 +52,6 @@ impl ObjectStore for Sink {
         Ok(())
     }
     fn rely_on_conditional_create(&self, _proven: bool) {}
-}
-
-pub(super) fn peak() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))
-        .unwrap()
-        .trim()
-        .trim_end_matches(" kB")
-        .parse::<u64>()
-        .unwrap()
-        / 1024
 }
 
 fn memory(workers: usize, feed: impl Fn(&mut SnapshotWriter)) -> u64 {
