@@ -19,7 +19,7 @@ use toml::de::DeTable;
 
 #[cfg(test)]
 pub(crate) use keys::refused as refused_keys;
-pub(crate) use policy::{PolicyLimits, policy_memory, policy_time};
+pub(crate) use policy::{PolicySettings, policy_memory, policy_time};
 pub(crate) use values::{duration, duration_text, rate, size};
 
 use crate::error::{CommandError, Kind, config as wrong};
@@ -53,6 +53,8 @@ pub(crate) struct Config {
     pub(crate) limit_read: Option<u64>,
     /// Bytes per second that are written to the repository.
     pub(crate) limit_upload: Option<u64>,
+    /// Who answers for what an audit finds not to hold.
+    pub(crate) waivers: Option<PathBuf>,
     pub(crate) stores: Vec<StoreConfig>,
 }
 
@@ -236,10 +238,11 @@ impl Config {
     }
 
     /// `[policy]` of the configuration at this path, which need not have anything else.
-    pub(crate) fn policy_of(path: &Path) -> Result<PolicyLimits, CommandError> {
+    pub(crate) fn policy_of(path: &Path) -> Result<PolicySettings, CommandError> {
         let raw: RawWithout = Self::read(&Self::text_of(path)?, path)?;
+        let directory = directory_of(path);
         raw.policy
-            .resolve()
+            .resolve(|named| directory.join(named))
             .map_err(|error| error.context(path.display().to_string()))
     }
 
@@ -319,12 +322,17 @@ impl Config {
     }
 }
 
-fn resolve(raw: RawConfig, path: &Path) -> Result<Config, CommandError> {
+/// The folder of the file at this path: paths in it are relative to that.
+fn directory_of(path: &Path) -> PathBuf {
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
         _ => PathBuf::from("."),
     };
-    let directory = std::path::absolute(&directory).unwrap_or(directory);
+    std::path::absolute(&directory).unwrap_or(directory)
+}
+
+fn resolve(raw: RawConfig, path: &Path) -> Result<Config, CommandError> {
+    let directory = directory_of(path);
     let place = |path: PathBuf| if path.is_absolute() { path } else { directory.join(path) };
     let writer = place(raw.signing.key.unwrap_or_else(|| "keys/signing.pem".into()));
     let beside = |name: &str| writer.parent().unwrap_or(&directory).join(name);
@@ -346,7 +354,7 @@ fn resolve(raw: RawConfig, path: &Path) -> Result<Config, CommandError> {
     };
     let limit_read = limit("read", raw.limits.read.as_ref())?;
     let limit_upload = limit("upload", raw.limits.upload.as_ref())?;
-    raw.policy.resolve()?;
+    let policy = raw.policy.resolve(&place)?;
     if let Some(recipients) = &raw.repository.recipients {
         check_recipients(recipients)?;
     }
@@ -372,6 +380,7 @@ fn resolve(raw: RawConfig, path: &Path) -> Result<Config, CommandError> {
         memory,
         limit_read,
         limit_upload,
+        waivers: policy.waivers,
         stores,
     })
 }

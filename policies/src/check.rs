@@ -9,7 +9,7 @@ mod judge;
 mod names;
 mod unknown;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::thread;
@@ -143,7 +143,9 @@ pub fn check(paths: &[PathBuf], options: &CheckOptions) -> Result<Report, Policy
             ..
         } = run;
         if let Some(waivers) = waivers {
-            waivers.apply(&mut findings, options.now);
+            let of_others = OnceLock::new();
+            let elsewhere = |rule: &str| of_others.get_or_init(|| others(options)).contains(rule);
+            waivers.apply(&mut findings, options.now, &elsewhere);
         }
         Ok(Report::new(findings, prints).about(rules))
     })?
@@ -278,6 +280,14 @@ impl Run<'_> {
         }
         Ok(())
     }
+}
+
+/// The rules of profiles that do not judge here.
+fn others(options: &CheckOptions) -> BTreeSet<String> {
+    let names = profile::profiles().into_iter();
+    let names = names.filter(|name| !options.profiles.iter().any(|chosen| chosen == name));
+    let rules = names.filter_map(|name| profile::rules(name).ok()).flatten();
+    rules.map(|rule| rule.id).collect()
 }
 
 /// Whether a namespace, in which `*` stands for anything, is this package.

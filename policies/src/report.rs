@@ -8,10 +8,12 @@ use std::path::Path;
 
 use serde::Serialize;
 use serde_json::Value;
+use time::OffsetDateTime;
 
 use crate::input::Origin;
 use crate::metadata::{Rule, Severity};
 use crate::output::fingerprint;
+use crate::waivers::Waivers;
 
 /// The baseline state of what stood in the base of a comparison already.
 const UNCHANGED: &str = "unchanged";
@@ -218,6 +220,20 @@ impl Report {
     pub(crate) fn about(mut self, rules: impl IntoIterator<Item = Rule>) -> Self {
         self.rules.extend(rules.into_iter().map(|rule| (rule.id.clone(), rule)));
         self
+    }
+
+    /// The same, with what these waivers cover waived, and with what is wrong with them. Those of rules that were not judged here are
+    /// nobody's orphans: another run judges by them.
+    #[must_use]
+    pub fn waived(self, waivers: Waivers, now: OffsetDateTime) -> Self {
+        let Self {
+            mut results,
+            prints,
+            rules,
+            ..
+        } = self;
+        waivers.apply(&mut results, now, &|rule| !rules.contains_key(rule));
+        Self::new(results, prints).about(rules.into_values())
     }
 
     /// What the findings that count mean together.

@@ -1,7 +1,8 @@
 //! Waivers: who answers for a rule that does not hold, why, and until when.
 //!
 //! A file of them is reviewed like code. They are applied after evaluation, so a waived finding stays visible; a waiver that has
-//! expired, that matches nothing or that matches too much is a finding itself. Nothing is waived without an end.
+//! expired, that matches nothing or that matches too much is a finding itself. Nothing is waived without an end. One file may serve
+//! several runs: a waiver of a rule that another run judges is no orphan of this one.
 
 use std::path::Path;
 
@@ -53,8 +54,9 @@ struct Waiver {
 
 /// The waivers of a file.
 #[derive(Debug)]
-pub(crate) struct Waivers {
+pub struct Waivers {
     file: String,
+    text: String,
     waivers: Vec<Waiver>,
 }
 
@@ -64,23 +66,31 @@ impl Waivers {
     ///
     /// # Errors
     /// A file that cannot be read or understood, a waiver without one of these, two of one id, an owner who approves alone.
-    pub(crate) fn read(path: &Path) -> Result<Self, PolicyError> {
+    pub fn read(path: &Path) -> Result<Self, PolicyError> {
         let name = path.display().to_string();
         let bytes = crate::input::read(path).map_err(|source| PolicyError::refused(&name, None, source.to_string()))?;
-        let text = std::str::from_utf8(&bytes).map_err(|error| PolicyError::refused(&name, None, error.to_string()))?;
+        Self::parse(&name, &bytes)
+    }
+
+    /// The same of bytes that are at hand; findings about the waivers themselves name this file.
+    ///
+    /// # Errors
+    /// As `read`.
+    pub fn parse(name: &str, bytes: &[u8]) -> Result<Self, PolicyError> {
+        let text = std::str::from_utf8(bytes).map_err(|error| PolicyError::refused(name, None, error.to_string()))?;
         let file: File = toml::from_str(text).map_err(|error| {
             let line = error
                 .span()
                 .map(|span| 1 + text[..span.start.min(text.len())].matches('\n').count());
             let line = line.and_then(|line| u32::try_from(line).ok());
-            PolicyError::refused(&name, line, error.message().to_owned())
+            PolicyError::refused(name, line, error.message().to_owned())
         })?;
         if file.waiver.len() > MOST {
-            return Err(PolicyError::refused(&name, None, format!("more than {MOST} waivers")));
+            return Err(PolicyError::refused(name, None, format!("more than {MOST} waivers")));
         }
         let mut waivers: Vec<Waiver> = Vec::new();
         for written in file.waiver {
-            let refuse = |why: String| PolicyError::refused(&name, None, format!("waiver {}: {why}", written.id));
+            let refuse = |why: String| PolicyError::refused(name, None, format!("waiver {}: {why}", written.id));
             for (field, text) in [
                 ("id", &written.id),
                 ("rule", &written.rule),
@@ -121,11 +131,30 @@ impl Waivers {
                 used: 0,
             });
         }
-        Ok(Self { file: name, waivers })
+        Ok(Self {
+            file: name.to_owned(),
+            text: text.to_owned(),
+            waivers,
+        })
     }
 
-    /// Waives what these cover, and adds what is wrong with them.
-    pub(crate) fn apply(mut self, findings: &mut Vec<Finding>, now: OffsetDateTime) {
+    /// The same under another name: the one that findings about them give.
+    #[must_use]
+    pub fn called(self, name: &str) -> Self {
+        Self {
+            file: name.to_owned(),
+            ..self
+        }
+    }
+
+    /// The file as it was read.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Waives what these cover, and adds what is wrong with them. A waiver that covers nothing is no finding where its rule is judged
+    /// `elsewhere`.
+    pub(crate) fn apply(mut self, findings: &mut Vec<Finding>, now: OffsetDateTime, elsewhere: &dyn Fn(&str) -> bool) {
         for finding in findings
             .iter_mut()
             .filter(|finding| matches!(finding.verdict, Verdict::Fail | Verdict::Warn))
@@ -172,7 +201,7 @@ impl Waivers {
                     format!("runs until {until}, longer than {LONGEST} days"),
                 );
             }
-            if waiver.used == 0 {
+            if waiver.used == 0 && !elsewhere(&waiver.written.rule) {
                 tell(
                     "muster.waiver-orphaned",
                     Verdict::Warn,
@@ -244,7 +273,7 @@ mod tests {
                 ..Finding::error("main.deny", "Deployment/prod/db", "cannot".to_owned())
             },
         ];
-        read(text).unwrap().apply(&mut findings, NOW);
+        read(text).unwrap().apply(&mut findings, NOW, &|rule| rule == "DR-101");
         findings
             .into_iter()
             .map(|finding| (finding.rule, finding.verdict))
@@ -280,6 +309,14 @@ mod tests {
         assert_eq!(broad[2], ("muster.waiver-broad".to_owned(), Verdict::Fail));
         let long = judged(&waiver("W1", "main.deny", "Deployment/*/web", "2028-12-31T00:00:00Z"));
         assert_eq!(long[2], ("muster.waiver-broad".to_owned(), Verdict::Fail));
+    }
+
+    #[test]
+    fn a_waiver_of_a_rule_that_another_run_judges_is_no_orphan() {
+        let elsewhere = waiver("W1", "DR-101", "accounts", "2026-12-31T00:00:00Z");
+        assert_eq!(judged(&elsewhere).len(), 2);
+        let expired = waiver("W1", "DR-101", "accounts", "2026-05-01T00:00:00Z");
+        assert_eq!(judged(&expired)[2], ("muster.waiver-expired".to_owned(), Verdict::Warn));
     }
 
     #[test]

@@ -34,6 +34,7 @@ mod scheduling;
 mod sqlite;
 mod trust;
 mod verify;
+mod waivers;
 
 use muster_testkit::env::TestEnv;
 

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use muster_archive::ledger::{Log, LogEvent};
 use muster_archive::{Repository, layout};
 use muster_evidence::{Audit as Predicate, Bundle, BundledLog, Tool};
-use muster_policies::{FrameworkView, Report};
+use muster_policies::{FrameworkView, Report, Waivers};
 use muster_signing::{Digest, Role};
 use serde_json::{Value, json};
 
@@ -23,6 +23,8 @@ use crate::exit::Exit;
 use crate::facts::{self, Collected};
 use crate::keyfiles;
 
+/// What the waivers are called in a bundle, beneath `waivers/`, whatever the file was called.
+pub(crate) const WAIVERS: &str = "waivers.toml";
 /// The profile that is judged when none is named.
 const DEFAULT_PROFILE: &str = "dr-baseline";
 
@@ -30,7 +32,7 @@ const DEFAULT_PROFILE: &str = "dr-baseline";
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "The bundle is written whatever the verdicts are. By default it lies in the folder `evidence`
-beside the configuration.
+beside the configuration. What the waivers of [policy] waivers cover stands in it as waived.
 
 A framework is a view onto the same rules: each of its controls stands as the worst verdict of
 the rules that speak for it, and controls that no rule speaks for are listed. With a framework
@@ -125,12 +127,18 @@ pub(crate) fn audit(
     let by: Vec<&str> = wanted.frameworks.iter().map(String::as_str).collect();
     // A name that nobody knows is told before anything is collected.
     let policies = policies(&names, &by)?;
+    let waivers = config.waivers.as_deref().map(Waivers::read).transpose()?;
+    let waivers = waivers.map(|waivers| waivers.called(WAIVERS));
+    let waived = waivers.as_ref().map(|waivers| waivers.text().as_bytes().to_vec());
 
     let started = edge::rfc3339(edge::now());
     // The clock that a replay will have is the one that the bundle names.
     let now = edge::to_the_millisecond(edge::now());
     let collected = facts::collect(context, config, repository, now)?;
-    let report = muster_policies::evaluate_profile(&names, &collected.facts, now)?;
+    let mut report = muster_policies::evaluate_profile(&names, &collected.facts, now)?;
+    if let Some(waivers) = waivers {
+        report = report.waived(waivers, now);
+    }
     let frameworks = muster_policies::framework_report(&by, &names, &report)?;
     let judged = Judged {
         profiles: &names,
@@ -139,7 +147,8 @@ pub(crate) fn audit(
         started,
         evaluated_at: edge::rfc3339(now),
     };
-    let bundle = bundle(repository, collected, judged, policies)?;
+    let mut bundle = bundle(repository, collected, judged, policies)?;
+    bundle.waivers.extend(waived.map(|waived| (WAIVERS.to_owned(), waived)));
     let bytes = bundle.seal(&auditor)?;
     let digest = Digest::of(&bytes);
     let path = wanted.out.map_or_else(|| default_path(config, now), Ok)?;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 use muster_policies::{CheckOptions, Finding, Form, Namespaces, RegoVersion, Report, Status, Verdict};
 
-use crate::config::{PolicyLimits, policy_memory, policy_time};
+use crate::config::{PolicySettings, policy_memory, policy_time};
 use crate::context::Context;
 use crate::edge;
 use crate::error::{CommandError, Kind, usage};
@@ -84,7 +84,7 @@ pub(crate) struct Check {
     /// Folders of .proto files, by which .textproto files are read
     #[arg(long, value_name = "DIR", value_delimiter = ',')]
     proto_file_dirs: Vec<PathBuf>,
-    /// Who answers for what does not hold, and until when
+    /// Who answers for what does not hold, and until when [default: policy.waivers]
     #[arg(long, value_name = "FILE")]
     waivers: Option<PathBuf>,
     /// Judge this git revision too; only what is new since then counts
@@ -164,17 +164,19 @@ pub(crate) fn run(context: &Context, args: Check) -> Result<Exit, CommandError> 
     };
     options.rego_version = args.rego_version.into();
     options.strict = args.strict;
-    let limits = PolicyLimits {
+    let settings = PolicySettings {
         memory: args.memory,
         time: args.time,
+        waivers: args.waivers,
     };
-    options.sandbox = Some(limits.or_of(context.named_config())?);
+    let settings = settings.or_of(context.named_config())?;
+    options.sandbox = Some(settings.sandbox());
+    options.waivers = settings.waivers;
     options.parser = args.parser;
     options.combine = args.combine;
     options.ignore = args.ignore;
     options.required = args.require;
     options.protos = args.proto_file_dirs;
-    options.waivers = args.waivers;
     if args.paths.iter().any(|path| path.as_os_str() == "-") {
         let failed = |error| CommandError::new(Kind::CouldNotRun, error).context("read standard input");
         std::io::stdin()
@@ -210,7 +212,14 @@ fn print(context: &Context, output: Output, out: Option<&Path>, report: &Report)
                 now: edge::now(),
                 root: &here,
             };
-            muster_policies::render(report, form, run)
+            let rendered = muster_policies::render(report, form, run);
+            if rendered.left_out > 0 {
+                context.ui.warn(format!(
+                    "{} results are left out, the least bad ones: GitHub refuses more than it was given (--output json has all)",
+                    rendered.left_out
+                ));
+            }
+            rendered.text
         }
         None if out.is_none() => {
             let ui = if json { context.ui.as_json() } else { context.ui.clone() };

@@ -57,11 +57,8 @@ const KNOWN: &[Known] = &[
     },
     Known {
         table: "policy",
-        keys: &["memory", "time"],
-        later: &[(
-            "waivers",
-            "it asks for waivers that nobody names (check --waivers does)",
-        )],
+        keys: &["memory", "time", "waivers"],
+        later: &[],
     },
     Known {
         table: "store.postgres",

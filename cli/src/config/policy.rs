@@ -1,9 +1,9 @@
-//! `[policy]`: what the process that evaluates policies of others may use.
+//! `[policy]`: what the process that evaluates policies of others may use, and who answers for what does not hold.
 //!
-//! Commands that judge by policies need no configuration. Where there is one, its limits hold unless the command line says otherwise,
+//! Commands that judge by policies need no configuration. Where there is one, it holds unless the command line says otherwise,
 //! and a configuration that cannot be read is an error rather than no limit.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use muster_policies::sandbox::Sandbox;
@@ -22,32 +22,36 @@ const MOST_TIME: Duration = Duration::from_secs(24 * 3600);
 pub(super) struct RawPolicy {
     memory: Option<String>,
     time: Option<String>,
+    waivers: Option<PathBuf>,
 }
 
-/// The limits of the child: bytes, and how long one rule may take on one document.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct PolicyLimits {
+/// The limits of the child (bytes, and how long one rule may take on one document), and the file of waivers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct PolicySettings {
     pub(crate) memory: Option<u64>,
     pub(crate) time: Option<Duration>,
+    pub(crate) waivers: Option<PathBuf>,
 }
 
 impl RawPolicy {
-    pub(super) fn resolve(&self) -> Result<PolicyLimits, CommandError> {
+    /// What is set, with paths as `place` puts them.
+    pub(super) fn resolve(self, place: impl Fn(PathBuf) -> PathBuf) -> Result<PolicySettings, CommandError> {
         let memory = self.memory.as_deref().map(policy_memory).transpose();
         let time = self.time.as_deref().map(policy_time).transpose();
-        Ok(PolicyLimits {
+        Ok(PolicySettings {
             memory: memory.map_err(|error| wrong(format!("[policy] memory: {error}")))?,
             time: time.map_err(|error| wrong(format!("[policy] time: {error}")))?,
+            waivers: self.waivers.map(place),
         })
     }
 }
 
-impl PolicyLimits {
+impl PolicySettings {
     /// These, and where they say nothing those of the configuration, if there is one.
     ///
     /// # Errors
     /// A configuration that is there and cannot be read.
-    pub(crate) fn or_of(self, named: Option<&Path>) -> Result<Sandbox, CommandError> {
+    pub(crate) fn or_of(self, named: Option<&Path>) -> Result<Self, CommandError> {
         let configured = match Config::locate(named) {
             // One that is not for this user is not meant either, unless it was named.
             Some(path) if named.is_none() && is_closed(&path) => Self::default(),
@@ -56,11 +60,20 @@ impl PolicyLimits {
             Some(path) => Config::policy_of(&path)?,
             None => Self::default(),
         };
-        Ok(Sandbox {
-            memory: self.memory.or(configured.memory).unwrap_or(Sandbox::MEMORY),
-            time: self.time.or(configured.time).unwrap_or(Sandbox::TIME),
-            ..Sandbox::new()
+        Ok(Self {
+            memory: self.memory.or(configured.memory),
+            time: self.time.or(configured.time),
+            waivers: self.waivers.or(configured.waivers),
         })
+    }
+
+    /// The child under these limits, or the usual ones.
+    pub(crate) fn sandbox(&self) -> Sandbox {
+        Sandbox {
+            memory: self.memory.unwrap_or(Sandbox::MEMORY),
+            time: self.time.unwrap_or(Sandbox::TIME),
+            ..Sandbox::new()
+        }
     }
 }
 
@@ -93,11 +106,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("muster.toml");
         std::fs::write(&path, text).unwrap();
-        let flags = PolicyLimits {
+        let flags = PolicySettings {
             time: Some(Duration::from_secs(3)),
-            ..PolicyLimits::default()
+            ..PolicySettings::default()
         };
-        flags.or_of(Some(&path)).map_err(|error| error.message())
+        let both = flags.or_of(Some(&path)).map_err(|error| error.message())?;
+        Ok(both.sandbox())
     }
 
     #[test]
@@ -130,7 +144,7 @@ mod tests {
             let message = limits(text).unwrap_err();
             assert!(message.contains(words), "{text}: {message}");
         }
-        let missing = PolicyLimits::default().or_of(Some(Path::new("/nowhere/muster.toml")));
-        assert_eq!(missing.map(|sandbox| sandbox.memory).unwrap(), Sandbox::MEMORY);
+        let missing = PolicySettings::default().or_of(Some(Path::new("/nowhere/muster.toml")));
+        assert_eq!(missing.unwrap(), PolicySettings::default());
     }
 }

@@ -194,10 +194,6 @@ fn a_key_that_promises_what_this_version_cannot_do_is_refused() {
             "inventory",
             "[repository]\nurl = \"file:///r\"\n[inventory]\nfile = \"i.toml\"\n",
         ),
-        (
-            "waivers",
-            "[repository]\nurl = \"file:///r\"\n[policy]\nwaivers = \"w.toml\"\n",
-        ),
     ] {
         let (message, hints) = refused(text);
         assert!(

@@ -43,16 +43,26 @@ pub struct Run<'a> {
     pub root: &'a Path,
 }
 
+/// A report in a form.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rendered {
+    /// The form's text.
+    pub text: String,
+    /// How many findings it leaves out, because its readers refuse more.
+    pub left_out: usize,
+}
+
 /// The report in this form.
-pub fn render(report: &Report, form: Form, run: Run<'_>) -> String {
+pub fn render(report: &Report, form: Form, run: Run<'_>) -> Rendered {
     let report = beneath(report, run.root);
-    match form {
+    let text = match form {
         Form::Tap => tap::render(&report),
         Form::Junit => junit::render(&report, run.now),
         Form::Github => github::render(&report),
-        Form::Sarif => sarif::render(&report, run.version),
+        Form::Sarif => return sarif::render(&report, run.version),
         Form::Markdown => markdown::render(&report),
-    }
+    };
+    Rendered { text, left_out: 0 }
 }
 
 /// The report with files named from the folder of the run, in one way: readers know a repository's paths, not a machine's.

@@ -3,25 +3,24 @@
 //!
 //! Source of the facts: OASIS SARIF 2.1.0; GitHub, "SARIF support for code scanning": every result needs a location, every rule a short and
 //! a full description and a help text, and of the fingerprints only `primaryLocationLineHash` tells whether two results are the same. So
-//! that name carries muster's fingerprint too, though no line is hashed in it.
+//! that name carries muster's fingerprint too, though no line is hashed in it. A run of more than 25,000 results is refused as a whole.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{fingerprint, message};
+use super::{Rendered, fingerprint, message};
 use crate::metadata::{Rule, Severity};
 use crate::report::{Finding, Report, Verdict};
 
 /// The longest description that GitHub takes.
 const MAX_TEXT: usize = 1024;
 
-pub(super) fn render(report: &Report, version: &str) -> String {
-    let shown: Vec<&Finding> = report
-        .results
-        .iter()
-        .filter(|finding| !matches!(finding.verdict, Verdict::Pass | Verdict::NotApplicable))
-        .collect();
+/// The most results of a run that GitHub takes.
+const MAX_RESULTS: usize = 25_000;
+
+pub(super) fn render(report: &Report, version: &str) -> Rendered {
+    let (shown, left_out) = shown(report);
     // What a rule says at worst is what it says by default.
     let mut rules: BTreeMap<&str, &Finding> = BTreeMap::new();
     for finding in &shown {
@@ -36,6 +35,12 @@ pub(super) fn render(report: &Report, version: &str) -> String {
         .map(|finding| result(finding, places.get(finding.rule.as_str()).copied()))
         .collect();
     let complete = report.summary.error == 0;
+    let mut invocation = json!({"executionSuccessful": complete});
+    if left_out > 0 {
+        let text =
+            format!("{left_out} results are left out: these are the worst {MAX_RESULTS}, and GitHub refuses more");
+        invocation["toolExecutionNotifications"] = json!([{"level": "warning", "message": {"text": text}}]);
+    }
     let document = json!({
         "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
         "version": "2.1.0",
@@ -47,11 +52,40 @@ pub(super) fn render(report: &Report, version: &str) -> String {
             }},
             "columnKind": "unicodeCodePoints",
             "originalUriBaseIds": {"SRCROOT": {"description": {"text": "the folder in which muster ran"}}},
-            "invocations": [{"executionSuccessful": complete}],
+            "invocations": [invocation],
             "results": results,
         }],
     });
-    format!("{document:#}\n")
+    Rendered {
+        text: format!("{document:#}\n"),
+        left_out,
+    }
+}
+
+/// What asks for attention, in the report's order; of too much the worst, and how many are left out.
+fn shown(report: &Report) -> (Vec<&Finding>, usize) {
+    let mut shown: Vec<(usize, &Finding)> = report
+        .results
+        .iter()
+        .filter(|finding| !matches!(finding.verdict, Verdict::Pass | Verdict::NotApplicable))
+        .enumerate()
+        .collect();
+    let left_out = shown.len().saturating_sub(MAX_RESULTS);
+    if left_out > 0 {
+        shown.sort_by_key(|(_, finding)| {
+            let rank = match finding.verdict {
+                Verdict::Fail => 0,
+                Verdict::Error => 1,
+                Verdict::Unknown => 2,
+                Verdict::Warn => 3,
+                Verdict::Waived | Verdict::Pass | Verdict::NotApplicable => 4,
+            };
+            (!finding.counts(), rank, finding.severity.is_none(), finding.severity)
+        });
+        shown.truncate(MAX_RESULTS);
+        shown.sort_by_key(|(place, _)| *place);
+    }
+    (shown.into_iter().map(|(_, finding)| finding).collect(), left_out)
 }
 
 fn rule(finding: &Finding, about: Option<&Rule>) -> Value {

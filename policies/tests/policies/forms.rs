@@ -55,7 +55,7 @@ fn in_folder(report: &Report, form: Form, root: &Path) -> String {
         now: NOW,
         root,
     };
-    render(report, form, run)
+    render(report, form, run).text
 }
 
 /// Files of every fate: fail, warn, pass, waived, unknown, and one that cannot be read.

@@ -1,9 +1,12 @@
 //! The forms of a report, the choice of inputs, waivers, and the comparison with a base.
 
-use muster_policies::{CheckOptions, Form, Report, Status, Verdict, check};
+use std::path::Path;
+
+use muster_policies::{CheckOptions, Form, Report, Run, Status, Verdict, check, render};
+use serde_json::Value;
 
 use crate::forms::rendered;
-use crate::{Bench, verdicts};
+use crate::{Bench, NOW, verdicts};
 
 const POLICY: &str = r#"package main
 import rego.v1
@@ -145,4 +148,45 @@ fn terraform_is_judged_by_what_conftest_would_give() {
     };
     assert_eq!(verdicts(&report), [("main.deny", Verdict::Fail, "b")]);
     assert_eq!(report.results[0].line, Some(5));
+}
+
+#[test]
+fn sarif_holds_no_more_results_than_github_takes_and_says_how_many_are_left_out() {
+    let bench = Bench::new();
+    bench.write(
+        "policy/p.rego",
+        "package main\nimport rego.v1\nwarn contains sprintf(\"w%d\", [n]) if some n in numbers.range(1, input.warn)\n\
+         deny contains sprintf(\"d%d\", [n]) if some n in numbers.range(1, input.deny)\n",
+    );
+    let rendered = |warnings: u32| {
+        bench.write("in/a.json", format!("{{\"warn\": {warnings}}}"));
+        bench.write("in/b.json", "{\"deny\": 5000}");
+        let run = Run {
+            version: "1.2.3",
+            now: NOW,
+            root: Path::new("/"),
+        };
+        let rendered = render(&bench.check(&bench.path("in")), Form::Sarif, run);
+        let log: Value = serde_json::from_str(&rendered.text).unwrap();
+        (rendered.left_out, log["runs"][0].clone())
+    };
+    let (left_out, run) = rendered(20_000);
+    assert_eq!((left_out, run["results"].as_array().unwrap().len()), (0, 25_000));
+    assert!(run["invocations"][0]["toolExecutionNotifications"].is_null());
+
+    let (left_out, run) = rendered(20_007);
+    let results = run["results"].as_array().unwrap();
+    assert_eq!((left_out, results.len()), (7, 25_000));
+    // Failures come last in the report's order: they are there all the same, and there.
+    let is_error = |result: &Value| result["level"] == "error";
+    assert!(results[20_000..].iter().all(is_error), "{left_out}");
+    let said = &run["invocations"][0]["toolExecutionNotifications"][0];
+    assert!(
+        said["level"] == "warning"
+            && said["message"]["text"]
+                .as_str()
+                .unwrap()
+                .starts_with("7 results are left out"),
+        "{said}"
+    );
 }

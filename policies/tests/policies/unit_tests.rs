@@ -44,7 +44,7 @@ fn tests_pass_fail_err_and_are_skipped_as_under_opa() {
         document["summary"],
         serde_json::json!({"pass": 1, "fail": 3, "error": 1, "skipped": 1})
     );
-    assert_eq!(document["results"][0]["verdict"], "PASS");
+    assert_eq!(document["results"][0]["verdict"], "pass");
     assert_eq!(document["results"][0]["package"], "main");
 }
 

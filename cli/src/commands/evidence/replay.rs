@@ -7,10 +7,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use muster_evidence::{Failure, tar};
+use muster_policies::Waivers;
 use muster_policies::sandbox::Sandbox;
 use serde_json::{Value, json};
 
 use super::{Named, Read, damaged, read};
+use crate::commands::audit::WAIVERS;
 use crate::context::Context;
 use crate::edge;
 use crate::error::{CommandError, Kind};
@@ -58,7 +60,7 @@ pub(super) fn run(context: &Context, named: &Named) -> Result<Exit, CommandError
         policies.insert(path.to_owned(), text.to_owned());
     }
     let profiles: Vec<&str> = audit.profiles.iter().map(String::as_str).collect();
-    let report =
+    let mut report =
         muster_policies::replay_profile(&policies, &profiles, &facts, now, &Sandbox::new()).map_err(|error| {
             match CommandError::from(error) {
                 // Policies that do not load are this bundle's fault, and nothing that was typed.
@@ -66,6 +68,10 @@ pub(super) fn run(context: &Context, named: &Named) -> Result<Exit, CommandError
                 error => error.context("judge by the policies of the bundle"),
             }
         })?;
+    if let Some(waivers) = members.get(&*format!("waivers/{WAIVERS}")) {
+        let waivers = Waivers::parse(WAIVERS, waivers);
+        report = report.waived(waivers.map_err(|error| wrong(format!("its waivers: {error}")))?, now);
+    }
 
     let encode = |error: serde_json::Error| CommandError::new(Kind::Failed, error).context("encode the verdicts");
     let mut again = serde_json::to_value(&report).map_err(encode)?;

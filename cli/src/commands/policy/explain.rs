@@ -6,7 +6,7 @@ use muster_policies::{Document, ExplainOptions, Explained, Holding, Looked, Outc
 use serde_json::Value;
 
 use crate::commands::check::Rego;
-use crate::config::PolicyLimits;
+use crate::config::PolicySettings;
 use crate::context::Context;
 use crate::edge;
 use crate::error::CommandError;
@@ -58,7 +58,7 @@ pub(super) fn run(context: &Context, args: Explain) -> Result<Exit, CommandError
         input: args.input,
         rego_version: args.rego_version.into(),
         now: edge::now(),
-        sandbox: Some(PolicyLimits::default().or_of(context.named_config())?),
+        sandbox: Some(PolicySettings::default().or_of(context.named_config())?.sandbox()),
     };
     let explained = muster_policies::explain(&args.rule, &options)?;
     context.ui.document(&explained);

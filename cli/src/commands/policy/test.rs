@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use muster_policies::{Coverage, Lines, RuleCoverage, TestOptions, TestOutcome, TestReport};
 
 use crate::commands::check::Rego;
-use crate::config::PolicyLimits;
+use crate::config::PolicySettings;
 use crate::context::Context;
 use crate::edge;
 use crate::error::CommandError;
@@ -60,7 +60,7 @@ pub(super) fn run(context: &Context, args: Test) -> Result<Exit, CommandError> {
     let options = TestOptions {
         data: args.data,
         rego_version: args.rego_version.into(),
-        sandbox: Some(PolicyLimits::default().or_of(context.named_config())?),
+        sandbox: Some(PolicySettings::default().or_of(context.named_config())?.sandbox()),
         run: args.run,
         coverage: args.coverage || args.threshold.is_some(),
         threshold: args.threshold,
