@@ -6,7 +6,7 @@
 use regorus::Value;
 
 use super::Engine;
-use crate::rego::operators::{DIVIDE, ELEMENTS, ENTERED, HELD, MINUS, PLUS, REMAINDER, TIMES};
+use crate::rego::operators::{DIVIDE, ELEMENTS, ENTERED, FIELDS, HELD, MINUS, PLUS, REMAINDER, TIMES};
 use crate::sources::PolicyError;
 
 /// Registers all of them.
@@ -55,6 +55,12 @@ pub(super) fn register(engine: &mut Engine) -> Result<(), PolicyError> {
             Value::Array(_) | Value::Set(_) | Value::Object(_) => Ok(value),
             _ => Ok(Value::Undefined),
         }
+    })?;
+    engine.extend(FIELDS, 2, |args: Vec<Value>| {
+        let [Value::Object(fields), count] = args.as_slice() else {
+            return Ok(Value::from(false));
+        };
+        Ok(Value::from(Value::from(fields.len()) == *count))
     })
 }
 

@@ -12,6 +12,8 @@ pub(crate) const DIVIDE: &str = "rego_divide";
 pub(crate) const REMAINDER: &str = "rego_remainder";
 /// Its argument if that has elements, else undefined.
 pub(crate) const ELEMENTS: &str = "rego_elements";
+/// Whether its first argument is an object of as many keys as its second says.
+pub(crate) const FIELDS: &str = "rego_fields";
 /// True; takes note that the body of this number is begun.
 pub(crate) const ENTERED: &str = "rego_entered";
 /// Its second argument; takes note that the body of this number has held.

@@ -8,6 +8,7 @@ mod bodies;
 mod builtins;
 mod dynamic;
 mod every;
+mod exact;
 mod floats;
 mod heads;
 mod imports;
@@ -88,6 +89,7 @@ pub(crate) enum Pass {
     Shared,
     Dynamic,
     Every,
+    Exact,
     Heads,
     Arithmetic,
     Outputs,
@@ -115,7 +117,7 @@ pub(crate) const RESOLUTION: [Pass; 6] = [
     Pass::Metadata,
 ];
 /// The passes behind the checks.
-pub(crate) const REWRITING: [Pass; 18] = [
+pub(crate) const REWRITING: [Pass; 19] = [
     Pass::Shared,
     Pass::Dynamic,
     Pass::Every,
@@ -124,6 +126,7 @@ pub(crate) const REWRITING: [Pass; 18] = [
     Pass::Values,
     Pass::Negation,
     Pass::Outputs,
+    Pass::Exact,
     Pass::Own,
     Pass::Lookup,
     Pass::Arithmetic,
@@ -148,6 +151,7 @@ impl Pass {
             Self::Shared => shared::run(module, context),
             Self::Dynamic => dynamic::run(module, context),
             Self::Every => every::run(module, context),
+            Self::Exact => exact::run(module, context),
             Self::Heads => heads::run(module, context),
             Self::Arithmetic => arithmetic::run(module),
             Self::Outputs => outputs::run(module, context),
