@@ -1,13 +1,16 @@
-//! What a head or a comprehension iterates over moves to the end of the body, and a function without body gets one.
+//! What a head or a comprehension iterates over moves to the end of the body, as does what may be undefined in a head; and a
+//! function without body gets one.
 //!
 //! Removes: regorus wants a body or a value after every function's head; and a head like `t contains input.zz[_]`, or the
-//! term of `{input.zz[_] | true}`, is an error when the collection is undefined, as is a head that binds a variable.
+//! term of `{input.zz[_] | true}`, is an error when the collection is undefined, as is a head that binds a variable. A
+//! head that is undefined for one element of a loop ends the rule: `t contains v.a if some v in [{"a": 1}, {}]` is an error,
+//! or silently empty.
 
 use std::collections::BTreeSet;
 
 use super::super::ast::{Body, Expr, Kind, Module, Rule, Statement, What};
 use super::super::walk::{Look, Rewrite, look_expr, look_statement, rewrite_expr, rewrite_rule};
-use super::{Context, Fresh, hoist, pattern, variables};
+use super::{Context, Fresh, hoist, may_be_undefined, pattern, variables};
 
 pub(super) fn run(module: &mut Module, context: &mut Context<'_>) {
     for rule in &mut module.rules {
@@ -28,11 +31,12 @@ fn head(rule: &mut Rule, fresh: &mut Fresh) {
     rule.body.iter().for_each(|body| bound.body(body));
     let at = super::super::ast::Span::default();
     let mut moved = Vec::new();
+    let several = rule.body.is_some();
     let head = &mut rule.head;
     let parts = head.path.iter_mut().chain(&mut head.key);
     for part in parts.chain(head.value.iter_mut().map(|(_, value)| value)) {
         // A variable that only another part binds is bound by the statement which that part becomes.
-        if iterates(part, &bound.names) {
+        if iterates(part, &bound.names) || several && may_be_undefined(part) {
             moved.push(hoist(part, fresh, at));
         }
     }
@@ -43,8 +47,9 @@ fn head(rule: &mut Rule, fresh: &mut Fresh) {
         let mut bound = Bound::default();
         bound.take(rule.head.args.iter().flatten());
         otherwise.body.iter().for_each(|body| bound.body(body));
+        let several = otherwise.body.is_some();
         if let Some((_, value)) = &mut otherwise.value
-            && iterates(value, &bound.names)
+            && (iterates(value, &bound.names) || several && may_be_undefined(value))
         {
             let moved = hoist(value, fresh, at);
             otherwise.body.get_or_insert_default().push(moved);
