@@ -7,6 +7,7 @@
 //! collects (`docs/format/facts.md`) by a profile compiled into the binary.
 
 mod builtins;
+mod bundles;
 mod catalogue;
 mod check;
 pub mod conftest;

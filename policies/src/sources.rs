@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 use thiserror::Error;
 
+use crate::bundles::Places;
 use crate::engine::Engine;
 use crate::input::{self, Format};
 
@@ -127,7 +128,12 @@ pub(crate) fn load_policies(
     version: RegoVersion,
     tests: bool,
 ) -> Result<(), PolicyError> {
-    load_policies_as(engine, paths, &|_| version, tests)
+    let places = match version {
+        RegoVersion::Auto => Some(Places::of_policies(paths)?),
+        _ => None,
+    };
+    let own = |file: &Path| places.as_ref().and_then(|places| places.version(file));
+    load_policies_as(engine, paths, &|file| own(file).unwrap_or(version), tests)
 }
 
 /// The same, each file in a version of its own.

@@ -3,19 +3,17 @@
 //! A rule `test_…` passes when it is true, fails when it is false or undefined, and is an error when its evaluation
 //! is; `todo_test_…` is skipped. No test at all is no success: the report says so by its status.
 
-mod places;
-
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use places::Places;
 use regex::Regex;
 use serde::Serialize;
 use serde_json::Value;
 use time::OffsetDateTime;
 
 use crate::builtins::{Files, World};
+use crate::bundles::Places;
 use crate::check::reference;
 use crate::coverage::{Collector, Coverage};
 use crate::engine::{Engine, Evaluation, Head, Session, on_deep_stack};

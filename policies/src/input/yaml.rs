@@ -500,6 +500,13 @@ mod tests {
             text += &format!("a{level}: &a{level} [{}]\n", vec![of; 10].join(", "));
         }
         assert!(parse(&text).unwrap_err().contains("too much data"));
+        // Few nodes, many bytes; and few levels of each, many of all together.
+        let long = format!("a: &a {}\nb: [{}]\n", "x".repeat(1 << 20), vec!["*a"; 70].join(", "));
+        assert!(parse(&long).unwrap_err().contains("too much data"));
+        let deep = format!("a: &a {}{}\n", "[".repeat(100), "]".repeat(100));
+        assert!(parse(&format!("{deep}b: *a\n")).is_ok());
+        let deeper = format!("{deep}b: {}*a{}\n", "[".repeat(100), "]".repeat(100));
+        assert!(parse(&deeper).unwrap_err().contains("nested deeper"));
     }
 
     #[test]

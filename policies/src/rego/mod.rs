@@ -284,4 +284,6 @@ fn wrappers(replaced: &BTreeSet<String>) -> Option<String> {
 #[cfg(test)]
 mod mutations;
 #[cfg(test)]
+mod refusals;
+#[cfg(test)]
 mod tests;

@@ -120,6 +120,39 @@ fn two_hundred_brackets_are_read_in_every_place() {
     }
 }
 
+#[test]
+fn what_would_have_to_go_up_is_an_error_and_no_other_line() {
+    let mut module = parsed("package p\n\na := 1\n\nb := 2\n", Dialect::V1).unwrap();
+    module.rules.swap(0, 1);
+    assert_eq!(print(&module).err().map(|moved| moved.0), Some(3));
+}
+
+#[test]
+fn each_sign_of_a_version_decides_and_else_it_is_0() {
+    for (rules, dialect) in [
+        ("t := 1", Dialect::V1),
+        ("t contains 1 if input.a", Dialect::V1),
+        ("deny[x] { x := 1 }", Dialect::V0),
+        ("t := any([true])", Dialect::V0),
+        ("t := any([true]) if { true }\n\nany(_) := 1", Dialect::V0),
+        ("f(input) := 1", Dialect::V0),
+        ("data := 1", Dialect::V0),
+        ("import data.a\n\nimport data.b as a\n\nt := 1", Dialect::V0),
+        // Said outright, it is version 1 with whatever faults that has.
+        ("import rego.v1\n\nt := any([true])", Dialect::V1),
+        ("import rego.v1\n\nf(input) := 1", Dialect::V1),
+    ] {
+        let source = Source::detect(&format!("package p\n\n{rules}\n"));
+        assert_eq!(source.map(|source| source.module.dialect), Ok(dialect), "{rules}");
+    }
+    let refused = |rules: &str| Source::detect(&format!("package p\n\n{rules}\n")).unwrap_err();
+    // Version 0's rule is a fault of a file that says version 1.
+    assert_eq!(refused("import rego.v1\n\nt := 1\n\ndeny[x] { x := 1 }").span.line, 7);
+    // Where it is neither, whoever got further says what is wrong.
+    assert_eq!(refused("deny[x] { x := 1 }\n\nt { ] }").span.line, 5);
+    assert_eq!(refused("t contains 1 if { input.a }\n\nu if { ] }").span.line, 5);
+}
+
 /// Source text of a term, with white space and line ends where Rego takes them.
 fn term() -> impl Strategy<Value = String> {
     let leaf = prop_oneof![

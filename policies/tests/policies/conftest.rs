@@ -1,6 +1,6 @@
 //! Files judged by Conftest's conventions.
 
-use muster_policies::{Namespaces, PolicyError, RegoVersion, Verdict, check};
+use muster_policies::{CheckOptions, Namespaces, PolicyError, RegoVersion, Verdict, check};
 use serde_json::json;
 
 use crate::{Bench, NOW, verdicts};
@@ -372,6 +372,29 @@ fn the_version_can_be_forced() {
     assert!(check(&[], &options).is_err());
     options.rego_version = RegoVersion::V0;
     assert!(check(&[], &options).is_ok());
+}
+
+#[test]
+fn a_bundle_s_manifest_says_the_version_and_the_caller_overrules_it() {
+    let bench = Bench::new();
+    bench.write("policy/p.rego", "package main\n\ndeny[msg] { msg := \"one\" }\n");
+    let input = bench.write("a.yaml", "a: 1\n");
+    let judged =
+        |options: &CheckOptions| check(std::slice::from_ref(&input), options).map(|report| report.summary.fail);
+    let mut options = bench.options();
+    assert_eq!(judged(&options).unwrap(), 1, "version 0, for it is not version 1");
+    bench.write("policy/.manifest", r#"{"rego_version": 1}"#);
+    assert!(judged(&options).is_err());
+    bench.write(
+        "policy/.manifest",
+        r#"{"rego_version": 1, "file_rego_versions": {"/p.rego": 0}}"#,
+    );
+    assert_eq!(judged(&options).unwrap(), 1);
+    options.rego_version = RegoVersion::V1;
+    assert!(judged(&options).is_err());
+    bench.write("policy/.manifest", r#"{"rego_version": 1}"#);
+    options.rego_version = RegoVersion::V0;
+    assert_eq!(judged(&options).unwrap(), 1);
 }
 
 #[test]

@@ -110,11 +110,17 @@ fn inputs_are_chosen_by_pattern_ignored_by_expression_and_combined_into_one() {
     assert_eq!(files(&options, "k8s/*.yaml").len(), 1);
     options.ignore = Some("deep/".to_owned());
     assert_eq!(files(&options, "k8s").len(), 1);
+    assert_eq!(files(&options, "k8s/**/*.yaml").len(), 1);
+    bench.write("k8s/.git/hidden.yaml", "kind: Other\n");
+    assert_eq!(files(&options, "k8s").len(), 1, "hidden folders are left alone");
     options.ignore = Some("(".to_owned());
     assert!(check(&[bench.path("k8s")], &options).is_err());
     options.ignore = None;
     options.parser = Some("yaml".to_owned());
     assert_eq!(files(&options, "k8s/notes.txt").len(), 1);
+    // It overrules what a name says.
+    let named = bench.write("named.json", "kind: Other\n");
+    assert_eq!(check(&[named], &options).unwrap().summary.error, 0);
     options.parser = Some("hocon".to_owned());
     assert!(
         check(&[bench.path("k8s")], &options)

@@ -1,4 +1,4 @@
-//! What lies beside tests: bundles, which bring data and their version of Rego along, and files that are left out.
+//! Bundles, which say the version of Rego of their policies and bring data along for tests, and the files that tests leave out.
 //!
 //! A folder with a `.manifest` is a bundle: its `data.json` and `data.yaml` lie in `data` beneath the names of their folders. Any other
 //! JSON or YAML beside the policies becomes data only by name, since a fixture that turned into data unasked would change what the
@@ -26,14 +26,23 @@ struct Bundle {
 }
 
 /// The bundles beneath or around some paths, and the files of data beside them.
-pub(super) struct Places {
+pub(crate) struct Places {
     bundles: Vec<Bundle>,
     files: Vec<PathBuf>,
 }
 
 impl Places {
     /// Looks for bundles in the folders of all policies and data.
-    pub(super) fn look(paths: &[PathBuf]) -> Result<Self, PolicyError> {
+    pub(crate) fn look(paths: &[PathBuf]) -> Result<Self, PolicyError> {
+        Self::over(paths, true)
+    }
+
+    /// Looks for bundles in the folders of all policies alone, for what they say of their version.
+    pub(crate) fn of_policies(paths: &[PathBuf]) -> Result<Self, PolicyError> {
+        Self::over(paths, false)
+    }
+
+    fn over(paths: &[PathBuf], with_data: bool) -> Result<Self, PolicyError> {
         let mut folders = BTreeSet::new();
         let mut files = BTreeSet::new();
         for path in paths.iter().filter(|path| path.is_dir()) {
@@ -41,7 +50,10 @@ impl Places {
                 path: path.display().to_string(),
                 source,
             };
-            let data = input::data_files(path).map_err(read)?;
+            let data = match with_data {
+                true => input::data_files(path).map_err(read)?,
+                false => Vec::new(),
+            };
             let policies = input::rego_files(path).map_err(read)?;
             for file in data.iter().chain(&policies) {
                 let between = file.ancestors().skip(1).take_while(|folder| folder.starts_with(path));
@@ -69,7 +81,7 @@ impl Places {
     }
 
     /// The version of a policy file, if its bundle says.
-    pub(super) fn version(&self, file: &Path) -> Option<RegoVersion> {
+    pub(crate) fn version(&self, file: &Path) -> Option<RegoVersion> {
         let bundle = self.bundle(file)?;
         let path = Path::new("/").join(file.strip_prefix(&bundle.root).ok()?);
         let own = bundle.versions.iter().find(|(pattern, _)| pattern.is_match(&path));
@@ -77,7 +89,7 @@ impl Places {
     }
 
     /// Loads the data of bundles; gives the files that are neither that nor among those that were named as data.
-    pub(super) fn load(&self, engine: &mut Engine, named: &[PathBuf]) -> Result<Vec<String>, PolicyError> {
+    pub(crate) fn load(&self, engine: &mut Engine, named: &[PathBuf]) -> Result<Vec<String>, PolicyError> {
         let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
         let named: Vec<PathBuf> = named.iter().map(|path| real(path)).collect();
         let mut left = Vec::new();
