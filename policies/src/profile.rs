@@ -335,3 +335,79 @@ fn single(rule: &Rule, resource: &str, mut verdicts: BTreeMap<Verdict, Vec<Strin
         (Some(_), false) => error("the rule gives this resource more than one verdict".to_owned()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    /// What a rule of this text finds on the stores `a` and `b`.
+    fn found(body: &str, facts: &Value) -> Vec<(String, Verdict, String)> {
+        let text = format!(
+            "# METADATA\n# title: t\n# custom: {{id: X-1}}\npackage p.x\n\nimport rego.v1\n\nresources := {{\"a\", \"b\"}}\n\n{body}\n"
+        );
+        let judged = on_deep_stack(|| -> Result<Evaluated, PolicyError> {
+            let mut engine = Engine::new(OffsetDateTime::UNIX_EPOCH)?;
+            load(&mut engine, &[("p/x.rego", &text)])?;
+            let mut found = Evaluated::default();
+            found.add("p", engine, facts)?;
+            Ok(found)
+        });
+        let findings = judged.unwrap().unwrap().findings.into_iter();
+        findings
+            .map(|finding| (finding.resource, finding.verdict, finding.message))
+            .collect()
+    }
+
+    fn outcome(outcome: &str, resource: &str, message: &str) -> String {
+        format!("{outcome} contains {{\"resource\": \"{resource}\", \"message\": \"{message}\"}} if input.schema\n")
+    }
+
+    #[test]
+    fn a_resource_that_is_sorted_nowhere_or_twice_or_that_nobody_named_is_an_error() {
+        let facts = json!({"schema": FACTS_SCHEMA});
+        let (a, b) = (outcome("pass", "a", "holds"), outcome("pass", "b", "holds"));
+        let both = found(&format!("{a}{b}"), &facts);
+        assert!(
+            both.iter().all(|one| one.1 == Verdict::Pass) && both.len() == 2,
+            "{both:?}"
+        );
+        let cases = [
+            (a.clone(), "says nothing about this resource"),
+            (
+                format!("{a}{b}{}", outcome("fail", "b", "too")),
+                "more than one verdict",
+            ),
+            (
+                format!("{a}{b}{}", outcome("warn", "c", "who")),
+                "not among its resources",
+            ),
+            (
+                format!("{a}{}", b.replace("if input.schema", "if not to_number(\"x\") == 1")),
+                "leaned on a suppressed error",
+            ),
+        ];
+        for (body, why) in cases {
+            let found = found(&body, &facts);
+            let told = |one: &(String, Verdict, String)| one.1 == Verdict::Error && one.2.contains(why);
+            assert!(found.iter().any(told), "{why}: {found:?}");
+            assert!(
+                !found.iter().any(|one| one.0 == "b" && one.1 == Verdict::Pass),
+                "{found:?}"
+            );
+        }
+        let joined = found(&format!("{a}{b}{}", outcome("pass", "a", "also")), &facts);
+        assert_eq!(joined[0].2, "also; holds");
+    }
+
+    #[test]
+    fn facts_of_another_schema_are_not_judged() {
+        let all = outcome("pass", "a", "holds") + &outcome("pass", "b", "holds");
+        let other = found(&all, &json!({"schema": "muster.facts/2"}));
+        assert_eq!(other.len(), 1, "{other:?}");
+        assert!(
+            other[0].1 == Verdict::Error && other[0].2.contains(FACTS_SCHEMA),
+            "{other:?}"
+        );
+    }
+}

@@ -319,6 +319,88 @@ mod tests {
         assert_eq!(judged(&expired)[2], ("muster.waiver-expired".to_owned(), Verdict::Warn));
     }
 
+    /// Failures of `main.deny` on resources of these numbers.
+    fn failures(numbers: std::ops::Range<usize>) -> Vec<Finding> {
+        let failure = |number| Finding {
+            verdict: Verdict::Fail,
+            ..Finding::error("main.deny", &format!("apps/{number}"), "bad".to_owned())
+        };
+        numbers.map(failure).collect()
+    }
+
+    fn applied(text: &str, mut findings: Vec<Finding>) -> Vec<Finding> {
+        read(text).unwrap().apply(&mut findings, NOW, &|_| false);
+        findings
+    }
+
+    #[test]
+    fn who_answers_stands_beside_what_is_waived() {
+        let text = waiver("W1", "main.deny", "apps/*", "2026-12-31T00:00:00Z") + "ticket = \"T-1\"\n";
+        let findings = applied(&text, failures(0..1));
+        assert_eq!(
+            findings[0].waiver,
+            Some(json!({
+                "kind": "waiver", "id": "W1", "owner": "a", "approver": "b", "reason": "r",
+                "expires": "2026-12-31T00:00:00Z", "ticket": "T-1",
+            }))
+        );
+    }
+
+    #[test]
+    fn a_waiver_covers_no_other_rule_and_nothing_that_is_not_known() {
+        let other = waiver("W1", "main.other", "apps/*", "2026-12-31T00:00:00Z");
+        let findings = applied(&other, failures(0..1));
+        assert_eq!(findings[0].verdict, Verdict::Fail);
+        assert_eq!(findings[1].rule, "muster.waiver-orphaned");
+        let mut unknown = failures(0..1);
+        unknown[0].verdict = Verdict::Unknown;
+        let findings = applied(&other.replace("other", "deny"), unknown);
+        assert_eq!(findings[0].verdict, Verdict::Unknown);
+    }
+
+    #[test]
+    fn a_waiver_ends_at_its_time_and_runs_for_at_most_400_days() {
+        let at = |expires: &str| applied(&waiver("W1", "main.deny", "apps/*", expires), failures(0..1));
+        let ended = at("2026-06-01T00:00:00Z");
+        assert_eq!(
+            (ended[0].verdict, ended[1].rule.as_str()),
+            (Verdict::Fail, "muster.waiver-expired")
+        );
+        let last = at("2026-06-01T00:00:01Z");
+        assert_eq!((last[0].verdict, last.len()), (Verdict::Waived, 1));
+        assert_eq!(at("2027-07-06T00:00:00Z").len(), 1, "400 days");
+        assert_eq!(at("2027-07-07T00:00:00Z")[1].rule, "muster.waiver-broad");
+    }
+
+    #[test]
+    fn a_waiver_of_more_than_fifty_findings_or_of_everything_is_too_broad() {
+        let text = waiver("W1", "main.deny", "apps/*", "2026-12-31T00:00:00Z");
+        assert_eq!(applied(&text, failures(0..50)).len(), 50);
+        let broad = applied(&text, failures(0..51));
+        assert_eq!(
+            (broad[51].rule.as_str(), broad[51].verdict),
+            ("muster.waiver-broad", Verdict::Fail)
+        );
+        for everything in ["*", "**", "**/*", "*/*", "?*"] {
+            let findings = applied(&text.replace("apps/*", everything), failures(0..1));
+            assert_eq!(findings[0].verdict, Verdict::Fail, "{everything}");
+        }
+    }
+
+    #[test]
+    fn every_field_is_required_and_no_other_is_taken() {
+        let good = waiver("W1", "main.deny", "x", "2026-12-31T00:00:00Z");
+        for line in good.lines().skip(1) {
+            let (field, _) = line.split_once(" = ").unwrap();
+            let gone = read(&good.replace(line, "")).unwrap_err().to_string();
+            assert!(gone.contains(field), "without {field}: {gone}");
+            let blank = read(&good.replace(line, &format!("{field} = \" \""))).unwrap_err();
+            assert!(blank.to_string().contains(field), "blank {field}: {blank}");
+        }
+        let more = read(&format!("{good}namespace = \"x\"\n")).unwrap_err().to_string();
+        assert!(more.contains("namespace"), "{more}");
+    }
+
     #[test]
     fn what_is_not_reviewed_is_refused() {
         let good = waiver("W1", "main.deny", "x", "2026-12-31T00:00:00Z");

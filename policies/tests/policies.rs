@@ -27,6 +27,8 @@ mod many;
 mod outputs;
 #[path = "policies/profile.rs"]
 mod profile;
+#[path = "policies/readers.rs"]
+mod readers;
 #[path = "policies/strict.rs"]
 mod strict;
 #[path = "policies/unit_tests.rs"]

@@ -183,3 +183,31 @@ fn a_control_that_no_catalogue_knows_is_told_with_the_rule_that_names_it() {
         .unwrap();
     assert_eq!(control.rules.len(), 1);
 }
+
+#[test]
+fn a_rule_stands_as_the_worst_of_what_it_found_on_all_resources() {
+    let mut facts = sound_for("dr-baseline");
+    let mut other = facts["stores"][0].clone();
+    other["name"] = json!("zz-never-rehearsed");
+    other["last_rehearsal"] = Value::Null;
+    facts["stores"].as_array_mut().unwrap().push(other);
+    let report = evaluate_profile(&["dr-baseline"], &facts, NOW).unwrap();
+    let found: BTreeSet<String> = report
+        .results
+        .iter()
+        .filter(|finding| finding.rule == "DR-101")
+        .map(|finding| json!(finding.verdict).to_string())
+        .collect();
+    assert_eq!(
+        found.len(),
+        2,
+        "one store was rehearsed and the other was not: {found:?}"
+    );
+    let views = framework_report(&frameworks(), &["dr-baseline"], &report).unwrap();
+    let rules = views.iter().flat_map(|view| &view.controls).flat_map(|one| &one.rules);
+    let standings: Vec<_> = rules.filter(|rule| rule.rule == "DR-101").collect();
+    assert!(
+        !standings.is_empty() && standings.iter().all(|rule| rule.verdict == Standing::Fail),
+        "{standings:?}"
+    );
+}

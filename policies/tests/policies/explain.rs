@@ -160,3 +160,20 @@ fn rules_of_a_folder_are_listed_with_what_they_say_of_themselves() {
             .contains("no rule nothing")
     );
 }
+
+#[test]
+fn a_name_that_several_rules_have_is_refused_with_all_of_them_and_metadata_makes_a_rule_of_any_name() {
+    let bench = Bench::new();
+    let rule = "import rego.v1\n\n# METADATA\n# title: Tagged\nis_tagged if input.tag\n\ndeny contains \"x\" if { some x in input.many; x > 0 }\n";
+    bench.write("policy/a.rego", format!("package a\n\n{rule}"));
+    bench.write("policy/b.rego", format!("package b\n\n{rule}"));
+    let listed = list(&[], &[bench.path("policy")], RegoVersion::Auto).unwrap();
+    let names: Vec<&str> = listed.iter().map(|listed| listed.rule.as_str()).collect();
+    assert_eq!(names, ["a.is_tagged", "a.deny", "b.is_tagged", "b.deny"]);
+    let several = explained("deny", &bench, None).unwrap_err().to_string();
+    assert!(several.contains("a.deny") && several.contains("b.deny"), "{several}");
+    // Of many values five are told.
+    let told = explained("a.deny", &bench, Some("many: [1, 2, 3, 4, 5, 6, 7]\n")).unwrap();
+    let looked = &told.documents[0].bodies[0].statements[1].values[0];
+    assert_eq!((looked.expression.as_str(), looked.values.len()), ("x", 5), "{told:#?}");
+}

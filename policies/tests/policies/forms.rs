@@ -59,7 +59,7 @@ fn in_folder(report: &Report, form: Form, root: &Path) -> String {
 }
 
 /// Files of every fate: fail, warn, pass, waived, unknown, and one that cannot be read.
-fn bench() -> Bench {
+pub(crate) fn bench() -> Bench {
     let bench = Bench::new();
     bench.write("policy/p.rego", POLICY);
     bench.write("waivers.toml", WAIVER);
@@ -71,7 +71,7 @@ fn bench() -> Bench {
     bench
 }
 
-fn judged(bench: &Bench) -> Report {
+pub(crate) fn judged(bench: &Bench) -> Report {
     let options = CheckOptions {
         waivers: Some(bench.path("waivers.toml")),
         ..bench.options()
@@ -176,6 +176,7 @@ fn sarif_has_what_github_demands_of_rules_results_and_places() {
         "A tag that moves is another image tomorrow."
     );
     assert_eq!(pinned["help"]["text"], "name the image by its digest");
+    assert_eq!(pinned["properties"]["security-severity"], "8.0", "high");
     assert_eq!(
         pinned["properties"]["tags"],
         serde_json::json!(["eu-dora:12(2)", "soc2:A1.2"])

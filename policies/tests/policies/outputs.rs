@@ -52,6 +52,7 @@ fn tap_counts_every_finding_and_a_warning_is_ok() {
     assert_eq!(lines.len(), 2, "{text}");
     assert_eq!(lines.iter().filter(|line| line.starts_with("not ok ")).count(), 1);
     assert!(!text[15..].contains(" #\\ ") && !lines[0].contains(" # "));
+    assert!(text.contains("|\\# ::"), "a message begins no directive: {text}");
 }
 
 #[test]

@@ -274,6 +274,13 @@ fn check_judges_a_facts_file_by_a_profile() {
         "{report:?}"
     );
     assert_eq!(report.results[0].file.as_deref(), facts.to_str());
+    // Policies that did judge it do not stand for the profile that found no facts.
+    let with_policies = CheckOptions {
+        policies: vec![bench.write("policy/p.rego", "package main\n\ndeny[\"x\"] { input.never }\n")],
+        ..options.clone()
+    };
+    let report = check(std::slice::from_ref(&other), &with_policies).unwrap();
+    assert_eq!((report.summary.pass, report.status().exit_code()), (1, 8), "{report:?}");
     let report = check(&[other], &options).unwrap();
     assert_eq!(
         (report.results[0].verdict, report.status().exit_code()),

@@ -300,3 +300,89 @@ fn files_beside_tests_become_data_by_name_or_in_a_bundle_and_are_named_else() {
         "version 0 knows no bare `if`: {refused}"
     );
 }
+
+#[test]
+fn an_error_alone_is_exit_8_tests_that_are_all_skipped_are_none_and_another_value_is_not_true() {
+    let of = |text: &str| {
+        let bench = Bench::new();
+        bench.write("p/a_test.rego", text);
+        test_policies(&[bench.path("p")], &options()).unwrap()
+    };
+    let report = of("package a\n\ntest_both = x { x := [true, false][_] }\n");
+    assert_eq!((report.summary.error, report.exit_code()), (1, 8));
+    let report = of("package a\n\ntodo_test_x { false }\n");
+    assert_eq!((report.summary.skipped, report.exit_code()), (1, 0));
+    let report = of("package a\n\ntest_five := 5\n");
+    assert_eq!(
+        (report.results[0].verdict, report.results[0].message.as_str()),
+        (TestOutcome::Fail, "gave 5, not true")
+    );
+    // A verdict that leaned on what a built-in function did not do says so.
+    let report = of("package a\n\none { to_number(\"x\") == 1 }\n\ntest_lenient { not one }\n");
+    assert_eq!(report.results[0].verdict, TestOutcome::Pass);
+    assert!(report.results[0].message.contains("suppressed: "), "{report:?}");
+}
+
+#[test]
+fn the_innermost_bundle_is_a_files_own_and_its_data_may_be_yaml() {
+    let bench = Bench::new();
+    bench.write("p/.manifest", "{\"roots\": [\"a\"], \"rego_version\": 1}");
+    bench.write("p/inner/.manifest", "{\"roots\": [\"b\"], \"rego_version\": 0}");
+    bench.write("p/inner/b/data.yaml", "size: 5\n");
+    bench.write(
+        "p/inner/old_test.rego",
+        "package old\n\ntest_size { data.b.size == 5 }\n",
+    );
+    let report = test_policies(&[bench.path("p")], &options()).unwrap();
+    assert_eq!((report.summary.pass, report.left_out.len()), (1, 0), "{report:?}");
+}
+
+#[test]
+fn data_that_is_no_object_or_is_followed_by_something_is_refused_as_by_opa() {
+    let bench = Bench::new();
+    bench.write("p/a_test.rego", "package a\n\ntest_a { data.x == 1 }\n");
+    let with = |name: &str, text: &str| {
+        let data = TestOptions {
+            data: vec![bench.write(name, text)],
+            ..options()
+        };
+        test_policies(&[bench.path("p")], &data).map(|report| report.summary.pass)
+    };
+    assert_eq!(with("d.json", "{\"x\": 1}\n\n").unwrap(), 1);
+    for (name, text) in [
+        ("d.json", "{\"x\": 1} {\"y\": 2}"),
+        ("d.json", "{\"x\": 1}, "),
+        ("d.json", "{\"x\": 1}\nx"),
+        ("d.json", "[1]"),
+        ("d.yaml", "- 1\n"),
+    ] {
+        let refused = with(name, text).unwrap_err().to_string();
+        assert!(refused.contains(name), "{text}: {refused}");
+    }
+}
+
+#[test]
+fn a_threshold_is_about_lines_and_not_about_rules() {
+    let bench = Bench::new();
+    // Of two rules one was never true, and of their lines nearly all were reached.
+    bench.write(
+        "p/a.rego",
+        "package a\n\nimport rego.v1\n\np if {\n\tinput.x\n\tinput.y\n\tinput.z\n\tinput.never\n}\n\nq if {\n\tinput.x\n\tinput.y\n}\n",
+    );
+    bench.write(
+        "p/a_test.rego",
+        "package a\n\nimport rego.v1\n\ntest_q if {\n\tq with input as {\"x\": 1, \"y\": 1, \"z\": 1}\n\tnot p with input as {\"x\": 1, \"y\": 1, \"z\": 1}\n}\n",
+    );
+    let options = TestOptions {
+        coverage: true,
+        threshold: Some(70.0),
+        ..options()
+    };
+    let report = test_policies(&[bench.path("p")], &options).unwrap();
+    let coverage = report.coverage.as_ref().unwrap();
+    assert!(
+        coverage.percent > 70.0 && coverage.rules_percent == 50.0,
+        "{coverage:?}"
+    );
+    assert_eq!((coverage.met, report.exit_code()), (Some(true), 0));
+}
