@@ -64,6 +64,13 @@ async fn a_condition_and_a_checksum_go_with_a_write_where_they_were_proven_and_n
             let conditional = put.contains("\r\nif-none-match: *\r\n");
             assert_eq!(conditional, create && proven.conditional_create, "{put}");
             assert_eq!(put.contains("\r\nx-amz-checksum-sha256: "), proven.checksum, "{put}");
+            store.head(&key).await.unwrap();
+            let head = since(&proxy, seen).pop().unwrap();
+            assert_eq!(
+                head.contains("\r\nx-amz-checksum-mode: enabled"),
+                proven.checksum,
+                "{head}"
+            );
         }
     }
     let missing = "<Error><Code>NotImplemented</Code><Message>A header is not implemented.</Message></Error>";
@@ -121,6 +128,23 @@ async fn a_lock_is_extended_where_it_ends_too_early_and_asked_for_nowhere_else()
     assert_eq!(store.hold(key, longer).await.unwrap(), longer);
     assert_eq!(extensions(), 1);
     assert_eq!(direct.head(key).await.unwrap().retention, Some(longer));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_extension_that_is_taken_and_not_kept_is_no_lock() {
+    let ceph = Ceph::server();
+    let (url, direct, _, _) = watched(&ceph, true).await;
+    let key = "packs/00/held";
+    let put = direct.put(key, Bytes::from("x"), PutOptions::CREATE.held(Some(governance(3))));
+    put.await.unwrap();
+    let deaf = Proxy::before(ceph.address(), |head| match head.starts_with("PUT ") {
+        true => Deed::Says(200, ""),
+        false => Deed::Pass,
+    });
+    let store = open(&url, &ceph::options(&deaf.url())).await.unwrap();
+    let error = store.hold(key, governance(9)).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::NotHeld, "{}", told(&error));
+    assert!(error.to_string().contains("keeps a weaker one"), "{}", told(&error));
 }
 
 #[tokio::test(flavor = "multi_thread")]

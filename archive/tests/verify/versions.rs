@@ -1,10 +1,10 @@
 //! Signed documents and wrapped keys that somebody wrote over: read from their versions where the place keeps them, named where not.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use age::secrecy::ExposeSecret as _;
 use muster_archive::object_store::{ObjectStore, RecoveringStore};
-use muster_archive::{Identities, Repository, VerifyDepth};
+use muster_archive::{Identities, Repository, VerifyDepth, VerifyEvent, VerifyOptions};
 use muster_testkit::sim::{Bucket, Sim};
 use muster_testkit::trees::noise;
 
@@ -68,6 +68,39 @@ fn a_pack_that_is_hidden_behind_a_delete_marker_is_leaned_on_and_not_stored_agai
         let added = world.written(&files).added_bytes;
         assert_eq!(added < 100_000, kept, "{added} bytes");
     }
+}
+
+#[test]
+fn what_has_no_checksum_among_objects_with_one_is_not_what_muster_wrote() {
+    let bucket = Bucket {
+        checksums: true,
+        ..Bucket::LOCKED
+    };
+    let sim = Sim::new(7, bucket, NOW);
+    let world = World::new(sim.store());
+    assert!(world.repository.capabilities().checksum);
+    world.snapshot(&[("a", noise(1_000_000, 1))]);
+    let (pack, _) = world.keys("packs/").pop_first().unwrap();
+    let heads = VerifyOptions {
+        heads: Some(true),
+        ..VerifyOptions::new(VerifyDepth::Inventory)
+    };
+    let recovered = || {
+        let names = Mutex::new(Vec::new());
+        let on_event = |event| match event {
+            VerifyEvent::Object(report) if report.recovered => names.lock().unwrap().push(report.object),
+            _ => {}
+        };
+        let verified = world.repository.verify_with(None, &heads, &on_event);
+        assert!(world.runtime.block_on(verified).unwrap().is_whole());
+        names.into_inner().unwrap()
+    };
+    assert_eq!(recovered(), [""; 0]);
+
+    // As long as what it replaces: no listing tells them apart, and no byte of either is read.
+    let length = world.runtime.block_on(world.objects.head(&pack)).unwrap().size;
+    sim.plant(&pack, vec![7; usize::try_from(length).unwrap()]);
+    assert_eq!(recovered(), [pack]);
 }
 
 #[test]

@@ -29,13 +29,15 @@ pub enum Fault {
     Flip(isize),
     /// It takes this much longer.
     Delay(Duration),
-    /// It waits for as many calls as the barrier is for, and no longer than ten seconds: who comes alone goes on alone.
+    /// It waits for as many calls as the barrier is for, and no longer than ten seconds: who comes alone goes on alone. Those who met stay
+    /// a while, so that one too many has time to come.
     Meet(Arc<Barrier>),
     /// It never comes back.
     Hang,
 }
 
 const LONGEST_MEETING: Duration = Duration::from_secs(10);
+const A_WHILE: Duration = Duration::from_secs(1);
 
 /// At which of the matching calls.
 #[derive(Debug, Clone, Copy)]
@@ -156,7 +158,9 @@ async fn carry_out<T>(
         }
         Some(Fault::Meet(others)) => {
             // Whether anybody came shows in what the test counts.
-            let _ = tokio::time::timeout(LONGEST_MEETING, others.wait()).await;
+            if tokio::time::timeout(LONGEST_MEETING, others.wait()).await.is_ok() {
+                tokio::time::sleep(A_WHILE).await;
+            }
             deed.await
         }
         Some(Fault::Truncate(_) | Fault::Flip(_)) | None => deed.await,

@@ -56,6 +56,8 @@ pub struct Bucket {
     pub locks: bool,
     /// A create is one step. Else whoever creates looks first and writes then, and others may be in between.
     pub conditional: bool,
+    /// A write is compared with its checksum, which stays with the object. What is planted has none.
+    pub checksums: bool,
 }
 
 impl Bucket {
@@ -64,12 +66,14 @@ impl Bucket {
         versions: false,
         locks: false,
         conditional: true,
+        checksums: false,
     };
-    /// Everything that the best of servers have.
+    /// Versions that can be locked, and conditional creates.
     pub const LOCKED: Self = Self {
         versions: true,
         locks: true,
         conditional: true,
+        checksums: false,
     };
 }
 

@@ -11,8 +11,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use muster_archive::object_store::{
-    ErrorKind, ListPage, ListQuery, MAX_OBJECT, ObjectHead, ObjectStore, ObjectVersion, PutMode, PutOptions, Retention,
-    StorageError, check_key,
+    Capabilities, ErrorKind, ListPage, ListQuery, MAX_OBJECT, ObjectHead, ObjectStore, ObjectVersion, PutMode,
+    PutOptions, Retention, StorageError, check_key,
 };
 
 use super::race::Turns;
@@ -360,6 +360,15 @@ impl ObjectStore for Client {
     }
 
     fn rely_on_conditional_create(&self, _proven: bool) {}
+
+    async fn try_out(&self, key: &str) -> Result<Capabilities, StorageError> {
+        check_key(key)?;
+        let checksum = self.sim.server().objects.keeps_checksums();
+        Ok(Capabilities {
+            checksum,
+            ..Capabilities::default()
+        })
+    }
 }
 
 fn limited(body: Bytes, max: u64) -> Result<Bytes, ErrorKind> {

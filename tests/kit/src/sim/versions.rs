@@ -9,6 +9,7 @@ use bytes::Bytes;
 use muster_archive::object_store::{
     ErrorKind, LockMode, ObjectHead, ObjectMeta, ObjectVersion, PutMode, PutOptions, Retention,
 };
+use muster_signing::Digest;
 use time::OffsetDateTime;
 
 use super::Bucket;
@@ -19,6 +20,7 @@ struct Version {
     /// `None`: a delete marker.
     body: Option<Bytes>,
     retention: Option<Retention>,
+    checksum: Option<Digest>,
     modified_ms: u64,
     /// Which change of the server made it.
     change: u64,
@@ -47,6 +49,10 @@ impl Objects {
         self.clock_ms += u64::try_from(time.as_millis()).expect("a time that ends");
     }
 
+    pub(super) fn keeps_checksums(&self) -> bool {
+        self.bucket.checksums
+    }
+
     pub(super) fn creates_at_once(&self) -> bool {
         self.bucket.conditional
     }
@@ -58,21 +64,23 @@ impl Objects {
         if options.mode == PutMode::Create && self.bucket.conditional && self.newest(key).is_some() {
             return Err(ErrorKind::AlreadyExists);
         }
-        self.push(key, Some(body), options.retention);
+        let checksum = self.bucket.checksums.then(|| Digest::of(&body));
+        self.push(key, Some(body), options.retention, checksum);
         Ok(())
     }
 
     pub(super) fn plant(&mut self, key: &str, body: Option<Bytes>) {
-        self.push(key, body, None);
+        self.push(key, body, None, None);
     }
 
-    fn push(&mut self, key: &str, body: Option<Bytes>, retention: Option<Retention>) {
+    fn push(&mut self, key: &str, body: Option<Bytes>, retention: Option<Retention>, checksum: Option<Digest>) {
         self.changes += 1;
         self.clock_ms += 1;
         let version = Version {
             id: self.changes,
             body,
             retention,
+            checksum,
             modified_ms: self.clock_ms,
             change: self.changes,
         };
@@ -185,7 +193,7 @@ impl Objects {
     fn described(&self, version: &Version) -> Option<ObjectHead> {
         Some(ObjectHead {
             size: version.body.as_ref()?.len() as u64,
-            sha256: None,
+            sha256: version.checksum,
             version: self.bucket.versions.then(|| name(version)),
             retention: version.retention,
             modified: Some(at(version.modified_ms)),
