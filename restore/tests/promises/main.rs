@@ -9,7 +9,7 @@ mod damage;
 mod engines;
 mod growth;
 mod hostile;
-mod memory;
+mod pipeline;
 mod rehearsals;
 mod round_trip;
 mod targets;
