@@ -3,6 +3,7 @@
 mod calls;
 mod conflicts;
 mod imports;
+mod kinds;
 mod recursion;
 mod safety;
 mod types;
@@ -37,5 +38,5 @@ pub(crate) fn resolved(sources: &[Source], symbols: &Symbols) -> Result<(), Vec<
     own(&|module| calls::check(module, symbols))?;
     own(&|module| safety::check(module).map_err(|fault| vec![fault]))?;
     recursion::check(sources, symbols).map_err(|fault| vec![fault])?;
-    types::check(sources, symbols).map_err(|fault| vec![fault])
+    types::check(sources)
 }
