@@ -3,6 +3,7 @@
 //! No logic worth testing alone lives here: commands parse, call the libraries and hand the result to `ui`.
 
 mod args;
+mod chosen;
 mod commands;
 mod config;
 mod conftest;

@@ -4,12 +4,12 @@
     recover.py REPOSITORY_DIR list                                       [--root root.pub]
     recover.py REPOSITORY_DIR restore STORE[@SNAPSHOT-PREFIX] TARGET_DIR [--root root.pub] [--identity FILE]
 
-For the day without muster: Python 3.11, its standard library, zstandard, and for what is encrypted cryptography and the age identity
-of a recipient (Debian: python3-zstandard, python3-cryptography). Checked are the SHA-256 of every object, the form of envelopes, the
-chain of key documents, who may sign what, each log's Merkle root, the manifest against its log entry, every length, bound and path.
-What it leaves out: BLAKE3 (file and tree digests), the public list, what logs say of each other. Signatures are checked with --root
-only, by `openssl`. Exit: 0 done, 1 it cannot be done, 2 usage, 3 an entry or attribute could not be made here, 7 something in the
-repository is wrong or absent: a file whose content is damaged is named and left out; the rest is restored."""
+For the day without muster: Python 3.11, its standard library, zstandard, and for what is encrypted cryptography and the age identity of a
+recipient (Debian: python3-zstandard, python3-cryptography). Checked are the SHA-256 of every object, the form of envelopes, the chain of key
+documents, who may sign what, each log's Merkle root, the manifest against its log entry, every length, bound and path. Left out: BLAKE3 (file
+and tree digests), the public list, what logs say of each other, points that no readable log names (`muster restore --accept-unlogged`).
+Signatures are checked with --root only, by `openssl`. Exit: 0 done, 1 it cannot be done, 2 usage, 3 an entry or attribute could not be made
+here, 7 something in the repository is wrong or absent: a file whose content is damaged is named and left out; the rest is restored."""
 import argparse, base64, hashlib, hmac, json, os, pathlib, re, struct, subprocess, sys, tempfile, types, zstandard
 from functools import lru_cache, partial
 FILE, DIRECTORY, SYMLINK, HARD_LINK, FIFO, CHARACTER, BLOCK = range(7)

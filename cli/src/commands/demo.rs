@@ -188,7 +188,15 @@ fn rehearse_all(
     let key = keyfiles::secret(config, Role::Rehearser)?;
     let mut exit = Exit::Done;
     for store in &config.stores {
-        let rehearsed = rehearse::one(context, config, repository, &key, store, None, Started::now(&Edge))?;
+        let rehearsed = rehearse::one(
+            context,
+            config,
+            repository,
+            &key,
+            store,
+            rehearse::Wanted::default(),
+            Started::now(&Edge),
+        )?;
         rehearse::show(&context.ui, &rehearsed.scorecard);
         exit = exit.worst(rehearse::verdict_exit(&rehearsed.scorecard));
         results.rehearsals.push(rehearse::document(&rehearsed));

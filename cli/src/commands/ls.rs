@@ -3,7 +3,7 @@
 use muster_archive::tree::{NodeKind, TreeEntry};
 use serde_json::{Value, json};
 
-use super::restore::{known, open_point};
+use crate::chosen::{check_named, choose};
 use crate::context::Context;
 use crate::error::{CommandError, Kind};
 use crate::exit::Exit;
@@ -21,20 +21,24 @@ pub(crate) struct Ls {
     target: String,
     /// Only this path and what is in it
     path: Option<String>,
+    /// List the named point by its signed manifest alone where no log that can be read names it
+    #[arg(long)]
+    accept_unlogged: bool,
 }
 
 pub(crate) fn run(context: &Context, args: Ls) -> Result<Exit, CommandError> {
     let target = Target::parse(&args.target)?;
+    check_named(target.point.as_deref(), args.accept_unlogged, "muster ls STORE@POINT")?;
     let config = context.config()?;
     let repository = context.repository(&config)?;
-    known(context, &config, &repository, &target.store)?;
-    let (point, manifest) = open_point(context, &repository, &target, |older| {
-        format!("muster ls {}@{}", older.store, older.snapshot)
+    let chosen = choose(context, &config, &repository, &target, args.accept_unlogged, |point| {
+        format!("muster ls {}@{}", point.store, point.snapshot)
     })?;
+    let (point, manifest) = (&chosen.point, &chosen.manifest);
     let wanted = args.path.as_deref().unwrap_or("").trim_matches('/').as_bytes().to_vec();
     let session = context.session(&repository, &|_| {})?;
     let mut entries = Vec::new();
-    let found = muster_restore::list(&session, &manifest, &wanted, |entry| {
+    let found = muster_restore::list(&session, manifest, &wanted, |entry| {
         if context.ui.is_json() {
             entries.push(document(&entry));
         } else {
@@ -49,10 +53,12 @@ pub(crate) fn run(context: &Context, args: Ls) -> Result<Exit, CommandError> {
         )
         .hint(format!("muster ls {}@{}", point.store, point.snapshot)));
     }
+    chosen.warn(&context.ui);
     context.ui.document(&json!({
         "schema": "muster.ls/1",
         "store": point.store,
         "snapshot": point.snapshot,
+        "logged": chosen.logged,
         "entries": entries,
     }));
     Ok(Exit::Done)

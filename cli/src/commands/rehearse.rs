@@ -11,7 +11,8 @@ use muster_signing::{Digest, Role, SecretKey, Verified};
 use muster_stores::postgres::{PostgresRehearsed, RehearsedOptions};
 use serde_json::{Value, json};
 
-use super::restore::{consistency_point, follow, open_point};
+use super::restore::{consistency_point, follow};
+use crate::chosen::{check_named, choose};
 use crate::config::{Config, StoreConfig, StoreKind};
 use crate::context::Context;
 use crate::edge::{self, Edge};
@@ -41,12 +42,26 @@ pub(crate) struct Rehearse {
     /// The recovery point: latest, or the id of a snapshot of the one store that is named
     #[arg(long, value_name = "POINT", default_value = "latest")]
     point: String,
+    /// Rehearse the named point by its signed manifest alone where no log that can be read names it
+    #[arg(long)]
+    accept_unlogged: bool,
+}
+
+/// Which recovery point is rehearsed.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Wanted<'a> {
+    /// `None` is the latest.
+    pub(crate) point: Option<&'a str>,
+    /// Whether its signed manifest is enough where no log that can be read names it.
+    pub(crate) accept_unlogged: bool,
 }
 
 /// A rehearsal that took place.
 pub(crate) struct Rehearsed {
     pub(crate) scorecard: Scorecard,
     pub(crate) digest: Digest,
+    /// Whether a log that can be read names the point.
+    pub(crate) logged: bool,
 }
 
 pub(crate) fn run(context: &Context, args: Rehearse) -> Result<Exit, CommandError> {
@@ -57,6 +72,15 @@ pub(crate) fn run(context: &Context, args: Rehearse) -> Result<Exit, CommandErro
     if point.is_some() && selected.len() > 1 {
         return Err(usage("--point with a snapshot's id is about one store").hint("muster rehearse STORE --point ID"));
     }
+    check_named(
+        point.as_deref(),
+        args.accept_unlogged,
+        "muster rehearse STORE --point ID",
+    )?;
+    let wanted = Wanted {
+        point: point.as_deref(),
+        accept_unlogged: args.accept_unlogged,
+    };
     let repository = context.repository(&config)?;
     let key = keyfiles::secret(&config, Role::Rehearser)?;
     repository.check_key(&key.public(), Role::Rehearser)?;
@@ -69,7 +93,7 @@ pub(crate) fn run(context: &Context, args: Rehearse) -> Result<Exit, CommandErro
         } else {
             Started::now(&Edge)
         };
-        match one(context, &config, &repository, &key, store, point.as_deref(), started) {
+        match one(context, &config, &repository, &key, store, wanted, started) {
             Ok(rehearsed) => {
                 exit = exit.worst(verdict_exit(&rehearsed.scorecard));
                 show(&context.ui, &rehearsed.scorecard);
@@ -106,19 +130,20 @@ pub(crate) fn one(
     repository: &Repository,
     key: &SecretKey,
     store: &StoreConfig,
-    point: Option<&str>,
+    wanted: Wanted<'_>,
     started: Started,
 ) -> Result<Rehearsed, CommandError> {
     let target = Target {
         store: store.name.clone(),
-        point: point.map(str::to_owned),
+        point: wanted.point.map(str::to_owned),
         named_latest: false,
     };
-    let (point, manifest) = open_point(context, repository, &target, |older| {
-        format!("muster rehearse {} --point {}", older.store, older.snapshot)
+    let chosen = choose(context, config, repository, &target, wanted.accept_unlogged, |point| {
+        format!("muster rehearse {} --point {}", point.store, point.snapshot)
     })?;
+    let (point, manifest) = (&chosen.point, &chosen.manifest);
     // A key that is not at hand says nothing of the backup; whatever else is wrong is the rehearsal's to judge.
-    let unlocked = context.wait(async { Ok::<_, CommandError>(repository.unlock(&manifest).await) })?;
+    let unlocked = context.wait(async { Ok::<_, CommandError>(repository.unlock(manifest).await) })?;
     if let Err(error @ ArchiveError::NoIdentity { .. }) = unlocked {
         return Err(error.into());
     }
@@ -126,7 +151,7 @@ pub(crate) fn one(
         rto: store.objectives.rto.map(|objective| objective.as_secs_f64()),
         rpo: store.objectives.rpo.map(|objective| objective.as_secs_f64()),
     };
-    let mut plan = RehearsalPlan::of(&manifest, store.checks.clone(), objectives);
+    let mut plan = RehearsalPlan::of(manifest, store.checks.clone(), objectives);
     if let Some(id) = &target.point {
         plan.point.clone_from(id);
     }
@@ -139,11 +164,11 @@ pub(crate) fn one(
     let session = context.session(repository, &on_event)?;
     let rehearsal = Rehearsal {
         plan: &plan,
-        manifest: &manifest,
+        manifest,
         id: &id,
         started,
         work_dir: &work_dir,
-        engine: engine(store, &manifest)?,
+        engine: engine(store, manifest)?,
         restorer: &FromArchive,
         tool: Tool {
             name: "muster".to_owned(),
@@ -160,9 +185,11 @@ pub(crate) fn one(
         verdict: scorecard.verdict.as_str(),
     };
     let commit = context.wait(repository.commit_scorecard(&place, &scorecard, key, &Edge))?;
+    chosen.warn(&context.ui);
     Ok(Rehearsed {
         scorecard,
         digest: commit.digest,
+        logged: chosen.logged,
     })
 }
 
@@ -216,6 +243,7 @@ pub(crate) fn document(rehearsed: &Rehearsed) -> Value {
         // The depth that was asked for stands in the scorecard; a script wants the one that was reached.
         let planned = fields.insert("depth".into(), json!(rehearsed.scorecard.reached));
         fields.insert("depth_planned".into(), planned.unwrap_or_default());
+        fields.insert("logged".into(), json!(rehearsed.logged));
         fields.remove("critical");
     }
     value

@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use muster_archive::{ArchiveError, Assumed, Manifest, Point, Repository};
+use muster_archive::{Assumed, Manifest, Repository};
 use muster_restore::{Event, FinishOptions, RestoreError, RestoreEstimate, RestoreOptions, RestorePlan, RestoreReport};
-use muster_signing::Verified;
 use muster_stores::ConsistencyPoint;
 use serde_json::json;
 
-use crate::config::Config;
+use crate::chosen::{Chosen, check_named, choose};
 use crate::context::{Context, believed};
 use crate::error::{CommandError, Kind, usage};
 use crate::exit::Exit;
@@ -20,8 +19,6 @@ use crate::ui::{Progress, Table, Tone, bytes, count, date, printable, rate, seco
 
 /// So many losses are shown one by one.
 const SHOWN: usize = 50;
-/// So many points are named where no log says which there are.
-const SUGGESTED: usize = 3;
 
 /// Restore a recovery point into a directory
 #[derive(Debug, clap::Args)]
@@ -70,12 +67,11 @@ pub(crate) struct Restore {
 pub(crate) fn run(context: &Context, args: Restore) -> Result<Exit, CommandError> {
     let mut target = Target::parse(&args.target)?;
     let to = directory(&args.to)?;
-    if args.accept_unlogged && target.point.is_none() {
-        return Err(
-            usage("--accept-unlogged: without the log nothing says which point is the latest")
-                .hint("name one: muster restore STORE@POINT --to DIR --accept-unlogged"),
-        );
-    }
+    check_named(
+        target.point.as_deref(),
+        args.accept_unlogged,
+        "muster restore STORE@POINT --to DIR",
+    )?;
     if args.resume
         && target.point.is_none()
         && let Some(journal) = muster_restore::unfinished(&to)?.filter(|journal| journal.store == target.store)
@@ -99,21 +95,7 @@ pub(crate) fn run(context: &Context, args: Restore) -> Result<Exit, CommandError
     let repository = context
         .repository_at(&config, root, config.limit_read)
         .map_err(anyway)?;
-    let found = match known(context, &config, &repository, &target.store) {
-        Ok(()) => {
-            let point = repository.point(&target.store, target.point.as_deref());
-            match context.wait(async { Ok::<_, ArchiveError>(point.await) })? {
-                Err(error @ ArchiveError::Ambiguous { .. }) => return Err(error.into()),
-                found => found.map_err(CommandError::from),
-            }
-        }
-        Err(error) => Err(error),
-    };
-    let (point, logged) = match found {
-        Ok(point) => (point, true),
-        Err(error) => (unlogged(context, &repository, &target, &args, error)?, false),
-    };
-    let manifest = open_manifest(context, &repository, &point, |point| {
+    let chosen = choose(context, &config, &repository, &target, args.accept_unlogged, |point| {
         format!(
             "muster restore {}@{} --to {}",
             point.store,
@@ -121,6 +103,7 @@ pub(crate) fn run(context: &Context, args: Restore) -> Result<Exit, CommandError
             args.to.display()
         )
     })?;
+    let (point, manifest) = (&chosen.point, &chosen.manifest);
     if manifest.unreadable.count > 0 {
         context.ui.warn(format!(
             "{}@{} is incomplete: {} paths could not be read when it was taken",
@@ -140,12 +123,12 @@ pub(crate) fn run(context: &Context, args: Restore) -> Result<Exit, CommandError
         finish: Some(FinishOptions { pause: args.pause }),
         ..RestoreOptions::default()
     };
-    let plan = muster_restore::plan(&session, &manifest, &options).map_err(|error| match error {
+    let plan = muster_restore::plan(&session, manifest, &options).map_err(|error| match error {
         RestoreError::NothingMatches { .. } => {
             CommandError::new(Kind::Failed, error).hint(format!("muster ls {}@{}", point.store, point.snapshot))
         }
         RestoreError::Archive(ref damage) if damage.is_damage() => {
-            let older = context.wait(repository.older(&point)).ok().flatten();
+            let older = context.wait(repository.older(point)).ok().flatten();
             let hint = older.map(|older| {
                 let (store, snapshot, to) = (older.store, older.snapshot, args.to.display());
                 format!("muster restore {store}@{snapshot} --to {to}")
@@ -164,7 +147,7 @@ pub(crate) fn run(context: &Context, args: Restore) -> Result<Exit, CommandError
             &estimate,
             &prediction,
             &to,
-            (repository.is_anchored(), logged),
+            (repository.is_anchored(), chosen.logged),
         ));
     }
     let report = muster_restore::execute(&session, &plan, &to).map_err(|error| match error {
@@ -181,13 +164,13 @@ pub(crate) fn run(context: &Context, args: Restore) -> Result<Exit, CommandError
     }
     let loss_file = match report.lost.is_empty() {
         true => None,
-        false => Some(losses::write(&config, &repository, &manifest, &report, &include)),
+        false => Some(losses::write(&config, &repository, manifest, &report, &include)),
     };
     let exit = show(
         context,
         &report,
-        &manifest,
-        (&repository, logged),
+        &chosen,
+        &repository,
         args.allow_loss,
         loss_file.as_ref(),
     );
@@ -196,7 +179,7 @@ pub(crate) fn run(context: &Context, args: Restore) -> Result<Exit, CommandError
             "muster verify --repository {} --read-data   (says which recovery points are whole)",
             point.store
         ));
-        if let Some(older) = context.wait(repository.older(&point)).ok().flatten() {
+        if let Some(older) = context.wait(repository.older(point)).ok().flatten() {
             context.ui.advise(&format!(
                 "muster restore {}@{} --to {}-older",
                 older.store,
@@ -206,94 +189,6 @@ pub(crate) fn run(context: &Context, args: Restore) -> Result<Exit, CommandError
         }
     }
     Ok(exit)
-}
-
-/// The recovery point and its verified manifest; a damaged one names the command for the next older, and is never replaced by it.
-pub(crate) fn open_point(
-    context: &Context,
-    repository: &Repository,
-    target: &Target,
-    command: impl Fn(&Point) -> String,
-) -> Result<(Point, Verified<Manifest>), CommandError> {
-    let point = context.wait(repository.point(&target.store, target.point.as_deref()))?;
-    let manifest = open_manifest(context, repository, &point, command)?;
-    Ok((point, manifest))
-}
-
-/// The verified manifest of a point; where it is damaged, the command for the next older point.
-fn open_manifest(
-    context: &Context,
-    repository: &Repository,
-    point: &Point,
-    command: impl Fn(&Point) -> String,
-) -> Result<Verified<Manifest>, CommandError> {
-    match context.wait(async { Ok::<_, ArchiveError>(repository.manifest(point).await) })? {
-        Ok((manifest, _)) => Ok(manifest),
-        Err(error) => {
-            let error =
-                CommandError::from(error).context(format!("read recovery point {}@{}", point.store, point.snapshot));
-            Err(match context.wait(repository.older(point)).ok().flatten() {
-                Some(older) => error.hint(command(&older)),
-                None => error,
-            })
-        }
-    }
-}
-
-/// What remains where no log that can be read names the point: a snapshot that the user names and accepts by its signed manifest alone.
-/// Whoever does not is told which there are.
-fn unlogged(
-    context: &Context,
-    repository: &Repository,
-    target: &Target,
-    args: &Restore,
-    error: CommandError,
-) -> Result<Point, CommandError> {
-    // Where no log can be read, a store that no configuration names looks like one that never was.
-    if !matches!(error.kind(), Kind::Damaged | Kind::NothingEligible | Kind::Usage) {
-        return Err(error);
-    }
-    let wanted = target.point.as_deref();
-    if let Some(wanted) = wanted.filter(|_| args.accept_unlogged) {
-        context.ui.warn(printable(error.message().as_bytes()));
-        return context.wait(repository.unproven_point(&target.store, wanted));
-    }
-    let there = repository.unproven_points(&target.store, wanted.unwrap_or_default(), SUGGESTED);
-    let there = context.wait(there).unwrap_or_default();
-    Err(there.iter().fold(error, |error, point| {
-        error.hint(format!(
-            "muster restore {}@{} --to {} --accept-unlogged   (signed, of {}; whether it is the latest is not proven)",
-            point.store,
-            point.snapshot,
-            args.to.display(),
-            date(&point.time)
-        ))
-    }))
-}
-
-/// A store that is neither configured nor in the repository is a slip of the pen, and says what there is.
-pub(crate) fn known(
-    context: &Context,
-    config: &Config,
-    repository: &Repository,
-    store: &str,
-) -> Result<(), CommandError> {
-    let Err(unknown) = config.store(store) else {
-        return Ok(());
-    };
-    let points = context.wait(repository.latest())?;
-    if points.contains_key(store) {
-        return Ok(());
-    }
-    let error = usage(unknown.message());
-    // An empty configuration would advise to add the store to it: that brings nothing back.
-    let hints = unknown.hints().iter().filter(|_| !config.stores.is_empty());
-    let error = hints.fold(error, |error, hint| error.hint(hint));
-    let stores: Vec<&str> = points.keys().map(String::as_str).collect();
-    Err(match stores.is_empty() {
-        true => error,
-        false => error.hint(format!("the repository holds {}: muster snapshots", stores.join(", "))),
-    })
 }
 
 /// The consistency point that a manifest signs.
@@ -457,19 +352,20 @@ fn free_for(to: &Path) -> Option<u64> {
 fn show(
     context: &Context,
     report: &RestoreReport,
-    manifest: &Manifest,
-    (repository, logged): (&Repository, bool),
+    chosen: &Chosen,
+    repository: &Repository,
     allow_loss: bool,
     loss_file: Option<&Result<LossFile, CommandError>>,
 ) -> Exit {
     let (ui, anchored, recovered) = (&context.ui, repository.is_anchored(), repository.recovered());
+    let manifest = &chosen.manifest;
     let mut document = json!(report);
     if let Some(fields) = document.as_object_mut() {
         fields.insert("schema".into(), json!("muster.restore/1"));
         fields.insert("kind".into(), json!(manifest.kind));
         fields.insert("consistency_point".into(), manifest.consistency_point.clone());
         fields.insert("signer_known".into(), json!(anchored));
-        fields.insert("logged".into(), json!(logged));
+        fields.insert("logged".into(), json!(chosen.logged));
         let recovered = recovered
             .iter()
             .map(|name| json!({"object": name.object, "version": name.version}));
@@ -500,11 +396,7 @@ fn show(
     if !anchored {
         ui.warn("intact, signer unknown: every hash was checked, and nobody says whose repository this is");
     }
-    if !logged {
-        ui.warn(
-            "by its signed manifest alone: no log that can be read names it, so nothing proves that it is the latest, or that it was not removed",
-        );
-    }
+    chosen.warn(ui);
     if !recovered.is_empty() {
         ui.warn(format!(
             "{} names in the repository are hidden or were written over: older versions of them were read   (muster verify --repository)",

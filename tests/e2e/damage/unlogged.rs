@@ -102,3 +102,46 @@ fn the_log_is_believed_where_it_can_be_read_and_a_point_must_be_named_where_it_c
         .expect_code(9);
     assert!(!env.path("other").exists());
 }
+
+#[test]
+fn a_point_that_no_log_names_is_listed_and_rehearsed_where_a_person_says_so() {
+    let (env, ids) = two_points();
+    for object in newest_part(&env) {
+        let path = env.path("repo").join(&object);
+        let before = fs::read(&path).unwrap();
+        Harm::Gone.to(&path);
+        let advised = |command: &str| format!("muster {command} --accept-unlogged");
+        let (older, latest) = (&ids[0], &ids[1]);
+        env.run("ls assets").expect_code(7).expect_error_to_name(&[
+            &advised(&format!("ls assets@{latest}")),
+            &advised(&format!("ls assets@{older}")),
+        ]);
+        env.run("rehearse assets").expect_code(7).expect_error_to_name(&[
+            &advised(&format!("rehearse assets --point {latest}")),
+            &advised(&format!("rehearse assets --point {older}")),
+        ]);
+        for id in &ids {
+            let said = ["by its signed manifest alone", "nothing proves that it is the latest"];
+            let listed = env.ok(&format!("ls assets@{id} --accept-unlogged --json"));
+            let listed = listed.expect_error_to_name(&said).json();
+            assert_eq!(listed["logged"], false, "{object}");
+            assert_eq!(listed["entries"][0]["path"], "file", "{object}");
+
+            let rehearsed = env.ok(&format!("rehearse assets --point {id} --accept-unlogged --json"));
+            let rehearsed = rehearsed.expect_error_to_name(&said).json();
+            let rehearsal = &rehearsed["rehearsals"][0];
+            assert_eq!(rehearsal["snapshot"], id.as_str(), "{object}");
+            assert_eq!(
+                (&rehearsal["verdict"], &rehearsal["logged"]),
+                (&"PASS".into(), &false.into())
+            );
+        }
+        for line in ["ls assets --accept-unlogged", "rehearse assets --accept-unlogged"] {
+            env.run(line).expect_code(2).expect_error_to_name(&["name one: muster"]);
+        }
+        fs::write(&path, before).unwrap();
+    }
+    // Where the log can be read, it is believed.
+    let rehearsed = env.ok(&format!("rehearse assets --point {} --accept-unlogged --json", ids[0]));
+    assert_eq!(rehearsed.json()["rehearsals"][0]["logged"], true);
+}
