@@ -31,7 +31,10 @@ impl<'a> Version<'a> {
     fn read(text: &'a str) -> Option<Self> {
         let (text, build) = text.split_once('+').unwrap_or((text, ""));
         let (text, before) = text.split_once('-').unwrap_or((text, ""));
-        let plain = |part: &str| part.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.'));
+        let plain = |part: &str| {
+            part.chars()
+                .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.'))
+        };
         let mut parts = text.splitn(3, '.');
         let mut number = || parts.next()?.parse().ok();
         let numbers = [number()?, number()?, number()?];

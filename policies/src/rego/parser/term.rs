@@ -2,6 +2,8 @@
 //!
 //! A reference ends at white space: `a` and `[1]` on the next line are two statements.
 
+use std::collections::BTreeMap;
+
 use super::super::ast::{Expr, Kind, Operator};
 use super::super::fault::{Class, Fault};
 use super::super::lexer::Token;
@@ -346,6 +348,18 @@ impl Parser {
             fields.push((key, self.element(None)?));
         }
         self.expect("}")?;
+        let mut places: BTreeMap<String, usize> = BTreeMap::new();
+        // Of a key that is written twice there is only the last value.
+        for (place, (key, _)) in fields.iter().enumerate() {
+            if let Kind::String(text) = &key.kind {
+                places.insert(text.clone(), place);
+            }
+        }
+        let mut place = 0..;
+        fields.retain(|(key, _)| match (&key.kind, place.next()) {
+            (Kind::String(text), place) => places.get(text).copied() == place,
+            _ => true,
+        });
         Ok(Kind::Object(fields))
     }
 }

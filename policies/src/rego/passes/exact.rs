@@ -1,10 +1,13 @@
 //! A pattern of an object holds for objects with its keys and no others: behind `{"a": x} = w` stands that `w` has one key.
+//! And `some x in [x]` asks whether `x` is in there.
 //!
-//! Removes: regorus takes apart an object that has more keys than the pattern, so that what OPA passes over is found.
+//! Removes: regorus takes apart an object that has more keys than the pattern, so that what OPA passes over is found; and to it
+//! `some` binds all variables behind it anew.
 
 use super::super::ast::{Body, Expr, Kind, Module, Operator, Rule, Span, Statement, What, With};
 use super::super::operators::FIELDS;
-use super::{Context, Fresh, Split, hoist, pattern, split_rules, walk};
+use super::locals::mentioned;
+use super::{Context, Fresh, Split, hoist, pattern, split_rules, variables, walk};
 
 pub(super) fn run(module: &mut Module, context: &mut Context<'_>) {
     for rule in module.rules.iter_mut().filter(|rule| !rule.default) {
@@ -75,8 +78,11 @@ impl Split for Exact<'_> {
                 out.append(&mut sides.front);
                 behind = sides.checks;
             }
-            What::SomeIn { key, value, .. } => {
-                let parts = key.iter_mut().chain([value]).filter(|part| takes_apart(part));
+            What::SomeIn { key, value, domain } => {
+                let there = mentioned(domain);
+                let known = |part: &Expr| variables(part).iter().any(|name| there.contains(name));
+                let parts = key.iter_mut().chain([value]);
+                let parts = parts.filter(|part| takes_apart(part) || known(part));
                 behind = parts.map(|part| named(part, self.0)).collect();
             }
             What::Expr(Expr {
@@ -161,7 +167,10 @@ impl Sides<'_> {
                 let count = Expr::made(Kind::Number(fields.len().to_string()));
                 let call = Kind::Call(Box::new(Expr::var(FIELDS)), vec![value.clone(), count]);
                 self.checks.push(Statement::made(What::Expr(Expr::made(call))));
-                for (key, field) in fields.iter().filter(|(key, field)| key.is_scalar() && takes_apart(field)) {
+                for (key, field) in fields
+                    .iter()
+                    .filter(|(key, field)| key.is_scalar() && takes_apart(field))
+                {
                     let mut key = key.clone();
                     walk::unplace(&mut key);
                     self.descend(field, &element(value, key));

@@ -14,7 +14,7 @@ use super::super::ast::{Body, Dialect, Expr, Kind, Module, Name, Rule, Span, Sta
 use super::super::fault::{Class, Fault};
 use super::super::symbols::is_built_in;
 use super::super::version::says_v1;
-use super::super::walk::{Rewrite, rewrite_expr};
+use super::super::walk::{Look, Rewrite, look_expr, rewrite_expr};
 use super::{Context, Fresh, pattern};
 
 /// The name that a variable had in the policy.
@@ -172,9 +172,12 @@ impl Locals<'_> {
                     self.declare_once(place, &name.text, name.span, Way::Declared);
                 }
             }
-            What::SomeIn { key, value, .. } => {
+            What::SomeIn { key, value, domain } => {
                 key.iter().for_each(|key| pattern(key, &mut names));
                 pattern(value, &mut names);
+                // What the collection speaks of is what it is there, and a name may stand in both key and value.
+                let mut there = mentioned(domain);
+                names.retain(|(name, _)| there.insert(name));
                 for (name, expr) in names {
                     self.declare_once(place, name, expr.span, Way::Other);
                 }
@@ -326,6 +329,26 @@ impl Locals<'_> {
             if let Some(local) = self.scopes[0].0.get(name) {
                 name.clone_from(&local.unique);
             }
+        }
+    }
+}
+
+/// Every variable in an expression, in its comprehensions too.
+pub(super) fn mentioned(expr: &Expr) -> BTreeSet<&str> {
+    let mut all = Mentioned::default();
+    all.expr(expr);
+    all.0
+}
+
+#[derive(Default)]
+struct Mentioned<'a>(BTreeSet<&'a str>);
+
+impl<'a> Look<'a> for Mentioned<'a> {
+    fn expr(&mut self, expr: &'a Expr) {
+        match &expr.kind {
+            Kind::Var(name) => _ = self.0.insert(name),
+            Kind::Call(_, args) => args.iter().for_each(|arg| self.expr(arg)),
+            _ => look_expr(self, expr),
         }
     }
 }
