@@ -17,6 +17,7 @@ mod hostile;
 mod incremental;
 mod interruption;
 mod ledger;
+mod limits;
 mod locks;
 mod policies;
 mod policies_authoring;
