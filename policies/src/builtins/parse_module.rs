@@ -9,6 +9,13 @@ use crate::rego;
 
 pub(super) const FAMILY: Family = &[("rego.parse_module", parse_module)];
 
+/// The longest text: its tree takes some hundred times as much, beside all else that the policy holds.
+const MOST_BYTES: usize = 1 << 20;
+
 fn parse_module(call: &mut Call<'_>) -> Outcome {
+    let length = call.string(1)?.len();
+    if length > MOST_BYTES {
+        return Err(format!("the module has {length} bytes, the limit is {MOST_BYTES}").into());
+    }
     Ok(rego::tree(call.string(0)?, call.string(1)?)?)
 }

@@ -204,3 +204,21 @@ fn a_module_is_parsed_into_its_tree_and_one_that_is_none_is_a_built_in_error() {
         other => panic!("{other:?}"),
     }
 }
+
+#[test]
+fn a_module_to_parse_has_a_length() {
+    let module = |times: usize| {
+        format!(
+            "t := rego.parse_module(\"x\", concat(\"\", [\"package p\\n#\", `{}`]))[\"package\"]",
+            "x".repeat(times)
+        )
+    };
+    assert!(matches!(asked(&module(1 << 19), true), Answer::Result(_)));
+    match asked(&module(1 << 20), true) {
+        Answer::Error(why) => assert!(
+            why.contains("rego.parse_module: the module has") && why.contains("1048576"),
+            "{why}"
+        ),
+        other => panic!("{other:?}"),
+    }
+}

@@ -226,6 +226,31 @@ pub(crate) struct Rule {
 }
 
 impl Rule {
+    /// `name[path](args) := value { body }`, that no file holds.
+    pub(crate) fn made(name: &str, path: Vec<Expr>, args: Option<Vec<Expr>>, value: Expr, body: Option<Body>) -> Self {
+        let name = Name {
+            text: name.to_owned(),
+            span: Span::default(),
+        };
+        Self {
+            span: Span::default(),
+            default: false,
+            head: Head {
+                span: Span::default(),
+                name,
+                path,
+                args,
+                key: None,
+                contains: false,
+                value: Some((Sign::Assign, value)),
+            },
+            has_if: body.is_some(),
+            body,
+            otherwise: Vec::new(),
+            more: Vec::new(),
+        }
+    }
+
     /// Whether it gives `true`, and is no set.
     pub(crate) fn is_truth(&self) -> bool {
         let value = self.head.value.as_ref();

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use super::super::ast::{Expr, Head, Kind, Module, Name, Rule, Sign, Span, Statement, What};
+use super::super::ast::{Expr, Kind, Module, Rule, Span, Statement, What};
 use super::super::parser::is_keyword;
 use super::super::symbols::{Symbols, path};
 use super::super::walk::{Look, look_expr, look_rule};
@@ -108,28 +108,10 @@ fn seed(rule: &Rule, known: usize, context: &mut Context<'_>) -> Rule {
     let mut path: Vec<Expr> = rule.head.path[..known].to_vec();
     path.iter_mut().for_each(super::super::walk::unplace);
     path.push(key.clone());
-    Rule {
-        span: Span::default(),
-        default: false,
-        head: Head {
-            span: Span::default(),
-            name: Name {
-                text: rule.head.name.text.clone(),
-                span: Span::default(),
-            },
-            path,
-            args: None,
-            key: None,
-            contains: false,
-            value: Some((Sign::Assign, value.clone())),
-        },
-        has_if: true,
-        body: Some(vec![
-            Statement::made(What::Expr(Expr::made(Kind::Bool(false)))),
-            bind(&key),
-            bind(&value),
-        ]),
-        otherwise: Vec::new(),
-        more: Vec::new(),
-    }
+    let body = vec![
+        Statement::made(What::Expr(Expr::made(Kind::Bool(false)))),
+        bind(&key),
+        bind(&value),
+    ];
+    Rule::made(&rule.head.name.text, path, None, value, Some(body))
 }

@@ -3,7 +3,7 @@
 //! Removes: regorus takes every definition of a function for one of the module that defines it first. It looks up what it
 //! knows of arguments and loops there, and finds nothing, or silently what belongs to another line.
 
-use super::super::ast::{Expr, Head, Kind, Module, Name, Rule, Sign, Span};
+use super::super::ast::{Expr, Kind, Module, Rule};
 use super::super::symbols::path;
 use super::Context;
 
@@ -49,24 +49,6 @@ fn asking(rule: &Rule, package: &[String], place: usize) -> Rule {
     let args: Vec<Expr> = (0..count).map(|number| Expr::var(&format!("a{number}"))).collect();
     let call = Kind::Call(Box::new(Expr::path(&function)), args.clone());
     let rest = rule.head.constant().into_iter().skip(1);
-    Rule {
-        span: Span::default(),
-        default: false,
-        head: Head {
-            span: Span::default(),
-            name: Name {
-                text: rule.head.name.text.clone(),
-                span: Span::default(),
-            },
-            path: rest.map(Expr::string).collect(),
-            args: Some(args),
-            key: None,
-            contains: false,
-            value: Some((Sign::Assign, Expr::made(call))),
-        },
-        has_if: false,
-        body: None,
-        otherwise: Vec::new(),
-        more: Vec::new(),
-    }
+    let path = rest.map(Expr::string).collect();
+    Rule::made(&rule.head.name.text, path, Some(args), Expr::made(call), None)
 }
