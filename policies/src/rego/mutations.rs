@@ -4,6 +4,8 @@
 //! There is no second evaluator to ask beside this one, so that it is asked itself, about the same policy in another form. `MUSTER_TEST_SEED`
 //! runs one seed alone.
 
+mod library;
+
 use std::collections::BTreeSet;
 
 use super::ast::{Body, Dialect, Expr, Kind, Module, Operator, Span, Statement, What};
@@ -259,9 +261,9 @@ fn text(module: &Module) -> String {
     all
 }
 
-/// The same modules in another form.
-fn mutated(modules: &[(String, Module)], dice: &mut Dice) -> Vec<(String, String)> {
-    let symbols = Symbols::of(modules.iter().map(|(_, module)| module));
+/// The same modules in another form; those beside them stay as they are.
+fn mutated(modules: &[(String, Module)], beside: &[Module], dice: &mut Dice) -> Vec<(String, String)> {
+    let symbols = Symbols::of(modules.iter().map(|(_, module)| module).chain(beside));
     let mut out = Vec::new();
     for (path, module) in modules {
         let mut module = module.clone();
@@ -318,7 +320,7 @@ fn from_elsewhere(question: &mut Question, dice: &mut Dice) {
 fn problem(case: &Case, modules: &[(String, Module)], seed: u64) -> Option<String> {
     let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
     let mut question = case.question.clone();
-    question.modules = mutated(modules, &mut dice);
+    question.modules = mutated(modules, &[], &mut dice);
     if dice.sometimes() && question.query.starts_with("data.") {
         from_elsewhere(&mut question, &mut dice);
     }
@@ -369,7 +371,7 @@ fn differ(case: &Case, modules: &[(String, Module)], seed: u64) -> Option<String
         return None;
     }
     let other = Question {
-        modules: mutated(&modules, &mut dice),
+        modules: mutated(&modules, &[], &mut dice),
         ..case.question.clone()
     };
     let again = selftest::answer(&other, false);
@@ -424,7 +426,7 @@ fn the_form_of_a_module_is_another_one() {
     let module = vec![("p.rego".to_owned(), module.unwrap().module)];
     let forms: BTreeSet<String> = (1..20)
         .map(|seed| {
-            let texts = mutated(&module, &mut Dice(seed));
+            let texts = mutated(&module, &[], &mut Dice(seed));
             texts.into_iter().map(|(_, text)| text).collect()
         })
         .collect();
