@@ -17,6 +17,8 @@ mod conftest;
 mod explain;
 #[path = "policies/files.rs"]
 mod files;
+#[path = "policies/formats.rs"]
+mod formats;
 #[path = "policies/forms.rs"]
 mod forms;
 #[path = "policies/hostile.rs"]

@@ -3,6 +3,7 @@
 //! Goldens are written from what Conftest's source says, not from what this binary printed.
 
 mod forms;
+mod judging;
 
 use std::io::Write;
 use std::process::Stdio;
@@ -240,6 +241,11 @@ fn nothing_to_judge_or_to_judge_by_is_exit_1_in_conftest_s_words() {
         ("test good.json -x", "unknown shorthand flag: 'x' in -x"),
         ("test good.json --policy", "flag needs an argument: --policy"),
         ("parse", "must supply path to at least one file"),
+        // Formats that only muster has are not taken where Conftest has none.
+        (
+            "test good.json --parser postgresql",
+            "running test: parse configurations: new parser: unknown parser: postgresql, path: good.json",
+        ),
         (
             "test good.json --parser yamll",
             "running test: parse configurations: new parser: unknown parser: yamll, path: good.json",

@@ -156,8 +156,25 @@ fn the_process_that_evaluates_has_no_environment_and_its_end_is_an_error() {
             std::thread::sleep(Duration::from_millis(5));
         }
         let limits = fs::read_to_string(format!("/proc/{child}/limits")).unwrap();
-        let data = limits.lines().find(|line| line.starts_with("Max data size")).unwrap();
-        assert!(!data.contains("unlimited"), "{data}");
+        let limit = |what: &str| {
+            limits
+                .lines()
+                .find_map(|line| line.strip_prefix(what))
+                .unwrap()
+                .trim_start()
+        };
+        for (what, soft) in [
+            ("Max data size", ""),
+            ("Max cpu time", ""),
+            ("Max file size", "0 "),
+            ("Max core file size", "0 "),
+        ] {
+            let limit = limit(what);
+            assert!(
+                !limit.starts_with("unlimited") && limit.starts_with(soft),
+                "{what}: {limit}"
+            );
+        }
         assert!(
             std::process::Command::new("kill")
                 .args(["-9", &child.to_string()])

@@ -177,6 +177,12 @@ mod tests {
     }
 
     #[test]
+    fn the_environment_of_whoever_runs_it_is_not_looked_at() {
+        assert!(std::env::var_os("PATH").is_some());
+        assert_eq!(parse("A=$PATH\nB=\"${PATH}\"\n").unwrap(), json!({"A": "", "B": ""}));
+    }
+
+    #[test]
     fn what_is_no_assignment_is_refused_with_its_line() {
         assert!(parse("A=1\nwhat is this\n").unwrap_err().starts_with("line 2:"));
         assert!(parse("A=\"open\n").is_err());

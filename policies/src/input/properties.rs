@@ -193,6 +193,12 @@ mod tests {
     use serde_json::json;
 
     #[test]
+    fn the_environment_of_whoever_runs_it_is_not_looked_at() {
+        assert!(std::env::var_os("PATH").is_some());
+        assert_eq!(parse("a = x${PATH}\n").unwrap(), json!({"a": "x"}));
+    }
+
+    #[test]
     fn keys_values_escapes_and_expansion() {
         let parsed = parse(
             "# comment\n! other=1\n  a.b = x \\\n     y\nurl=https\\://example.com/${a.b}\nc : \\u0041\\tb\nempty\nlast=v",

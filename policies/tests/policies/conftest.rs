@@ -171,6 +171,14 @@ fn nothing_evaluated_is_never_green() {
             .message
             .contains("no deny, violation or warn rule in main")
     );
+    let mut options = bench.options();
+    options.namespaces = Namespaces::All;
+    let report = check(std::slice::from_ref(&input), &options).unwrap();
+    assert_eq!(
+        (report.results.len(), report.status().exit_code()),
+        (1, 8),
+        "{report:?}"
+    );
 
     bench.write(
         "policy/q.rego",
@@ -182,10 +190,38 @@ fn nothing_evaluated_is_never_green() {
     assert_eq!((report.summary.pass, report.summary.error), (1, 1), "{report:?}");
     options.namespaces = Namespaces::All;
     assert_eq!(check(&[input], &options).unwrap().status().exit_code(), 0);
+    assert_eq!(
+        check(&[], &options).unwrap().status().exit_code(),
+        8,
+        "rules, and nothing to judge"
+    );
 
     std::fs::create_dir(bench.path("empty")).unwrap();
     assert_eq!(bench.check(&bench.path("empty")).status().exit_code(), 8);
     assert_eq!(check(&[], &bench.options()).unwrap().status().exit_code(), 8);
+}
+
+#[test]
+fn a_package_that_was_not_selected_judges_nothing_and_is_told() {
+    let bench = Bench::new();
+    bench.write(
+        "policy/p.rego",
+        "package main\n\nimport rego.v1\n\ndeny contains \"two\" if input.a == 2\n",
+    );
+    bench.write(
+        "policy/q.rego",
+        "package other\n\nimport rego.v1\n\ndeny contains \"one\" if input.a == 1\n",
+    );
+    let report = bench.check(&bench.write("a.yaml", "a: 1\n"));
+    assert_eq!(verdicts(&report), [("main.deny", Verdict::Pass, "")]);
+    assert!(
+        report
+            .prints
+            .iter()
+            .any(|line| line.contains("q.rego:5") && line.contains("--namespace other")),
+        "{:?}",
+        report.prints
+    );
 }
 
 #[test]
@@ -213,6 +249,8 @@ fn stdin_and_json_arrays_and_data_are_read() {
     bench.write("all/allowed/ports.json", "{\"ports\": [25, 443]}");
     options.data = vec![bench.write("all/top.yaml", "other: 1\n").parent().unwrap().to_owned()];
     assert_eq!(check(&["-".into()], &options).unwrap().summary.fail, 0);
+    options.stdin = b"port: 443\n---\nport: 26\n".to_vec();
+    assert_eq!(check(&["-".into()], &options).unwrap().summary.fail, 1);
 }
 
 #[test]
@@ -242,6 +280,14 @@ deny contains {"msg": "off", "_loc": {"file": "rds.tf", "line": 12}, "resource":
         (finding.file.as_deref(), finding.line, finding.resource.as_str()),
         (Some("rds.tf"), Some(12), "db-1")
     );
+}
+
+#[test]
+fn a_message_has_its_own_severity_and_a_function_is_no_check() {
+    let policy = "package main\n\nimport rego.v1\n\ndeny_one contains {\"msg\": \"one\", \"severity\": \"low\"} if input.a\n\ndeny_two(x) := [x]\n";
+    let report = Bench::judge(policy, "a: 1\n");
+    assert_eq!(verdicts(&report), [("main.deny_one", Verdict::Fail, "one")]);
+    assert_eq!(report.results[0].severity.unwrap().to_string(), "low");
 }
 
 #[test]
@@ -459,8 +505,8 @@ fn what_opa_refuses_is_refused_with_its_place_and_a_caret() {
             "p.rego:3: rego_unsafe_var_error: var _ is unsafe (iterate in a helper rule and negate that)\n  | deny[m] { not input.xs[_] == 9; m := \"a\" }\n  |                        ^",
         ),
         (
-            "f(input) = input.b { true }\n\ndeny[m] { f({}); m := \"a\" }\n",
-            "p.rego:3: rego_compile_error: args must not shadow input",
+            "import rego.v1\n\nf(input) := input.b\n\ndeny contains \"a\" if f({})\n",
+            "p.rego:5: rego_compile_error: args must not shadow input",
         ),
         (
             "deny[m] { m := y }\n",

@@ -36,3 +36,17 @@ fn a_verdict_that_leaned_on_a_suppressed_error_is_an_error() {
     assert_eq!(judged(policy, false).unwrap(), Verdict::Pass);
     assert_eq!(judged(policy, true).unwrap(), Verdict::Error);
 }
+
+#[test]
+fn a_failure_beside_a_suppressed_error_says_so_too() {
+    let report = Bench::judge(
+        "package main\n\nimport rego.v1\n\ndeny contains \"a\" if input.a\n\ndeny contains \"b\" if to_number(input.a) > 1\n",
+        "a: text\n",
+    );
+    let found = &report.results[0];
+    assert_eq!((report.results.len(), found.verdict), (1, Verdict::Fail));
+    assert!(
+        found.suppressed.as_ref().is_some_and(|why| why.contains("p.rego:7")),
+        "{found:?}"
+    );
+}

@@ -164,7 +164,7 @@ fn an_expression_in_hcl_is_not_known() {
     let bench = Bench::new();
     bench.write(
         "policy/p.rego",
-        "package main\n\nimport rego.v1\n\ndeny contains n if { some n, b in input.resource.aws_s3_bucket; b[_].acl == \"public-read\" }\n\nwarn contains n if { some n, b in input.resource.aws_s3_bucket; b[_].force_destroy == \"yes\" }\n",
+        "package main\n\nimport rego.v1\n\ndeny contains n if { some n, b in input.resource.aws_s3_bucket; b[_].acl == \"public-read\" }\n\nwarn contains n if { some n, b in input.resource.aws_s3_bucket; b[_].force_destroy == \"yes\" }\n\nwarn_price contains n if { some n, b in input.resource.aws_s3_bucket; b[_].price == \"1\" }\n",
     );
     let main = bench.write(
         "main.tf",
@@ -177,6 +177,11 @@ fn an_expression_in_hcl_is_not_known() {
     };
     assert_eq!(of(&report, "main.deny"), (Verdict::Unknown, Some(2)));
     assert_eq!(of(&report, "main.warn").0, Verdict::Pass);
+    assert_eq!(
+        of(&report, "main.warn_price").0,
+        Verdict::Pass,
+        "an escaped ${{ is text"
+    );
     assert_eq!(report.status().exit_code(), 3);
     let options = CheckOptions {
         combine: true,
