@@ -142,7 +142,7 @@ fn an_absolute_folder_is_one_beneath_this_one_unless_it_is_asked_for() {
     run(&env, &format!("pull -p {folder} other/extra.rego")).expect_code(0);
     assert!(!env.path("pulled").exists());
     assert!(
-        env.path(&format!("{}/extra.rego", folder.trim_start_matches('/')))
+        env.path(format!("{}/extra.rego", folder.trim_start_matches('/')))
             .is_file()
     );
     run(&env, &format!("pull -p {folder} --absolute-paths other/extra.rego")).expect_code(0);
