@@ -78,6 +78,7 @@ static PROFILES: [Profile; 3] = [
         "repository_whole"
         "root_key_offline"
         "size_plausible"
+        "stores_audited"
     ),
     profile!("object-storage":
         "acl_not_public"

@@ -56,6 +56,7 @@ kept := {
 	"roles": {"writer": 1, "rehearser": 1, "auditor": 1},
 	"root_key_on_this_host": false,
 	"missing_manifests": [],
+	"stores_logged": {"accounts": "postgres"},
 	"snapshots": 2,
 	"copies": 0,
 }

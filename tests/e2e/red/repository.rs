@@ -15,7 +15,7 @@ use crate::env;
 use crate::files::assets;
 
 /// What is shown here.
-pub(super) const RULES: &[&str] = &["DR-301", "DR-302", "DR-303", "DR-304", "DR-305", "DR-306"];
+pub(super) const RULES: &[&str] = &["DR-301", "DR-302", "DR-303", "DR-304", "DR-305", "DR-306", "DR-307"];
 
 /// Nothing encrypts yet: there is no right set-up to show beside the wrong one.
 const NEVER_RIGHT: &[&str] = &["DR-304"];
@@ -34,12 +34,24 @@ fn rules_about_the_repository_are_seen_red_and_right_on_disk_and_s3() {
     shown.right(&at_first, "repository", "pass", &["DR-301", "DR-306"]);
     shown.right(&at_first, "repository", "not_applicable", &["DR-305"]);
 
+    left_out(&env, &mut shown);
     missing_manifests(&env, &points, &mut shown);
     missing_role(&env, &mut shown);
     fs::rename(env.path("keys/root.pem"), env.path("root.pem")).unwrap();
     shown.right(&Audit::of(&env), "repository", "pass", &["DR-303"]);
     another_host(&mut shown);
     shown.demand(RULES, NEVER_RIGHT);
+}
+
+/// The store that was backed up is no longer configured here.
+fn left_out(env: &TestEnv, shown: &mut Shown) {
+    let whole = fs::read_to_string(env.path("muster.toml")).unwrap();
+    env.write("muster.toml", whole.replace("[store.assets]", "[store.others]"));
+    let without = Audit::of(env);
+    shown.red(&without, "repository", "warn", &["DR-307"]);
+    without.expect_words("repository", "assets", &["DR-307"]);
+    env.write("muster.toml", whole);
+    shown.right(&Audit::of(env), "repository", "pass", &["DR-307"]);
 }
 
 fn missing_manifests(env: &TestEnv, [older, newest]: &[String; 2], shown: &mut Shown) {
