@@ -12,13 +12,13 @@ use muster_testkit::env::{Outcome, TestEnv};
 use super::table::{COMMANDS, Group, Row, TABLE};
 use super::world::{Place, World};
 
-/// Holds the product to all rows of a group; says every difference at once.
-pub(super) fn hold(group: Group, sealed: bool) {
+/// Holds the product to all rows of some groups; says every difference at once.
+pub(super) fn hold(groups: &[Group], sealed: bool) {
     let world = World::build(sealed);
     let mut wrong = Vec::new();
     // What a host has in its cache is not asked for, sealed or not.
-    let again = |row: &&Row| !sealed || group != Group::Index || row.fresh;
-    let rows = TABLE.iter().filter(|row| row.group == group).filter(again);
+    let again = |row: &&Row| !sealed || row.group != Group::Index || row.fresh;
+    let rows = TABLE.iter().filter(|row| groups.contains(&row.group)).filter(again);
     for row in rows {
         let place = world
             .places

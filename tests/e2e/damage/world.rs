@@ -48,7 +48,7 @@ pub(super) struct World {
 impl World {
     /// In the clear, or sealed to a recipient whose identity is at hand.
     pub(super) fn build(sealed: bool) -> Self {
-        let env = crate::env();
+        let env = TestEnv::in_memory(env!("CARGO_BIN_EXE_muster"));
         fill(&env);
         configure(&env, &env, sealed);
         if sealed {
@@ -156,7 +156,7 @@ fn change(env: &TestEnv) {
 
 /// Another repository, for valid objects that do not belong.
 fn elsewhere(env: &TestEnv) {
-    let other = crate::env();
+    let other = TestEnv::in_memory(env!("CARGO_BIN_EXE_muster"));
     other.write("src/a", "a");
     other.configure("[store.assets]\nkind = \"files\"\npath = \"src\"");
     other.ok("init");

@@ -10,6 +10,9 @@ use std::process::{Command, Output, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 
+/// Bytes that must be free in a file system in memory, so that tests side by side fit.
+const ROOM: u64 = 512 << 20;
+
 /// A test's own folder and the binary that it runs there.
 #[derive(Debug)]
 pub struct TestEnv {
@@ -36,11 +39,12 @@ impl TestEnv {
         }
     }
 
-    /// The same with its folder in memory, where there is such a place: for many short runs that sync much.
+    /// The same with its folder in memory, where there is such a place with half a GiB of room: for many short runs that sync much.
     pub fn in_memory(binary: &str) -> Self {
         let memory = Path::new("/dev/shm");
         let mut builder = tempfile::Builder::new();
-        let made = match memory.is_dir() {
+        let room = rustix::fs::statvfs(memory).map_or(0, |place| place.f_bavail * place.f_frsize);
+        let made = match room >= ROOM {
             true => builder.prefix("mtest").tempdir_in(memory),
             false => builder.prefix("mtest").tempdir(),
         };
