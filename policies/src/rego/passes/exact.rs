@@ -1,8 +1,10 @@
 //! A pattern of an object holds for objects with its keys and no others: behind `{"a": x} = w` stands that `w` has one key.
-//! And `some x in [x]` asks whether `x` is in there.
+//! And `some x in [x]` asks whether `x` is in there, as the second `x` of `f(x, x)` does.
 //!
-//! Removes: regorus takes apart an object that has more keys than the pattern, so that what OPA passes over is found; and to it
-//! `some` binds all variables behind it anew.
+//! Removes: regorus takes apart an object that has more keys than the pattern, so that what OPA passes over is found; to it
+//! `some` binds all variables behind it anew; and of arguments of one name the last counts.
+
+use std::collections::BTreeSet;
 
 use super::super::ast::{Body, Expr, Kind, Module, Operator, Rule, Span, Statement, What, With};
 use super::super::operators::FIELDS;
@@ -16,11 +18,16 @@ pub(super) fn run(module: &mut Module, context: &mut Context<'_>) {
     split_rules(&mut Exact(&mut context.fresh), &mut module.rules);
 }
 
-/// `f({"a": x}) := x` becomes `f(h) := x if { {"a": x} = h }`.
+/// `f({"a": x}) := x` becomes `f(h) := x if { {"a": x} = h }`, and `f(x, x)` becomes `f(x, h) if x = h`.
 fn arguments(rule: &mut Rule, fresh: &mut Fresh) {
     let mut front: Body = Vec::new();
-    for arg in rule.head.args.iter_mut().flatten().filter(|arg| takes_apart(arg)) {
-        front.push(named(arg, fresh));
+    let mut seen = BTreeSet::new();
+    for arg in rule.head.args.iter_mut().flatten() {
+        let names: Vec<String> = variables(arg).into_iter().map(str::to_owned).collect();
+        if takes_apart(arg) || names.iter().any(|name| seen.contains(name)) {
+            front.push(named(arg, fresh));
+        }
+        seen.extend(names);
     }
     if front.is_empty() {
         return;
