@@ -4,25 +4,22 @@
 //! JSON or YAML beside the policies becomes data only by name, since a fixture that turned into data unasked would change what the
 //! rules see; it is told which files those are.
 
+mod manifest;
+mod packed;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use serde_json::{Map, Value};
-
 use crate::engine::Engine;
-use crate::input::{self, Format};
+use crate::input;
 use crate::sources::{PolicyError, RegoVersion};
-
-/// What a bundle's manifest is called.
-const MANIFEST: &str = ".manifest";
+use manifest::{MANIFEST, Manifest, is_data};
+pub(crate) use packed::Packed;
 
 /// A folder that is a bundle.
 struct Bundle {
     root: PathBuf,
-    roots: Option<Vec<String>>,
-    version: Option<RegoVersion>,
-    /// Files whose version is another one, by patterns of their paths from the root.
-    versions: Vec<(globset::GlobMatcher, RegoVersion)>,
+    manifest: Manifest,
 }
 
 /// The bundles beneath or around some paths, and the files of data beside them.
@@ -83,9 +80,7 @@ impl Places {
     /// The version of a policy file, if its bundle says.
     pub(crate) fn version(&self, file: &Path) -> Option<RegoVersion> {
         let bundle = self.bundle(file)?;
-        let path = Path::new("/").join(file.strip_prefix(&bundle.root).ok()?);
-        let own = bundle.versions.iter().find(|(pattern, _)| pattern.is_match(&path));
-        own.map(|(_, version)| *version).or(bundle.version)
+        bundle.manifest.version(file.strip_prefix(&bundle.root).ok()?)
     }
 
     /// Loads the data of bundles; gives the files that are neither that nor among those that were named as data.
@@ -98,9 +93,7 @@ impl Places {
             if named.iter().any(|path| known.starts_with(path)) {
                 continue;
             }
-            let name = file.file_name().map(|name| name.to_string_lossy().into_owned());
-            let is_data = matches!(name.as_deref(), Some("data.json" | "data.yaml" | "data.yml"));
-            match self.bundle(file).filter(|_| is_data) {
+            match self.bundle(file).filter(|_| is_data(file)) {
                 Some(bundle) => bundle.load(engine, file)?,
                 None => left.push(file.display().to_string()),
             }
@@ -112,81 +105,15 @@ impl Places {
 impl Bundle {
     fn read(root: PathBuf, manifest: &Path) -> Result<Self, PolicyError> {
         let name = manifest.display().to_string();
-        let refused = |why: String| PolicyError::refused(&name, None, why);
-        let bytes = input::read(manifest).map_err(|error| refused(error.to_string()))?;
-        let value = input::parse_one(&bytes, Some(Format::Json)).map_err(refused)?;
-        let version = |value: &Value, what: &str| match value.as_u64() {
-            Some(0) => Ok(RegoVersion::V0),
-            Some(1) => Ok(RegoVersion::V1),
-            _ => Err(refused(format!("{what} is neither 0 nor 1"))),
-        };
-        let whole = value.get("rego_version").map(|value| version(value, "rego_version"));
-        let mut versions = Vec::new();
-        for (pattern, value) in value
-            .get("file_rego_versions")
-            .and_then(Value::as_object)
-            .into_iter()
-            .flatten()
-        {
-            let glob = globset::Glob::new(pattern).map_err(|error| refused(error.to_string()))?;
-            versions.push((glob.compile_matcher(), version(value, pattern)?));
-        }
-        let version = whole.transpose()?;
-        let roots = value.get("roots").and_then(Value::as_array).map(|roots| {
-            let text = |root: &Value| root.as_str().map(|root| root.trim_matches('/').to_owned());
-            roots.iter().filter_map(text).collect()
-        });
-        Ok(Self {
-            root,
-            roots,
-            version,
-            versions,
-        })
+        let bytes = input::read(manifest).map_err(|error| PolicyError::refused(&name, None, error.to_string()))?;
+        let manifest = Manifest::parse(&name, &bytes)?;
+        Ok(Self { root, manifest })
     }
 
     fn load(&self, engine: &mut Engine, file: &Path) -> Result<(), PolicyError> {
         let name = file.display().to_string();
-        let refused = |why: String| PolicyError::refused(&name, None, why);
-        let bytes = input::read(file).map_err(|error| refused(error.to_string()))?;
-        let value = input::parse_one(&bytes, Format::of(&name)).map_err(refused)?;
-        let between = file.strip_prefix(&self.root).ok().and_then(Path::parent);
-        let names: Vec<String> = between
-            .into_iter()
-            .flat_map(Path::components)
-            .map(|part| part.as_os_str().to_string_lossy().into_owned())
-            .collect();
-        let value = names.iter().rev().fold(value, |value, name| {
-            Value::Object(Map::from_iter([(name.clone(), value)]))
-        });
-        if !value.is_object() {
-            return Err(refused("data must be an object at the top".to_owned()));
-        }
-        if let Some(outside) = self.roots.as_ref().and_then(|roots| outside(&value, "", roots)) {
-            return Err(refused(format!(
-                "data.{} lies in none of the roots that {MANIFEST} names",
-                outside.replace('/', ".")
-            )));
-        }
-        engine.add_data(&name, value)
-    }
-}
-
-/// The first path of a document that is neither in a root nor on the way to one.
-fn outside(value: &Value, at: &str, roots: &[String]) -> Option<String> {
-    let within = |root: &String| root.is_empty() || at == *root || at.starts_with(&format!("{root}/"));
-    if roots.iter().any(within) {
-        return None;
-    }
-    let on_the_way = at.is_empty() || roots.iter().any(|root| root.starts_with(&format!("{at}/")));
-    match value {
-        Value::Object(fields) if on_the_way => fields.iter().find_map(|(key, value)| {
-            let at = if at.is_empty() {
-                key.clone()
-            } else {
-                format!("{at}/{key}")
-            };
-            outside(value, &at, roots)
-        }),
-        _ => Some(at.to_owned()),
+        let bytes = input::read(file).map_err(|error| PolicyError::refused(&name, None, error.to_string()))?;
+        let within = file.strip_prefix(&self.root).unwrap_or(file);
+        engine.add_data(&name, self.manifest.data(&name, within, &bytes)?)
     }
 }

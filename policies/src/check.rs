@@ -151,6 +151,16 @@ pub fn check(paths: &[PathBuf], options: &CheckOptions) -> Result<Report, Policy
     })?
 }
 
+/// A bundle says who made it, and nobody looked whether that is so.
+fn signature_unverified(bundle: String) -> Finding {
+    let why =
+        "the bundle is signed, and its signature is not verified: verify it before, as `opa sign` made it".to_owned();
+    Finding {
+        verdict: Verdict::Warn,
+        ..Finding::error("muster", &bundle, why)
+    }
+}
+
 /// A rule to evaluate on every document.
 struct Check {
     name: String,
@@ -175,7 +185,8 @@ impl Run<'_> {
     fn policies(&mut self, documents: &[Named]) -> Result<(), PolicyError> {
         let options = self.options;
         let mut engine = Engine::apart(World::of(Files::Beneath), options.now, options.sandbox.as_ref())?;
-        sources::load_policies(&mut engine, &options.policies, options.rego_version, false)?;
+        let unverified = sources::load_policies(&mut engine, &options.policies, options.rego_version, false)?;
+        self.findings.extend(unverified.into_iter().map(signature_unverified));
         sources::load_data(&mut engine, &options.data)?;
         engine.place();
         let strict = rego::Options {

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-use crate::bundles::Places;
+use crate::bundles::{Packed, Places};
 use crate::engine::Engine;
 use crate::input::{self, Format};
 
@@ -127,7 +127,7 @@ pub(crate) fn load_policies(
     paths: &[PathBuf],
     version: RegoVersion,
     tests: bool,
-) -> Result<(), PolicyError> {
+) -> Result<Vec<String>, PolicyError> {
     let places = match version {
         RegoVersion::Auto => Some(Places::of_policies(paths)?),
         _ => None,
@@ -136,15 +136,23 @@ pub(crate) fn load_policies(
     load_policies_as(engine, paths, &|file| own(file).unwrap_or(version), tests)
 }
 
-/// The same, each file in a version of its own.
+/// The same, each file in a version of its own. Gives the bundles whose signature nobody verified.
 pub(crate) fn load_policies_as(
     engine: &mut Engine,
     paths: &[PathBuf],
     version: &dyn Fn(&Path) -> RegoVersion,
     tests: bool,
-) -> Result<(), PolicyError> {
+) -> Result<Vec<String>, PolicyError> {
     let mut seen = Vec::new();
+    let mut bundles: Vec<Packed> = Vec::new();
     for path in paths {
+        if Packed::is(path) {
+            let bundle = Packed::read(path)?;
+            bundle.beside(&bundles)?;
+            bundle.load(engine, version(path), tests)?;
+            bundles.push(bundle);
+            continue;
+        }
         let files = input::rego_files(path).map_err(|source| read_error(path, source))?;
         let files: Vec<_> = files.into_iter().filter(|file| tests || !is_test(file)).collect();
         if files.is_empty() {
@@ -161,7 +169,8 @@ pub(crate) fn load_policies_as(
             seen.push(file);
         }
     }
-    Ok(())
+    let unverified = bundles.iter().filter(|bundle| bundle.signed);
+    Ok(unverified.map(Packed::name).collect())
 }
 
 /// Loads every JSON and YAML file beneath the paths into `data`.

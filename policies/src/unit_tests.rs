@@ -108,6 +108,9 @@ pub struct TestReport {
     pub front_seconds: f64,
     /// JSON and YAML files beside the policies that did not become data.
     pub left_out: Vec<String>,
+    /// Bundles that carry a signature, which was not verified.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unverified: Vec<String>,
     /// What the tests reached, if that was asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub coverage: Option<Coverage>,
@@ -152,7 +155,7 @@ pub fn test_policies(paths: &[PathBuf], options: &TestOptions) -> Result<TestRep
             RegoVersion::Auto => places.version(file).unwrap_or_default(),
             version => version,
         };
-        sources::load_policies_as(&mut engine, paths, &version, true)?;
+        let unverified = sources::load_policies_as(&mut engine, paths, &version, true)?;
         sources::load_data(&mut engine, &options.data)?;
         let left_out = places.load(&mut engine, &options.data)?;
         engine.place();
@@ -161,6 +164,7 @@ pub fn test_policies(paths: &[PathBuf], options: &TestOptions) -> Result<TestRep
             pattern.as_ref().is_none_or(|pattern| pattern.is_match(name))
         });
         report.left_out = left_out;
+        report.unverified = unverified;
         Ok(report)
     })?
 }
@@ -193,6 +197,7 @@ fn run(engine: &Engine, options: &TestOptions, wanted: &dyn Fn(&str) -> bool) ->
         results,
         front_seconds: engine.front().as_secs_f64(),
         left_out: Vec::new(),
+        unverified: Vec::new(),
         coverage,
     }
 }

@@ -7,6 +7,8 @@
     reason = "a test may stop at the first surprise, in its helpers too"
 )]
 
+#[path = "policies/bundles.rs"]
+mod bundles;
 #[path = "policies/cases.rs"]
 mod cases;
 #[path = "policies/catalogues.rs"]

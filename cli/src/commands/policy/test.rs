@@ -87,6 +87,10 @@ pub(super) fn run(context: &Context, args: Test) -> Result<Exit, CommandError> {
 
 /// One warning for each folder that holds files which might have been meant as data.
 fn warn(context: &Context, report: &TestReport) {
+    for bundle in &report.unverified {
+        let what = format!("{bundle} is signed, and its signature is not verified");
+        context.ui.warn(printable(what.as_bytes()));
+    }
     let mut folders: BTreeMap<&Path, Vec<String>> = BTreeMap::new();
     for file in report.left_out.iter().map(Path::new) {
         let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
