@@ -41,7 +41,16 @@ pub(crate) fn look_body<'a>(look: &mut (impl Look<'a> + ?Sized), body: &'a Body)
 }
 
 pub(crate) fn look_statement<'a>(look: &mut (impl Look<'a> + ?Sized), statement: &'a Statement) {
-    match &statement.what {
+    look_what(look, &statement.what);
+    for with in &statement.with {
+        look.expr(&with.target);
+        look.expr(&with.value);
+    }
+}
+
+/// A statement without its `with`.
+pub(crate) fn look_what<'a>(look: &mut (impl Look<'a> + ?Sized), what: &'a What) {
+    match what {
         What::Expr(expr) => look.expr(expr),
         What::Assign(lhs, rhs) | What::Unify(lhs, rhs) => {
             look.expr(lhs);
@@ -57,10 +66,6 @@ pub(crate) fn look_statement<'a>(look: &mut (impl Look<'a> + ?Sized), statement:
             look.expr(domain);
             look.body(body);
         }
-    }
-    for with in &statement.with {
-        look.expr(&with.target);
-        look.expr(&with.value);
     }
 }
 

@@ -1,10 +1,11 @@
-//! Calls: of functions that exist, with as many arguments as they take, and of none that version 1 has done away with.
+//! Calls: of functions that exist, with as many arguments as they take, and of none that version 1 has done away with. A
+//! function that is named is called, but where `with` puts it in the place of another.
 
 use super::super::ast::{Dialect, Expr, Kind, Module, Statement};
 use super::super::fault::{Class, Fault};
 use super::super::known;
 use super::super::symbols::Symbols;
-use super::super::walk::{Look, look_expr, look_rule, look_statement};
+use super::super::walk::{Look, look_expr, look_rule, look_what};
 
 /// # Errors
 /// Every call that cannot be made.
@@ -29,6 +30,15 @@ struct Calls<'a> {
 }
 
 impl Calls<'_> {
+    /// The function of the policies that an expression names, or something in it.
+    fn function(&self, expr: &Expr) -> Option<String> {
+        let (path, _) = expr.prefix().filter(|(path, _)| path[0] == "data")?;
+        let path: Vec<String> = path.iter().map(|part| (*part).to_owned()).collect();
+        // `f() := x` is a rule.
+        let inside = (2..=path.len()).any(|end| self.symbols.arity(&path[..end]).is_some_and(|arity| arity > 0));
+        inside.then(|| path.join("."))
+    }
+
     fn call(&mut self, function: &Expr, args: usize, call: &Expr) {
         let Some((path, true)) = function.prefix() else { return };
         let name = path.join(".");
@@ -68,6 +78,12 @@ impl<'a> Look<'a> for Calls<'_> {
             args.iter().for_each(|arg| self.expr(arg));
             return;
         }
+        if let Some(name) = self.function(expr) {
+            let what = format!("function {name} used as reference, not called");
+            self.faults
+                .push(Fault::new(Class::Type, expr.span, what).hint("give it its arguments in round brackets"));
+            return;
+        }
         look_expr(self, expr);
     }
 
@@ -95,6 +111,11 @@ impl<'a> Look<'a> for Calls<'_> {
                 self.faults.push(found);
             }
         }
-        look_statement(self, statement);
+        look_what(self, &statement.what);
+        for with in &statement.with {
+            if self.function(&with.value).is_none() {
+                self.expr(&with.value);
+            }
+        }
     }
 }

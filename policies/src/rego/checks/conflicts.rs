@@ -59,6 +59,18 @@ pub(super) fn definitions(sources: &[Source], symbols: &Symbols) -> Result<(), (
             );
         }
     }
+    let all: Vec<_> = symbols.all().collect();
+    for pair in all.windows(2) {
+        // What lies beneath a path follows it.
+        let [(path, found), (beneath, _)] = pair else { continue };
+        if beneath.starts_with(path)
+            && let Some(one) = found.iter().find(|one| !one.dynamic)
+        {
+            let what = format!("rule {} conflicts with {}", path.join("."), beneath.join("."));
+            let hint = "what has a value of its own holds no other rules: give one of them another name";
+            return Err((one.module, Fault::new(Class::Type, one.span, what).hint(hint)));
+        }
+    }
     // A rule may not stand where a package does.
     for source in sources {
         let mut path = vec!["data".to_owned()];

@@ -10,7 +10,11 @@ pub(super) fn check(module: &Module, strict: bool) -> Result<(), Fault> {
     let imports: Vec<_> = module.imports.iter().filter(|import| !import.is_keyword()).collect();
     if module.dialect == Dialect::V1 || strict {
         let mut seen = BTreeMap::new();
-        for import in &imports {
+        for import in module
+            .imports
+            .iter()
+            .filter(|import| !import.is_keyword() || import.path == ["rego", "v1"])
+        {
             if let Some(before) = seen.insert(import.name(), import) {
                 let what = format!("import must not shadow import {}", before.path.join("."));
                 return Err(

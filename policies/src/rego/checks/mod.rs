@@ -36,7 +36,7 @@ pub(crate) fn resolved(sources: &[Source], symbols: &Symbols) -> Result<(), Vec<
     };
     conflicts::definitions(sources, symbols).map_err(|fault| vec![fault])?;
     own(&|module| calls::check(module, symbols))?;
-    own(&|module| safety::check(module).map_err(|fault| vec![fault]))?;
+    own(&|module| safety::check(module, symbols).map_err(|fault| vec![fault]))?;
     recursion::check(sources, symbols).map_err(|fault| vec![fault])?;
     types::check(sources)
 }

@@ -9,15 +9,19 @@ use super::super::ast::{Body, Expr, Kind, Module, Rule, Statement, What};
 use super::super::fault::{Class, Fault};
 use super::super::known;
 use super::super::passes::{original, pattern};
+use super::super::symbols::Symbols;
 use super::super::walk::{Look, look_expr};
 
 type Names<'a> = BTreeSet<&'a str>;
 
-pub(super) fn check(module: &Module) -> Result<(), Fault> {
-    module.rules.iter().try_for_each(rule)
+pub(super) fn check(module: &Module, symbols: &Symbols) -> Result<(), Fault> {
+    module.rules.iter().try_for_each(|one| rule(one, Some(symbols)))
 }
 
-fn rule(rule: &Rule) -> Result<(), Fault> {
+/// What is known of the functions of the policies; without, the last argument of any is taken for its output.
+type Functions<'s> = Option<&'s Symbols>;
+
+fn rule(rule: &Rule, functions: Functions<'_>) -> Result<(), Fault> {
     let mut args = Names::new();
     for arg in rule.head.args.iter().flatten() {
         args.extend(variables(arg));
@@ -25,27 +29,27 @@ fn rule(rule: &Rule) -> Result<(), Fault> {
     let head = &rule.head;
     let mut terms: Vec<&Expr> = head.path.iter().chain(&head.key).collect();
     terms.extend(head.value.iter().map(|(_, value)| value));
-    body(rule.body.as_ref(), &terms, &args)?;
+    body(rule.body.as_ref(), &terms, &args, functions)?;
     for (_, more) in &rule.more {
-        body(Some(more), &terms, &args)?;
+        body(Some(more), &terms, &args, functions)?;
     }
     for otherwise in &rule.otherwise {
         let terms: Vec<&Expr> = otherwise.value.iter().map(|(_, value)| value).collect();
-        body(otherwise.body.as_ref(), &terms, &args)?;
+        body(otherwise.body.as_ref(), &terms, &args, functions)?;
     }
     Ok(())
 }
 
 /// Whether these statements bind all variables in them and in these terms.
 pub(crate) fn is_safe(statements: &Body, terms: &[&Expr]) -> bool {
-    body(Some(statements), terms, &Names::new()).is_ok()
+    body(Some(statements), terms, &Names::new(), None).is_ok()
 }
 
 /// How many statements of a body must be evaluated until these terms are known.
 pub(crate) fn reaching(statements: &Body, terms: &[&Expr]) -> Option<usize> {
     (0..=statements.len()).find(|length| {
         let front = statements[..*length].to_vec();
-        body(Some(&front), terms, &Names::new()).is_ok()
+        body(Some(&front), terms, &Names::new(), None).is_ok()
     })
 }
 
@@ -57,7 +61,12 @@ enum Item<'a> {
 }
 
 /// Checks a body and the terms that its variables go into, with names that are bound outside.
-fn body(statements: Option<&Body>, terms: &[&Expr], outside: &Names<'_>) -> Result<(), Fault> {
+fn body(
+    statements: Option<&Body>,
+    terms: &[&Expr],
+    outside: &Names<'_>,
+    functions: Functions<'_>,
+) -> Result<(), Fault> {
     let mut items: Vec<Item<'_>> = statements.into_iter().flatten().map(Item::Statement).collect();
     items.extend(terms.iter().map(|term| Item::Term(term)));
     let mut here: Names<'_> = Names::new();
@@ -70,7 +79,7 @@ fn body(statements: Option<&Body>, terms: &[&Expr], outside: &Names<'_>) -> Resu
     loop {
         let before = left.len();
         left.retain(|place| {
-            let outputs = items[*place].outputs(&bound);
+            let outputs = items[*place].outputs(&bound, functions);
             let safe = needs[*place]
                 .iter()
                 .all(|name| bound.contains(name) || outputs.contains(name));
@@ -84,7 +93,7 @@ fn body(statements: Option<&Body>, terms: &[&Expr], outside: &Names<'_>) -> Resu
         }
         if left.len() == before {
             let place = left[0];
-            let outputs = items[place].outputs(&bound);
+            let outputs = items[place].outputs(&bound, functions);
             let missing = needs[place]
                 .iter()
                 .filter(|name| !bound.contains(*name) && !outputs.contains(*name));
@@ -105,7 +114,7 @@ fn body(statements: Option<&Body>, terms: &[&Expr], outside: &Names<'_>) -> Resu
             {
                 known.extend(key.iter().chain([value]).map(|name| name.text.as_str()));
             }
-            body(Some(inner), &terms, &known)?;
+            body(Some(inner), &terms, &known, functions)?;
         }
     }
     Ok(())
@@ -168,7 +177,7 @@ impl<'a> Item<'a> {
     }
 
     /// What this binds, given what is bound.
-    fn outputs(self, bound: &Names<'a>) -> Names<'a> {
+    fn outputs(self, bound: &Names<'a>, functions: Functions<'_>) -> Names<'a> {
         let mut outputs = Names::new();
         let statement = match self {
             Self::Term(term) => {
@@ -190,7 +199,7 @@ impl<'a> Item<'a> {
                     if function.as_var() == Some("print") {
                         return outputs;
                     }
-                    call(function, args, bound, &mut outputs);
+                    call((function, args), bound, functions, &mut outputs);
                 } else {
                     references(expr, bound, &mut outputs);
                 }
@@ -257,11 +266,19 @@ fn known_all<'a>(expr: &'a Expr, bound: &Names<'a>, outputs: &Names<'a>) -> bool
 }
 
 /// A call with one argument more than it takes binds that.
-fn call<'a>(function: &'a Expr, args: &'a [Expr], bound: &Names<'a>, outputs: &mut Names<'a>) {
+fn call<'a>(
+    (function, args): (&'a Expr, &'a [Expr]),
+    bound: &Names<'a>,
+    functions: Functions<'_>,
+    outputs: &mut Names<'a>,
+) {
     args.iter().for_each(|arg| references(arg, bound, outputs));
     let arity = match function.prefix() {
         Some((path, true)) if path[0] != "data" => known::arity(&path.join(".")),
-        // Of a function of the policies, the last argument is an output if all others are known.
+        Some((path, true)) if let Some(functions) = functions => {
+            let path: Vec<String> = path.iter().map(|part| (*part).to_owned()).collect();
+            functions.arity(&path)
+        }
         _ => args.len().checked_sub(1),
     };
     let Some(arity) = arity else { return };
