@@ -200,3 +200,31 @@ fn the_commands_of_verify_md_work_with_openssl_and_sha256sum_and_see_a_change() 
     // The list of sums and the envelope repeat what other files hold; a change of the one is a change of what it is compared with.
     assert!(unseen.is_empty(), "changed without being seen: {unseen:?}");
 }
+
+#[test]
+fn a_bundle_says_what_fails_and_what_it_does_not_show_to_whoever_reads_or_verifies_it() {
+    let (env, _) = audited();
+    let whole = fs::read_to_string(env.path("muster.toml")).unwrap();
+    env.write("muster.toml", whole.replace("[store.assets]", "[store.others]"));
+    let bundle = env.path("less.tar");
+    env.run(&format!("audit --out {}", bundle.display())).expect_code(6);
+    let verified = verify(&env, &bundle, Some("keys/root.pub")).expect_code(0).json();
+    let said = verified["not_shown"].as_array().unwrap().iter();
+    let said: Vec<&str> = said.map(|line| line.as_str().unwrap()).collect();
+    let shown = env
+        .run("evidence show less.tar --key keys/root.pub")
+        .expect_code(0)
+        .stdout;
+    for words in [
+        "no inventory was declared",
+        "store assets, which a writer's configuration named",
+    ] {
+        assert!(said.iter().any(|line| line.contains(words)), "{said:?}");
+        let told = |line: &str| line.starts_with("not shown: ") && line.contains(words);
+        assert!(shown.lines().any(told), "{shown}");
+    }
+    let failing = |line: &str| line.starts_with("fail ") && line.contains("DR-001") && line.contains("others");
+    assert!(shown.lines().any(failing), "{shown}");
+    let store = |line: &str| line.starts_with("others ") && line.contains("never");
+    assert!(shown.lines().any(store), "{shown}");
+}

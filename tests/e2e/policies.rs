@@ -155,3 +155,90 @@ fn a_check_writes_for_other_tools_and_gates_on_what_is_new() {
     assert_eq!(outcome.stdout.matches("::notice ").count(), 1, "{outcome:?}");
     env.run("check conf --base no-such-revision").expect_code(2);
 }
+
+/// `git` in the test's folder.
+fn git(env: &TestEnv, line: &str) {
+    let output = std::process::Command::new("git")
+        .args(["-c", "user.name=t", "-c", "user.email=t@example.com"])
+        .args(line.split_whitespace())
+        .current_dir(env.path(""))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+}
+
+#[test]
+fn a_base_is_judged_by_todays_policies_and_waivers_and_what_is_no_base_is_refused() {
+    let env = env();
+    let policy =
+        |more: &str| format!("package main\n\nimport rego.v1\n\ndeny contains \"one\" if input.one == \"bad\"\n{more}");
+    env.write("policy/p.rego", policy(""));
+    env.write("conf/a.yaml", "one: bad\ntwo: bad\n");
+    git(&env, "init -q");
+    git(&env, "add .");
+    git(&env, "commit -q -m base");
+    // A rule of today finds in the base what it finds now.
+    env.write(
+        "policy/p.rego",
+        policy("\ndeny_two contains \"two\" if input.two == \"bad\"\n"),
+    );
+    let known = env.run("check conf --base HEAD --json").expect_code(0).json();
+    assert_eq!(known["summary"]["fail"], 2, "{known}");
+    env.write("conf/b.yaml", "two: bad\n");
+    env.run("check conf --base HEAD").expect_code(6);
+
+    env.write(
+        "waivers.toml",
+        "[[waiver]]\nid = \"W\"\nrule = \"main.deny\"\nresource = \"conf/a.yaml\"\nowner = \"a\"\napprover = \"b\"\nreason = \"r\"\nexpires = \"2020-01-01T00:00:00Z\"\n",
+    );
+    let waived = env
+        .run("check conf --base HEAD --waivers waivers.toml --json")
+        .expect_code(6);
+    let waived = waived.json();
+    let expired = waived["results"].as_array().unwrap().iter();
+    let expired: Vec<_> = expired.filter(|one| one["rule"] == "muster.waiver-expired").collect();
+    assert_eq!(expired[0]["baseline"], "unchanged", "{waived}");
+
+    for (line, words) in [
+        ("check conf --base=--output=stolen", "no git revision"),
+        ("check ../conf --base HEAD", "beneath the current folder"),
+        ("check - --base HEAD", "standard input"),
+    ] {
+        env.run(line).expect_code(2).expect_error_to_name(&[words]);
+    }
+}
+
+#[test]
+fn the_table_says_the_worst_first_what_leaned_on_an_error_and_passes_on_request() {
+    let env = env();
+    env.write(
+        "policy/p.rego",
+        "package main\n\nimport rego.v1\n\nwarn contains \"small\" if input.size == 1\n\ndeny contains \"large\" if input.size == 2\n\ndeny_odd contains \"odd\" if not even\n\neven if to_number(input.half) * 2 == input.size\n",
+    );
+    env.write("a.json", "{\"size\": 1, \"half\": 0.5}");
+    env.write("b.json", "{\"size\": 2, \"half\": \"x\"}");
+    let table = env.run("check a.json b.json").expect_code(6).stdout;
+    let at = |text: &str, word: &str| text.find(word).unwrap_or_else(|| panic!("no {word} in\n{text}"));
+    assert!(at(&table, "large") < at(&table, "small"), "{table}");
+    assert!(table.contains("odd (leaned on a suppressed error"), "{table}");
+    assert!(
+        !table.contains("pass  ") && table.contains("3 pass, 2 fail, 1 warn"),
+        "{table}"
+    );
+    let all = env.run("check a.json b.json --verbose").expect_code(6).stdout;
+    assert_eq!(all.lines().filter(|line| line.starts_with("pass ")).count(), 3, "{all}");
+}
+
+#[test]
+fn results_that_github_would_not_take_are_left_out_with_a_warning() {
+    let env = env();
+    env.write(
+        "policy/p.rego",
+        "package main\n\nimport rego.v1\n\ndeny contains sprintf(\"%d\", [n]) if some n in numbers.range(1, input.many)\n",
+    );
+    env.write("a.json", "{\"many\": 25003}");
+    let cut = env.run("check a.json --output sarif --out a.sarif").expect_code(6);
+    assert!(cut.stderr.contains("3 results are left out"), "{}", cut.stderr);
+    let sarif: Value = serde_json::from_slice(&std::fs::read(env.path("a.sarif")).unwrap()).unwrap();
+    assert_eq!(sarif["runs"][0]["results"].as_array().unwrap().len(), 25_000);
+}

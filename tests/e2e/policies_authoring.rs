@@ -28,6 +28,28 @@ fn tests_run_with_coverage_a_threshold_and_a_pattern() {
     let covered = env.ok("policy test policy --coverage --json").json();
     assert_eq!(covered["coverage"]["never_true"][0]["name"], "warn", "{covered}");
     assert_eq!(covered["coverage"]["percent"], 75.0, "{covered}");
+    let table = env.ok("policy test policy --coverage").stdout;
+    let row = |what: &str, rule: &str| {
+        let (_, rest) = table
+            .split_once(what)
+            .unwrap_or_else(|| panic!("no {what} in\n{table}"));
+        assert!(rest.lines().nth(1).unwrap().starts_with(rule), "{table}");
+    };
+    row("never true", "warn ");
+    env.write(
+        "policy/sure.rego",
+        "package sure\n\nimport rego.v1\n\nsure if input.backup == true\n",
+    );
+    env.write(
+        "policy/sure_test.rego",
+        "package sure\n\nimport rego.v1\n\ntest_sure if sure with input as {\"backup\": true}\n",
+    );
+    let table = env.ok("policy test policy --coverage").stdout;
+    let (_, rest) = table.split_once("never false").unwrap_or_else(|| panic!("{table}"));
+    assert!(rest.lines().nth(1).unwrap().starts_with("sure "), "{table}");
+    for name in ["policy/sure.rego", "policy/sure_test.rego"] {
+        std::fs::remove_file(env.path(name)).unwrap();
+    }
     env.ok("policy test policy --threshold 60");
     let low = env.run("policy test policy --threshold 101");
     assert_eq!(low.code, 2, "{low:?}");
@@ -108,6 +130,13 @@ fn rules_are_listed_and_explained_on_an_input() {
     ] {
         assert!(bad.stdout.contains(words), "no {words} in {bad:?}");
     }
+    let good = env.ok("policy explain B-1 --input good.json").stdout;
+    let ended = good
+        .lines()
+        .find(|line| line.contains("input.backup == false"))
+        .unwrap();
+    assert!(ended.trim_start().starts_with("FALSE"), "{good}");
+    assert!(env.ok("policy list policy --verbose").stdout.contains("soc2:A1.2"));
     let good = env.ok("policy explain B-1 --input good.json --json").json();
     let statement = &good["documents"][0]["bodies"][0]["statements"][0];
     assert_eq!(statement["outcome"], "false", "{good}");

@@ -219,6 +219,14 @@ fn the_results_must_add_up() {
     with("{}");
     with(r#"{"summary":{"pass":3},"results":[]}"#);
     with(r#"{"summary":{"pass":1},"results":[{"verdict":"pass"}]}"#);
+    // The statement and the document agree on a number that the results do not give.
+    let mut padded = bundle();
+    padded.audit.summary = [("pass".to_owned(), 3)].into();
+    padded.results = br#"{"summary":{"pass":3},"results":[{"verdict":"pass"}]}"#.to_vec();
+    match padded.seal(&key(Role::Auditor)) {
+        Err(BundleError::Invalid { check, detail }) => assert_eq!(check, "results", "{detail}"),
+        other => panic!("{other:?}"),
+    }
 }
 
 /// Results that are sorted by a framework, and what the statement then says of it.
@@ -263,18 +271,21 @@ fn the_standing_of_each_control_follows_from_the_results_of_its_rules() {
     assert!(found.checks.iter().any(|check| check.name == "frameworks"));
     assert_eq!(opened.unwrap().results["frameworks"], results["frameworks"]);
 
-    let lie = |path: &str, value: Value| {
+    let lies = |lies: &[(&str, Value)]| {
         let mut results = results.clone();
-        *results.pointer_mut(path).unwrap() = value;
+        for (path, value) in lies {
+            *results.pointer_mut(path).unwrap() = value.clone();
+        }
         let stated = Framework {
             summary: serde_json::from_value(results["frameworks"][0]["summary"].clone()).unwrap(),
             ..stated.clone()
         };
         match sorted_bundle(&results, vec![stated]) {
-            Err(BundleError::Invalid { check, detail }) => assert_eq!(check, "frameworks", "{path}: {detail}"),
-            other => panic!("{path}: {:?}", other.map(|_| "sealed")),
+            Err(BundleError::Invalid { check, detail }) => assert_eq!(check, "frameworks", "{lies:?}: {detail}"),
+            other => panic!("{lies:?}: {:?}", other.map(|_| "sealed")),
         }
     };
+    let lie = |path: &str, value: Value| lies(&[(path, value)]);
     // A control that is painted green, or has its bad rule taken for a good or a missing one.
     lie("/frameworks/0/controls/0/verdict", json!("pass"));
     lie("/frameworks/0/controls/0/rules/0/verdict", json!("pass"));
@@ -290,6 +301,13 @@ fn the_standing_of_each_control_follows_from_the_results_of_its_rules() {
         "/frameworks/0/controls/4",
         results["frameworks"][0]["controls"][3].clone(),
     );
+    // A lie that is told everywhere but in the results.
+    lies(&[
+        ("/frameworks/0/controls/1/rules/1/verdict", json!("pass")),
+        ("/frameworks/0/controls/1/verdict", json!("pass")),
+        ("/frameworks/0/summary/unknown", json!(0)),
+        ("/frameworks/0/summary/pass", json!(1)),
+    ]);
 }
 
 #[test]

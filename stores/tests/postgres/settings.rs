@@ -1,5 +1,7 @@
 //! What a live server tells about its settings, by how much the role may see.
 
+use std::io::Read;
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Stdio};
 
@@ -133,6 +135,7 @@ fn a_role_that_may_only_replicate_still_tells_what_show_tells() {
 #[test]
 fn each_fact_says_how_it_was_had_and_its_digest_is_of_the_answer_that_is_kept() {
     let server = archiving();
+    server.sql("alter role shut valid until '2030-01-01 00:00:00+00'");
     let found = asked(&url(&server.url("watcher", "postgres"))).unwrap();
     let collected = found.facts["collected"].as_array().unwrap();
     assert_eq!(collected.len(), found.raw.len());
@@ -145,8 +148,24 @@ fn each_fact_says_how_it_was_had_and_its_digest_is_of_the_answer_that_is_kept() 
             (&one["role"], &one["started"]),
             (&Value::from("watcher"), &Value::from("2026-11-25T01:00:00.000Z"))
         );
+        assert_eq!(one["finished"], "2026-11-25T01:00:00.000Z", "{one}");
+        assert_eq!(one["raw_bytes"], found.raw[fact].len(), "{one}");
+        let database = fact.strip_prefix("databases.").unwrap_or("postgres");
+        assert_eq!(one["database"], database, "{one}");
+        let counted = match &found.facts[fact] {
+            Value::Array(items) => items.len(),
+            Value::Object(_) if fact == "settings" => found.raw[fact].lines().count(),
+            Value::Null if !fact.contains('.') => 0,
+            _ => 1,
+        };
+        assert_eq!(one["count"], counted, "{one}");
         let answered = unknown(&found.facts).iter().all(|unknown| *unknown != fact);
         assert_eq!(answered, !found.raw[fact].is_empty(), "{fact}");
+    }
+    // The query is told as it was asked: asked again it gives the same.
+    for fact in ["roles", "role_counts", "identity"] {
+        let again = server.sql(found.facts["queries"][fact].as_str().unwrap());
+        assert_eq!(again, found.raw[fact].trim(), "{fact}");
     }
     let identity = server.sql("select system_identifier from pg_control_system()");
     assert_eq!(found.facts["identity"]["system_identifier"], identity);
@@ -235,4 +254,26 @@ fn every_database_is_entered_and_one_that_is_shut_is_unknown() {
 #[test]
 fn a_server_that_is_not_there_is_an_error_and_no_document() {
     assert!(collect(&url("postgresql://u@/postgres?host=/nonexistent")).is_err());
+}
+
+#[test]
+fn a_session_that_asks_cannot_write_and_waits_for_nobody() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let heard = std::thread::spawn(move || {
+        let mut startup = [0; 1024];
+        let (mut stream, _) = listener.accept().unwrap();
+        let length = stream.read(&mut startup).unwrap();
+        String::from_utf8_lossy(&startup[..length]).into_owned()
+    });
+    let there = format!("postgresql://u@127.0.0.1:{port}/postgres?sslmode=disable");
+    collect(&url(&there)).unwrap_err();
+    let startup = heard.join().unwrap();
+    for parameter in [
+        "default_transaction_read_only\0on\0",
+        "statement_timeout\030000\0",
+        "lock_timeout\05000\0",
+    ] {
+        assert!(startup.contains(parameter), "no {parameter:?} in {startup:?}");
+    }
 }
