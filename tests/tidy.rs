@@ -36,7 +36,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "muster-stores",
         ],
     ),
-    ("muster-testkit", &["muster-archive"]),
+    ("muster-testkit", &["muster-archive", "muster-signing"]),
     ("muster-tests", &[]),
     (
         "muster-fuzz",
