@@ -64,7 +64,7 @@ pub(super) fn definitions(sources: &[Source], symbols: &Symbols) -> Result<(), (
         // What lies beneath a path follows it.
         let [(path, found), (beneath, _)] = pair else { continue };
         if beneath.starts_with(path)
-            && let Some(one) = found.iter().find(|one| !one.dynamic)
+            && let Some(one) = found.iter().find(|one| is_whole(&sources[one.module].module, one))
         {
             let what = format!("rule {} conflicts with {}", path.join("."), beneath.join("."));
             let hint = "what has a value of its own holds no other rules: give one of them another name";
@@ -83,4 +83,10 @@ pub(super) fn definitions(sources: &[Source], symbols: &Symbols) -> Result<(), (
         }
     }
     Ok(())
+}
+
+/// Whether a rule has all of its path: `r[1]` lies beneath `r`, as `r[x]` does.
+fn is_whole(module: &Module, one: &Definition) -> bool {
+    let mut rules = module.rules.iter().filter(|rule| rule.head.span.start == one.span.start);
+    rules.any(|rule| rule.head.constant().len() == rule.head.path.len() + 1)
 }
