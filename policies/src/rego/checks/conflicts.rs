@@ -87,6 +87,9 @@ pub(super) fn definitions(sources: &[Source], symbols: &Symbols) -> Result<(), (
 
 /// Whether a rule has all of its path: `r[1]` lies beneath `r`, as `r[x]` does.
 fn is_whole(module: &Module, one: &Definition) -> bool {
-    let mut rules = module.rules.iter().filter(|rule| rule.head.span.start == one.span.start);
+    let mut rules = module
+        .rules
+        .iter()
+        .filter(|rule| rule.head.span.start == one.span.start);
     rules.any(|rule| rule.head.constant().len() == rule.head.path.len() + 1)
 }
