@@ -59,6 +59,17 @@ pub(super) fn definitions(sources: &[Source], symbols: &Symbols) -> Result<(), (
             );
         }
     }
+    // A rule may not stand where a package does.
+    for source in sources {
+        let mut path = vec!["data".to_owned()];
+        for part in &source.module.package {
+            path.push(part.clone());
+            if let Some(found) = symbols.at(&path).iter().find(|found| !found.dynamic) {
+                let what = format!("package {} conflicts with rule", source.module.package.join("."));
+                return Err((found.module, Fault::new(Class::Type, found.span, what)));
+            }
+        }
+    }
     let all: Vec<_> = symbols.all().collect();
     for pair in all.windows(2) {
         // What lies beneath a path follows it.
@@ -69,17 +80,6 @@ pub(super) fn definitions(sources: &[Source], symbols: &Symbols) -> Result<(), (
             let what = format!("rule {} conflicts with {}", path.join("."), beneath.join("."));
             let hint = "what has a value of its own holds no other rules: give one of them another name";
             return Err((one.module, Fault::new(Class::Type, one.span, what).hint(hint)));
-        }
-    }
-    // A rule may not stand where a package does.
-    for source in sources {
-        let mut path = vec!["data".to_owned()];
-        for part in &source.module.package {
-            path.push(part.clone());
-            if let Some(found) = symbols.at(&path).iter().find(|found| !found.dynamic) {
-                let what = format!("package {} conflicts with rule", source.module.package.join("."));
-                return Err((found.module, Fault::new(Class::Type, found.span, what)));
-            }
         }
     }
     Ok(())
