@@ -354,7 +354,7 @@ fn resolve(raw: RawConfig, path: &Path) -> Result<Config, CommandError> {
     };
     let limit_read = limit("read", raw.limits.read.as_ref())?;
     let limit_upload = limit("upload", raw.limits.upload.as_ref())?;
-    let policy = raw.policy.resolve(&place)?;
+    let policy = raw.policy.resolve(place)?;
     if let Some(recipients) = &raw.repository.recipients {
         check_recipients(recipients)?;
     }

@@ -271,8 +271,8 @@ fn a_session_that_asks_cannot_write_and_waits_for_nobody() {
     let startup = heard.join().unwrap();
     for parameter in [
         "default_transaction_read_only\0on\0",
-        "statement_timeout\030000\0",
-        "lock_timeout\05000\0",
+        "statement_timeout\x0030000\0",
+        "lock_timeout\x005000\0",
     ] {
         assert!(startup.contains(parameter), "no {parameter:?} in {startup:?}");
     }
