@@ -315,6 +315,19 @@ fn inputs_that_mean_harm_are_errors_and_the_others_are_judged() {
 }
 
 #[test]
+fn standard_input_without_end_is_refused() {
+    let env = place(POLICY);
+    let sparse = File::create_new(env.path("endless")).unwrap();
+    sparse.set_len((64 << 20) + 1).unwrap();
+    let mut command = env.bare_command();
+    command
+        .args(["check", "-"])
+        .stdin(Stdio::from(File::open(env.path("endless")).unwrap()));
+    let refused = Outcome::of(command).expect_code(8);
+    assert!(refused.stderr.contains("longer than 64 MiB"), "{refused:?}");
+}
+
+#[test]
 fn conftest_and_unit_tests_survive_their_evaluation_too() {
     let env = place(GREEDY);
     env.write(

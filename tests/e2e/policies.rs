@@ -242,3 +242,22 @@ fn results_that_github_would_not_take_are_left_out_with_a_warning() {
     let sarif: Value = serde_json::from_slice(&std::fs::read(env.path("a.sarif")).unwrap()).unwrap();
     assert_eq!(sarif["runs"][0]["results"].as_array().unwrap().len(), 25_000);
 }
+
+#[test]
+fn what_policies_print_and_which_package_judges_nothing_is_told_beside_the_report() {
+    let env = place();
+    env.write(
+        "policy/other.rego",
+        "package other\n\nimport rego.v1\n\ndeny contains \"x\" if input.x\n",
+    );
+    env.write(
+        "policy/says.rego",
+        "package main\n\nimport rego.v1\n\nwarn_said contains \"never\" if {\n\tprint(\"keeps\", input.backup.keep)\n\tfalse\n}\n",
+    );
+    let told = check(&env, "good.yaml --policy policy --json").expect_code(0);
+    assert!(
+        told.stderr.contains("keeps 14") && told.stderr.contains("other.deny is not evaluated"),
+        "{told:?}"
+    );
+    assert!(!told.stdout.contains("keeps 14"), "{told:?}");
+}

@@ -5,18 +5,37 @@ use super::{Options, Source, compile};
 
 /// The first refusal of these modules together: its line, its class and its words.
 fn refusal(modules: &[&str], dialect: Dialect) -> Option<(u32, String)> {
+    refusal_with(modules, dialect, Options::default())
+}
+
+fn refusal_with(modules: &[&str], dialect: Dialect, options: Options) -> Option<(u32, String)> {
     let sources: Result<Vec<Source>, _> = modules.iter().map(|text| Source::parse(text, dialect)).collect();
     let sources = match sources {
         Ok(sources) => sources,
         Err(fault) => return Some((fault.span.line, fault.to_string())),
     };
     let sources: Vec<&Source> = sources.iter().collect();
-    let faults = compile(&sources, Options::default(), &|_| true).err()?;
+    let faults = compile(&sources, options, &|_| true).err()?;
     Some((faults[0].1.span.line, faults[0].1.to_string()))
 }
 
 /// What version 1 refuses: rules from line 3 on, the line, and how the refusal begins.
-const REFUSED: [(&str, u32, &str); 45] = [
+const REFUSED: [(&str, u32, &str); 48] = [
+    (
+        "# METADATA\n# - a\nt := 1",
+        3,
+        "rego_parse_error: METADATA: is not a mapping",
+    ),
+    (
+        "# METADATA\n# scope: rul\nt := 1",
+        3,
+        "rego_parse_error: METADATA: scope \"rul\" is none of rule, document, package, subpackages",
+    ),
+    (
+        "t := 1\n\n# METADATA\n# title: x",
+        5,
+        "rego_parse_error: METADATA: no package or rule follows it",
+    ),
     ("t := nope(1)", 3, "rego_type_error: undefined function nope"),
     (
         "t := data.q.nope(1)",
@@ -230,5 +249,21 @@ fn a_rule_does_not_stand_where_another_file_s_package_does() {
     assert_eq!(
         refusal(&["package p\n\nr := 1\n", "package p.q\n\nt := 1\n"], Dialect::V1),
         None
+    );
+}
+
+#[test]
+fn strict_mode_refuses_in_version_0_what_is_imported_twice() {
+    let text = "package p\n\nimport data.a\n\nimport data.b as a\n\nt = a\n";
+    let strict = Options {
+        strict: true,
+        ..Options::default()
+    };
+    assert_eq!(refusal(&[text], Dialect::V0), None);
+    let (line, told) = refusal_with(&[text], Dialect::V0, strict).unwrap();
+    assert_eq!(line, 5);
+    assert!(
+        told.starts_with("rego_compile_error: import must not shadow import data.a"),
+        "{told}"
     );
 }

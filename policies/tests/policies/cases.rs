@@ -57,6 +57,37 @@ fn every_case_is_answered_as_opa_does_or_is_listed_with_the_reason() {
 }
 
 #[test]
+fn what_is_said_of_packages_and_documents_in_any_file_reaches_the_rules_beneath() {
+    let rule = "package a.b\n\n# METADATA\n# title: document\n# scope: document\n# authors: [Jane Doe <jane@example.com>]\n\n\
+                # METADATA\n# title: rule\nt := [links, authors] if {\n\tlinks := [[link.annotations.title, link.path] | some link in rego.metadata.chain()]\n\
+                \tauthors := [author | some link in rego.metadata.chain(); some author in link.annotations.authors]\n}\n";
+    let modules = [
+        (
+            "above.rego",
+            "# METADATA\n# title: above\n# scope: subpackages\npackage a\n",
+        ),
+        ("other.rego", "# METADATA\n# title: package\npackage a.b\n\nx := 1\n"),
+        ("rule.rego", rule),
+    ];
+    let question = selftest::Question {
+        modules: modules.map(|(path, text)| (path.to_owned(), text.to_owned())).to_vec(),
+        version: muster_policies::RegoVersion::V1,
+        query: "data.a.b.t".to_owned(),
+        ..selftest::Question::default()
+    };
+    let told = serde_json::json!([
+        [
+            ["rule", ["a", "b", "t"]],
+            ["document", ["a", "b", "t"]],
+            ["package", ["a", "b"]],
+            ["above", ["a"]],
+        ],
+        [{"name": "Jane Doe", "email": "jane@example.com"}],
+    ]);
+    assert_eq!(selftest::answer(&question, false), selftest::Answer::Result(told));
+}
+
+#[test]
 fn the_published_page_tells_every_reason_and_how_often_it_holds() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
     let page = std::fs::read_to_string(folder.join("../docs/rego-conformance.md")).unwrap();

@@ -179,6 +179,7 @@ fn nothing_evaluated_is_never_green() {
         (1, 8),
         "{report:?}"
     );
+    assert!(report.results[0].message.contains("in any namespace"), "{report:?}");
 
     bench.write(
         "policy/q.rego",
@@ -189,7 +190,13 @@ fn nothing_evaluated_is_never_green() {
     let report = check(std::slice::from_ref(&input), &options).unwrap();
     assert_eq!((report.summary.pass, report.summary.error), (1, 1), "{report:?}");
     options.namespaces = Namespaces::All;
-    assert_eq!(check(&[input], &options).unwrap().status().exit_code(), 0);
+    assert_eq!(
+        check(std::slice::from_ref(&input), &options)
+            .unwrap()
+            .status()
+            .exit_code(),
+        0
+    );
     assert_eq!(
         check(&[], &options).unwrap().status().exit_code(),
         8,
@@ -198,6 +205,12 @@ fn nothing_evaluated_is_never_green() {
 
     std::fs::create_dir(bench.path("empty")).unwrap();
     assert_eq!(bench.check(&bench.path("empty")).status().exit_code(), 8);
+    let beside = check(&[input, bench.path("empty")], &options).unwrap();
+    assert_eq!(
+        (beside.summary.error, beside.status().exit_code()),
+        (1, 8),
+        "{beside:?}"
+    );
     assert_eq!(check(&[], &bench.options()).unwrap().status().exit_code(), 8);
 }
 
@@ -307,6 +320,18 @@ fn an_exception_waives_what_fails_and_stays_visible() {
 }
 
 #[test]
+fn an_exception_that_cannot_be_evaluated_excepts_nothing_and_is_told() {
+    let policy = "package main\n\nimport rego.v1\n\ndeny_a contains \"a\" if input.a\n\nexception contains [\"a\"] if http.send({\"method\": \"get\", \"url\": \"http://127.0.0.1/\"})\n";
+    let report = Bench::judge(policy, "a: 1\n");
+    let found = &report.results[0];
+    assert_eq!((report.results.len(), found.verdict), (1, Verdict::Fail));
+    assert!(
+        found.message.starts_with("a (exception: ") && found.message.contains("http.send"),
+        "{found:?}"
+    );
+}
+
+#[test]
 fn what_conftest_passes_over_in_silence_is_an_error() {
     let map = "package main\n\nimport rego.v1\n\ndeny[msg] if {\n  input.a\n  msg := \"a\"\n}\n";
     let bool = "package main\n\nimport rego.v1\n\ndeny if input.a\n";
@@ -318,6 +343,10 @@ fn what_conftest_passes_over_in_silence_is_an_error() {
             (report.summary.error, report.status().exit_code()),
             (1, 8),
             "{policy} {report:?}"
+        );
+        assert_eq!(
+            report.results[0].rule, "main.deny",
+            "the rule is what is wrong: {report:?}"
         );
     }
 }

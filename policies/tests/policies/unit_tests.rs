@@ -92,6 +92,11 @@ fn a_bundle_says_the_version_of_single_files() {
     assert_eq!((report.summary.pass, report.exit_code()), (2, 0), "{report:?}");
     bench.write("p/.manifest", "{\"rego_version\": 1}");
     assert!(test_policies(&[bench.path("p")], &options()).is_err());
+    // The caller knows better.
+    let mut forced = options();
+    forced.rego_version = muster_policies::RegoVersion::V0;
+    bench.write("p/new_test.rego", "package new\n\ntest_new { true }\n");
+    assert_eq!(test_policies(&[bench.path("p")], &forced).unwrap().summary.pass, 2);
     bench.write("p/.manifest", "{\"file_rego_versions\": {\"/old/*.rego\": 2}}");
     assert!(test_policies(&[bench.path("p")], &options()).is_err());
 }
