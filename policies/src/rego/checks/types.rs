@@ -222,7 +222,7 @@ impl<'a> Flow<'a> {
             false => (lhs, rhs),
         };
         let of = self.is(scope, other);
-        let held = match is_pattern(pattern) {
+        let held = match is_pattern(pattern) && is_loose(scope, pattern) {
             true => self.unify(scope, pattern, &of, binds),
             false => self.is(scope, pattern).unifies(&of),
         };
@@ -261,14 +261,15 @@ impl<'a> Flow<'a> {
                 self.is(scope, expr).unifies(of)
             }
             (Kind::Array(items), Is::Array(known, more)) => {
-                (items.len() == known.len() || more.is_some())
+                // What is empty may hold anything.
+                (items.is_empty() || items.len() == known.len() || more.is_some())
                     && items.iter().enumerate().all(|(at, item)| match of.element(at) {
                         Some(element) => self.unify(scope, item, &element.clone(), binds),
                         None => false,
                     })
             }
             (Kind::Object(fields), Is::Object(known, more)) => {
-                (fields.len() == known.len() || more.is_some())
+                (fields.is_empty() || fields.len() == known.len() || more.is_some())
                     && fields.iter().all(|(key, value)| match constant(key) {
                         Some(key) => match of.property(&key).cloned() {
                             Some(is) => self.unify(scope, value, &is, binds),

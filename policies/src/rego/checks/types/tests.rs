@@ -99,6 +99,7 @@ fn what_can_be_right_is_never_refused() {
         "t if { x := json.unmarshal(\"{\\\"a\\\": 1}\"); x.a == 1 }",
         "r.a := 1\n\nr.b := \"x\"\n\nt if { r.b == \"x\"; not r.c }",
         "t if { every x in [1] { x == 1 } }",
+        "t if { v := [1]; w := {\"a\": 1}; not [] = v; not {} = w; not [v] = [[]]; w != {} }",
         "t if { x := object.get(input, \"a\", \"none\"); x == 1 }",
         "f(x) if not x == 1\n\nt if f(\"a\")",
         "f(x) if { y := [z | z := x]; count(y) == 1; x == \"a\" }\n\nt if { f(\"a\"); not f(1) }",
