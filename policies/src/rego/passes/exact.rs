@@ -68,7 +68,7 @@ impl Split for Exact<'_> {
         let mut behind = Vec::new();
         let negated = statement.negated;
         match &mut statement.what {
-            What::Unify(lhs, rhs) if negated && (takes_apart(lhs) || takes_apart(rhs)) => {
+            What::Unify(lhs, rhs) if negated => {
                 // What is negated binds nothing: both sides are values.
                 let [lhs, rhs] = [lhs, rhs].map(|side| Box::new(std::mem::replace(side, Expr::made(Kind::Null))));
                 statement.what = What::Expr(Expr::made(Kind::Infix(Operator::Equal, lhs, rhs)));
