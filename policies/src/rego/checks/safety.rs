@@ -307,9 +307,9 @@ fn unify<'a>(one: &'a Expr, other: &'a Expr, bound: &Names<'a>, outputs: &mut Na
             }
         }
         // What can never be of that shape is not taken apart.
-        (Kind::Array(_), Kind::Object(_) | Kind::ObjectOf(..))
-        | (Kind::Object(_), Kind::Array(_) | Kind::ArrayOf(..) | Kind::ObjectOf(..))
-        | (Kind::Array(_) | Kind::Object(_), Kind::Set(_) | Kind::SetOf(..)) => {}
+        (Kind::Array(_), Kind::Object(_))
+        | (Kind::Object(_), Kind::Array(_) | Kind::ArrayOf(..) | Kind::SetOf(..) | Kind::ObjectOf(..))
+        | (Kind::Array(_) | Kind::Object(_), Kind::Set(_)) => {}
         (Kind::Array(_) | Kind::Object(_), _) if other.is_scalar() => {}
         (Kind::Var(_) | Kind::Array(_) | Kind::Object(_), _) if known_all(other, bound, outputs) => {
             let mut names = Vec::new();
