@@ -4,6 +4,7 @@
 //! There is no second evaluator to ask beside this one, so that it is asked itself, about the same policy in another form. `MUSTER_TEST_SEED`
 //! runs one seed alone.
 
+#[cfg(test)]
 mod library;
 
 use std::collections::BTreeSet;

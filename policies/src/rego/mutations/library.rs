@@ -1,9 +1,8 @@
 //! A library of rules in another form gives its own tests the same results, right or wrong.
 //!
-//! The library is somebody else's, so that this runs by hand: `MUSTER_TEST_LIBRARY` is its folder
-//! or several with colons between them, `MUSTER_TEST_LIBRARY_DATA`
-//! a file or folder of data if it wants one, `MUSTER_TEST_SEED` one seed alone. Modules with METADATA stay as they are: the
-//! form that is made of a module has no comments.
+//! The library is muster's own profiles, and another one by hand: `MUSTER_TEST_LIBRARY` is its folder or several with colons
+//! between them, `MUSTER_TEST_LIBRARY_DATA` a file or folder of data if it wants one, `MUSTER_TEST_SEED` one seed alone. Modules
+//! with METADATA stay as they are: the form that is made of a module has no comments.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -154,9 +153,9 @@ fn kept_for_study(folder: tempfile::TempDir, wrong: &[String]) -> String {
 }
 
 #[test]
-#[ignore = "wants MUSTER_TEST_LIBRARY, a folder of Rego with tests of its own"]
 fn a_library_in_another_form_gives_the_same_results() {
-    let named = std::env::var_os("MUSTER_TEST_LIBRARY").expect("MUSTER_TEST_LIBRARY names a folder");
+    let own = concat!(env!("CARGO_MANIFEST_DIR"), "/profiles");
+    let named = std::env::var_os("MUSTER_TEST_LIBRARY").unwrap_or_else(|| own.into());
     let folders: Vec<PathBuf> = std::env::split_paths(&named).collect();
     let library = library(&folders);
     let plain = run(&folders);
