@@ -210,26 +210,3 @@ fn opa_s_own_cases_are_answered_as_by_opa_or_are_listed_with_the_reason() {
         surprises.join("\n")
     );
 }
-
-/// For cases that a generator wrote with OPA's answers: `MUSTER_OPA_CASES=DIR … --run-ignored only -E 'test(every_difference)'`.
-#[test]
-#[ignore = "compares a folder of the caller's"]
-fn every_difference_to_a_folder_of_answers_is_printed() {
-    let folder = std::env::var_os("MUSTER_OPA_CASES").expect("name the folder of cases in MUSTER_OPA_CASES");
-    let all = cases(Path::new(&folder));
-    let mut differ = 0_usize;
-    for (name, case) in &all {
-        let answer = selftest::answer(&question(case), case.strict_error);
-        // Exactly: the order of arrays counts, and one query gives one binding.
-        if !selftest::agree(&expected(case), &answer) {
-            differ += 1;
-            let line = serde_json::json!({
-                "case": name,
-                "opa": format!("{:?}", expected(case)),
-                "muster": format!("{answer:?}"),
-            });
-            println!("{line}");
-        }
-    }
-    assert!(differ == 0, "{differ} of {} cases differ", all.len());
-}
