@@ -3,6 +3,8 @@
 //! What this server cannot do (default encryption, replication to another zone, writes below all four public access blocks) is
 //! answered in its place, and only that.
 
+mod answers;
+
 use std::io::Write;
 use std::process::{Command, Stdio};
 use std::sync::Arc;

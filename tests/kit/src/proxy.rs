@@ -115,7 +115,7 @@ fn exchange(mut client: TcpStream, server: &str, rule: &Rule, heads: &Mutex<Vec<
         let text = if head.starts_with("HEAD ") { "" } else { text };
         write!(
             client,
-            "HTTP/1.1 {status} Said\r\nContent-Type: application/xml\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{text}"
+            "HTTP/1.1 {status} Said\r\nServer: testkit\r\nContent-Type: application/xml\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{text}"
         )?;
         return client.shutdown(Shutdown::Both);
     }

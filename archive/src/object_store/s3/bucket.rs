@@ -116,7 +116,7 @@ impl Survey<'_> {
             tries += 1;
             let recorder = Recorder::default();
             let sent = self.store.within(0, send(recorder.clone())).await;
-            let again = tries < TRIES && matches!(recorder.status(), None | Some(429 | 500..=504));
+            let again = tries < TRIES && matches!(recorder.status(), None | Some(429 | 500 | 502..=504));
             match sent {
                 Ok(Ok(value)) => break (Told::Is(value), recorder),
                 Ok(Err(error)) if error.code().is_some_and(|code| question.absent.contains(&code)) => {
