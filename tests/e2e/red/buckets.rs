@@ -5,7 +5,7 @@
 
 mod answers;
 
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -22,8 +22,8 @@ pub(super) const RULES: &[&str] = &[
     "OS-001", "OS-002", "OS-003", "OS-004", "OS-005", "OS-006", "OS-007", "OS-008", "OS-009", "OS-010",
 ];
 
-/// The server is on loopback and speaks plain HTTP to every test.
-const NEVER_RIGHT: &[&str] = &["OS-010"];
+/// Whom the program trusts for TLS, where there is such a file.
+const AUTHORITY: &str = "authority.crt";
 
 const LOCK: &str = "object_lock = { mode = \"governance\", days = 1 }";
 
@@ -38,16 +38,25 @@ impl<'a> InABucket<'a> {
     fn new(ceph: &'a Ceph, endpoint: &str, more: &str) -> Self {
         let (env, url) = (env(), ceph.fresh_url());
         env.write("src/a", "a");
-        let repository = format!("url = \"{url}\"\nendpoint = \"{endpoint}\"\nregion = \"us-east-1\"\n{more}");
-        env.configure_repository(&repository, "[store.assets]\nkind = \"files\"\npath = \"src\"");
         let bucket = url.split('/').nth(2).unwrap().to_owned();
         let place = Self { env, ceph, bucket };
+        place.reach(endpoint, more);
         place.run("init").expect_code(0);
         place
     }
 
+    /// Configures where the bucket is reached.
+    fn reach(&self, endpoint: &str, more: &str) {
+        let url = format!("s3://{}/repository", self.bucket);
+        let repository = format!("url = \"{url}\"\nendpoint = \"{endpoint}\"\nregion = \"us-east-1\"\n{more}");
+        let store = "[store.assets]\nkind = \"files\"\npath = \"src\"";
+        self.env.configure_repository(&repository, store);
+    }
+
     fn run(&self, line: &str) -> Outcome {
         let mut command = self.env.command();
+        let authority = self.env.path(AUTHORITY);
+        command.envs(authority.exists().then_some(("SSL_CERT_FILE", authority)));
         command.args(line.split_whitespace()).envs(self.ceph.environment());
         Outcome::of(command)
     }
@@ -116,7 +125,8 @@ fn rules_of_the_profile_object_storage_are_seen_red_and_right() {
     open_to_the_world(&ceph, &mut shown);
     locked_away(&ceph, &mut shown);
     answered_for(&ceph, &mut shown);
-    shown.demand(RULES, NEVER_RIGHT);
+    over_tls(&ceph, &mut shown);
+    shown.demand(RULES, &[]);
 }
 
 /// A bucket as it comes, and then made worse.
@@ -208,6 +218,31 @@ fn answered_for(ceph: &Ceph, shown: &mut Shown) {
         );
         refused.expect_words(&name, &words, &[rule]);
     }
+}
+
+/// A bucket as it comes, and then reached by the same way with TLS around it.
+fn over_tls(ceph: &Ceph, shown: &mut Shown) {
+    let place = InABucket::new(ceph, ceph.endpoint(), "");
+    shown.red(&place.audit(), &place.name(), "fail", &["OS-010"]);
+    let (certificate, key) = (place.env.path(AUTHORITY), place.env.path("authority.key"));
+    let mut openssl = Command::new("openssl");
+    openssl
+        .args("req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 30 -subj /CN=here".split(' '));
+    openssl.args("-addext subjectAltName=IP:127.0.0.1 -addext basicConstraints=critical,CA:FALSE".split(' '));
+    let made = openssl.arg("-keyout").arg(&key).arg("-out").arg(&certificate).output();
+    let made = made.unwrap_or_else(|error| panic!("openssl: {error}: apt-get install openssl"));
+    assert!(made.status.success(), "{made:?}");
+    let mut front = Command::new("python3");
+    front.args(["-c", include_str!("tls_front.py")]);
+    front.arg(certificate).arg(key).arg(ceph.address());
+    let mut front = front.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut port = String::new();
+    let said = front.stdout.take().unwrap();
+    BufReader::new(said).read_line(&mut port).unwrap();
+    place.reach(&format!("https://127.0.0.1:{}", port.trim()), "");
+    shown.right(&place.audit(), &place.name(), "pass", &["OS-010"]);
+    drop(front.stdin.take());
+    assert!(front.wait().unwrap().success());
 }
 
 /// A rule, what is asked for it, and what allows that.
