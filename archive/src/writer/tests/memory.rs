@@ -154,3 +154,39 @@ fn many_cores_fit() {
     });
     assert!(most < 256, "{most} MiB");
 }
+
+/// Processor time of each thread of this process, in clock ticks (proc(5), `/proc/PID/task/TID/stat`, fields 14 and 15).
+fn ticks() -> Vec<u64> {
+    let threads = std::fs::read_dir("/proc/self/task").unwrap();
+    let stat = threads.filter_map(|thread| std::fs::read_to_string(thread.ok()?.path().join("stat")).ok());
+    stat.map(|stat| {
+        let fields = stat.rsplit(')').next().unwrap().split_whitespace();
+        fields.skip(11).take(2).map(|field| field.parse::<u64>().unwrap()).sum()
+    })
+    .collect()
+}
+
+#[test]
+fn every_worker_has_a_part_of_the_work() {
+    assert_eq!(
+        WriterOptions::default().workers,
+        std::thread::available_parallelism().unwrap().get()
+    );
+    memory(4, |writer| {
+        writer.begin_file(file("noise")).unwrap();
+        let mut block = vec![0u8; 1 << 20];
+        for n in 0..2000u32 {
+            blake3::Hasher::new()
+                .update(&n.to_le_bytes())
+                .finalize_xof()
+                .fill(&mut block);
+            writer.write(&block).unwrap();
+        }
+        writer.end_file().unwrap();
+        let mut ticks = ticks();
+        ticks.sort_unstable();
+        // Whoever makes the noise, and four workers, each with a multiple of what the others of the process need.
+        let busy = ticks.iter().filter(|ticks| **ticks >= 3).count();
+        assert!(busy >= 5, "ticks of the threads: {ticks:?}");
+    });
+}
